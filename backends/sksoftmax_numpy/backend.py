@@ -1,0 +1,100 @@
+"""NumPy on the CPU: what the seam asks for, and nothing more."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.problem import Array, Problem, State
+from sksoftmax_numpy.trainer import NumpyTrainer
+
+
+class NumpyBackend:
+    """Train on the CPU with NumPy; the backend that is always there.
+
+    Attributes
+    ----------
+    name, version, device : str
+        ``"numpy"``, NumPy's version, the processor.
+    xp : module
+        ``numpy``.
+
+    Examples
+    --------
+    >>> from sksoftmax import SoftmaxClassifier
+    >>> clf = SoftmaxClassifier(backend="numpy").fit([[0.0], [1.0], [2.0]], [0, 0, 1])
+    >>> clf.backend_
+    'numpy'
+    """
+
+    name = "numpy"
+    version = np.__version__
+    device = f"CPU ({platform.machine()})"
+    xp = np
+
+    def place(self, X: Array) -> Array:
+        """Return X itself, seen as a plain ndarray.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_features)
+            Rows, memory-mapped or not.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_features)
+            The same memory.
+        """
+        return np.asarray(X)
+
+    def to_numpy(self, array: Array) -> NDArray[Any]:
+        """Return the array itself.
+
+        Parameters
+        ----------
+        array : ndarray
+            Any array.
+
+        Returns
+        -------
+        ndarray
+            The same array.
+        """
+        return np.asarray(array)
+
+    def supports(self, problem: Problem) -> str | None:
+        """Return None: everything is supported.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained.
+
+        Returns
+        -------
+        None
+            No reason against it.
+        """
+        return None
+
+    def trainer(self, problem: Problem, state: State) -> ArrayTrainer:
+        """Return a trainer; a single model gets the tuned one.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained.
+        state : State
+            Where to start.
+
+        Returns
+        -------
+        ArrayTrainer
+            A trainer with buffers of its own.
+        """
+        kind = NumpyTrainer if problem.n_models == 1 else ArrayTrainer
+        return kind(problem, state)

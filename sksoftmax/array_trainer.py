@@ -1,0 +1,248 @@
+"""The minibatch loop, once, over any array namespace.
+
+All the mathematics of a step is here and in ``optimizers``. A backend subclasses
+ArrayTrainer and overrides what it makes faster; it then follows this one step by step.
+This module must not know which namespace it runs on, nor why an epoch is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.optimizers import HeavyBall, averaging_weight
+from sksoftmax.problem import Array, Problem, State
+
+EVALUATION_ELEMENTS = 2**22
+"""Elements of X that are evaluated at once, which bounds the memory of `evaluate`."""
+
+
+class ArrayTrainer:
+    """A trainer for dense X over an array namespace with NumPy's names.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is trained.
+    state : State
+        Where it starts.
+    xp : module, default=numpy
+        The namespace of ``problem.X``.
+    reduce : callable, optional
+        Called once a batch on the gradient summed over the rows, before it is divided by
+        the batch size; returns the sum over all machines.
+
+    Examples
+    --------
+    One exact full-batch step of the textbook, by hand:
+
+    >>> import numpy as np
+    >>> from sksoftmax.array_trainer import ArrayTrainer
+    >>> from sksoftmax.problem import Problem, State
+    >>> one = np.ones(1)
+    >>> problem = Problem(
+    ...     X=np.array([[1.0], [-1.0]]), y=np.array([0, 1], np.int32), weights=None,
+    ...     n_classes=2, dtype=np.dtype(float), batch_size=2, l2=0 * one, momentum=0 * one,
+    ...     average=False, fit_intercept=False, means=None, scales=np.ones((1, 1)),
+    ...     step_scales=np.ones((1, 1)))
+    >>> trainer = ArrayTrainer(problem, State.zeros(1, 2, 1, problem.dtype))
+    >>> loss = trainer.run_epoch(np.arange(2), np.ones((1, 1)))
+    >>> float(loss[0].round(4)), trainer.state().parameters[0, :, 0].tolist()
+    (0.6931, [0.5, -0.5])
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        state: State,
+        *,
+        xp: Any = np,
+        reduce: Callable[[Array], Array] | None = None,
+    ):
+        self.problem = problem
+        self.xp = xp
+        self.reduce = reduce
+        self._y = xp.asarray(problem.y)
+        self._weights = None if problem.weights is None else self._float(problem.weights)
+        self._classes = xp.arange(problem.n_classes, dtype=self._y.dtype)[:, None]
+        self._means = None if problem.means is None else self._float(problem.means)
+        self._set_scales()
+        self._set_state(state.centred_at(problem.means))
+
+    def _float(self, array: Array) -> Array:
+        """An array of the problem's dtype, in our namespace."""
+        return self.xp.asarray(array, dtype=self.problem.dtype)
+
+    def _to_numpy(self, array: Array) -> NDArray[Any]:
+        """A NumPy copy; overridden where arrays live on a device."""
+        return np.array(array)
+
+    def _set_scales(self) -> None:
+        """Per-feature factors of a step, with the intercept's in the last column."""
+        problem = self.problem
+        last = np.full((problem.n_models, 1), float(problem.fit_intercept))
+        inverse = np.hstack([1 / problem.step_scales, last])[:, None, :]
+        penalty_scales = np.hstack([problem.scales, 0 * last])[:, None, :]
+        # l2 sigma^2 / s, multiplied in this order, stays in range where sigma^2 does not.
+        decay = problem.l2[:, None, None] * penalty_scales * (penalty_scales * inverse)
+        self._gradient_scales = self._float(inverse / problem.batch_size)
+        self._decay = self._float(decay) if problem.l2.any() else None
+        self._penalty_scales = self._float(penalty_scales)
+        momentum = self._float(problem.momentum[:, None, None])
+        self._optimizer = HeavyBall(problem, self._float(inverse), momentum)
+
+    def _set_state(self, state: State) -> None:
+        """Copy a state into arrays of our own, which every step then changes in place."""
+        xp = self.xp
+        self._parameters = xp.array(state.parameters, dtype=self.problem.dtype)
+        self._average = xp.array(state.average, dtype=self.problem.dtype)
+        self._moments = {
+            name: xp.array(state.moments[name], dtype=self.problem.dtype)
+            if name in state.moments
+            else xp.zeros_like(self._parameters)
+            for name in self._optimizer.moment_names
+        }
+        self._n_steps = state.n_steps
+
+    def run_epoch(
+        self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Take one step for each batch of `order`.
+
+        Parameters
+        ----------
+        order : ndarray of shape (n_rows,), int64
+            Rows of X, batch after batch.
+        step_sizes : ndarray of shape (n_models, n_batches), float64
+            The step of each batch.
+
+        Returns
+        -------
+        ndarray of shape (n_models,), float64
+            The objective, each batch measured before its own update.
+        """
+        size = self.problem.batch_size
+        steps = self._float(step_sizes)[:, :, None, None]
+        objective = self._penalty() * len(order)
+        for i, start in enumerate(range(0, len(order), size)):
+            objective = objective + self._step(order[start : start + size], steps[:, i])
+        return self._to_numpy(objective / len(order)).astype(np.float64)
+
+    def _step(self, rows: Array, step: Array) -> Array:
+        """One step on a batch; returns the batch's summed loss, per model."""
+        gradient, loss = self._summed_gradient(rows)
+        if self.reduce is not None:
+            gradient = self.reduce(gradient)
+        gradient *= self._gradient_scales
+        if self._decay is not None:
+            share = len(rows) / self.problem.batch_size
+            decay = self._decay if share == 1 else self._decay * share
+            gradient += decay * self._parameters
+        self._optimizer.update(self._parameters, self._moments, gradient, step)
+        self._n_steps += 1
+        if self.problem.average:
+            change = self._parameters - self._average
+            change *= averaging_weight(self._n_steps)
+            self._average += change
+        return loss
+
+    def _summed_gradient(self, rows: Array) -> tuple[Array, Array]:
+        """Gradient of the data loss summed over a batch, and that loss, per model."""
+        xp, n = self.xp, self.problem.n_features
+        x = self._float(self.problem.X[rows])
+        targets = self._y[rows] == self._classes
+        residual, loss = self._forward(self._parameters, x, targets)
+        if self._weights is not None:
+            weights = self._weights[:, rows]
+            residual *= weights[:, None, :]
+            loss = loss * weights
+        gradient = xp.empty_like(self._parameters)
+        gradient[..., n] = residual.sum(axis=2)
+        gradient[..., :n] = residual @ x
+        if self._means is not None:
+            gradient[..., :n] -= gradient[..., n:] * self._means[:, None, :]
+        return gradient, loss.sum(axis=1, dtype=np.float64)
+
+    def _logits(self, parameters: Array, x: Array) -> Array:
+        """Scores of shape (n_models, n_classes, n_rows)."""
+        coef, intercept = parameters[..., :-1], parameters[..., -1:]
+        if self._means is not None:
+            intercept = intercept - coef @ self._means[:, :, None]
+        return coef @ x.T + intercept
+
+    def _forward(self, parameters: Array, x: Array, targets: Array) -> tuple[Array, Array]:
+        """Softmax minus targets (n_models, n_classes, n_rows); loss (n_models, n_rows)."""
+        xp = self.xp
+        logits = self._logits(parameters, x)
+        logits -= logits.max(axis=1, keepdims=True)
+        of_target = xp.where(targets, logits, 0).sum(axis=1)
+        probabilities = xp.exp(logits)
+        total = probabilities.sum(axis=1)
+        probabilities /= total[:, None, :]
+        probabilities -= targets
+        return probabilities, xp.log(total) - of_target
+
+    def _penalty(self) -> Array:
+        """The penalty of the current iterate, per model, in float64."""
+        scaled = (self._parameters * self._penalty_scales).astype(np.float64)
+        l2 = self.xp.asarray(self.problem.l2)
+        return l2 / 2 * (scaled * scaled).sum(axis=(1, 2))
+
+    def evaluate(
+        self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return loss and accuracy of the averaged weights on other rows.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+            Rows, placed like the problem's own.
+        y : ndarray of shape (n_rows,), int32
+            Class codes.
+        weights : ndarray of shape (n_rows,), or None
+            Row weights; None for equal ones.
+
+        Returns
+        -------
+        loss, accuracy : ndarrays of shape (n_models,), float64
+            Weighted means over the rows, without the penalty.
+        """
+        xp = self.xp
+        codes = xp.asarray(y)
+        w = xp.asarray(np.ones(len(y)) if weights is None else weights, dtype=np.float64)
+        parameters = self._average if self.problem.average else self._parameters
+        size = max(1, EVALUATION_ELEMENTS // X.shape[1])
+        loss: Array = 0
+        correct: Array = 0
+        for start in range(0, len(y), size):
+            rows = slice(start, start + size)
+            x = self._float(X[rows])
+            targets = codes[rows] == self._classes
+            loss = loss + self._forward(parameters, x, targets)[1] @ w[rows]
+            best = self._logits(parameters, x).argmax(axis=1)
+            correct = correct + (best == codes[rows]) @ w[rows]
+        return self._to_numpy(loss / w.sum()), self._to_numpy(correct / w.sum())
+
+    def state(self) -> State:
+        """Return NumPy copies of everything needed to go on from here.
+
+        Returns
+        -------
+        State
+            The state after the last step.
+        """
+        problem = self.problem
+        parameters = self._to_numpy(self._parameters)
+        means = problem.means
+        if means is None:
+            means = np.zeros((problem.n_models, problem.n_features))
+        return State(
+            parameters=parameters,
+            average=self._to_numpy(self._average) if problem.average else parameters,
+            moments={name: self._to_numpy(a) for name, a in self._moments.items()},
+            means=means,
+            n_steps=self._n_steps,
+        )

@@ -1,0 +1,312 @@
+"""What an estimator hands a backend, and what it gets back.
+
+Everything here is already validated: shapes, dtypes and layout are stated once, and
+a backend checks nothing again. This module is the whole contract between the core and a
+backend; it must not know any estimator, nor any device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = Any  #: An array of the namespace in which a backend trains.
+
+
+@dataclass(frozen=True)
+class Problem:
+    r"""One training problem, or several over the same rows.
+
+    Model ``m`` minimises, over its weights :math:`W` and intercepts :math:`b`,
+
+    .. math::
+
+        \frac{1}{N} \sum_i w_{mi}\, \mathrm{CE}(\mathrm{softmax}(W x_i + b), y_i)
+        + \frac{l2_m}{2} \sum_{kj} (\sigma_{mj} W_{kj})^2 .
+
+    Arrays that differ between models carry a leading model axis, of length 1 for an
+    ordinary fit.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+        What the backend's ``place`` returned. Any real dtype; batches are converted to
+        `dtype` as they are gathered.
+    y : ndarray of shape (n_rows,), int32
+        Class codes from 0 to ``n_classes - 1``.
+    weights : ndarray of shape (n_models, n_rows), or None
+        Row weights of mean 1 in `dtype`; None when every weight is 1.
+    n_classes : int
+        Number of classes, at least 2.
+    dtype : numpy dtype
+        float32 or float64: the dtype of the arithmetic.
+    batch_size : int
+        Rows a step. A gradient is divided by it in the short last batch too, so that
+        each row counts once an epoch.
+    l2 : ndarray of shape (n_models,), float64
+        Strength of the squared penalty.
+    momentum : ndarray of shape (n_models,), float64
+        Heavy-ball momentum, in [0, 1).
+    average : bool
+        Whether the iterates are averaged by polynomial decay.
+    fit_intercept : bool
+        Whether the intercepts move.
+    means : ndarray of shape (n_models, n_features), float64, or None
+        Centre of the features; None when the gradient is not centred.
+    scales : ndarray of shape (n_models, n_features), float64
+        Scale of the features in the penalty.
+    step_scales : ndarray of shape (n_models, n_features), float64
+        Scale of the features in the step. It only preconditions: it never enters the
+        objective. ``inf`` where a feature is constant, whose weights then stay 0.
+    """
+
+    X: Array
+    y: NDArray[np.int32]
+    weights: NDArray[Any] | None
+    n_classes: int
+    dtype: np.dtype[Any]
+    batch_size: int
+    l2: NDArray[np.float64]
+    momentum: NDArray[np.float64]
+    average: bool
+    fit_intercept: bool
+    means: NDArray[np.float64] | None
+    scales: NDArray[np.float64]
+    step_scales: NDArray[np.float64]
+
+    @property
+    def n_models(self) -> int:
+        """Number of models trained together."""
+        return len(self.l2)
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of X."""
+        return int(self.X.shape[1])
+
+
+@dataclass(frozen=True)
+class State:
+    """All that another trainer, another backend or a pickle needs to train on.
+
+    Arrays are NumPy, in the caller's feature units, and never written to again.
+
+    Parameters
+    ----------
+    parameters : ndarray of shape (n_models, n_classes, n_features + 1)
+        The last iterate. The last column is the intercept of the *centred* features:
+        the intercept in the caller's units is that column minus ``coef @ means``.
+    average : ndarray of the same shape
+        The averaged iterate, from which predictions are made; `parameters` itself where
+        iterates are not averaged.
+    moments : mapping of str to ndarray of the same shape
+        The optimiser's memory, by name: ``"velocity"``.
+    means : ndarray of shape (n_models, n_features), float64
+        The centre that the last columns refer to; zeros when nothing is centred.
+    n_steps : int
+        Steps taken since the first.
+    """
+
+    parameters: NDArray[Any]
+    average: NDArray[Any]
+    moments: Mapping[str, NDArray[Any]]
+    means: NDArray[np.float64]
+    n_steps: int
+
+    @classmethod
+    def zeros(
+        cls, n_models: int, n_classes: int, n_features: int, dtype: np.dtype[Any]
+    ) -> State:
+        """Return the state before the first step: every array zero.
+
+        Parameters
+        ----------
+        n_models, n_classes, n_features : int
+            The shape of the problem.
+        dtype : numpy dtype
+            float32 or float64.
+
+        Returns
+        -------
+        State
+            A state that no step has changed yet.
+        """
+        parameters = np.zeros((n_models, n_classes, n_features + 1), dtype)
+        means = np.zeros((n_models, n_features))
+        return cls(parameters, parameters, {}, means, 0)
+
+    def centred_at(self, means: NDArray[np.float64] | None) -> State:
+        """Return the same models with their last columns referring to other means.
+
+        Parameters
+        ----------
+        means : ndarray of shape (n_models, n_features), or None
+            The new centre; None for zeros.
+
+        Returns
+        -------
+        State
+            Bit for bit this state when the centre is the same.
+        """
+        target = np.zeros_like(self.means) if means is None else means
+        if np.array_equal(target, self.means):
+            return self
+        shift = target - self.means
+
+        def recentred(array: NDArray[Any]) -> NDArray[Any]:
+            moved = array.copy()
+            moved[..., -1] += np.einsum("mkj,mj->mk", array[..., :-1], shift)
+            return moved
+
+        return State(
+            parameters=recentred(self.parameters),
+            average=recentred(self.average),
+            moments={name: recentred(a) for name, a in self.moments.items()},
+            means=target,
+            n_steps=self.n_steps,
+        )
+
+
+class Trainer(Protocol):
+    """A problem in training: everything between two epochs belongs to it."""
+
+    def run_epoch(
+        self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Take one step for each batch of `order`.
+
+        Parameters
+        ----------
+        order : ndarray of shape (n_rows,), int64
+            Rows of X, each at most once; batch ``i`` is
+            ``order[i * batch_size:(i + 1) * batch_size]`` and the short last one is kept.
+            It may be any run of whole batches of an epoch.
+        step_sizes : ndarray of shape (n_models, n_batches), float64
+            The step of each batch.
+
+        Returns
+        -------
+        ndarray of shape (n_models,), float64
+            The objective: the weighted loss a row, each batch measured before its own
+            update, plus the penalty before the first one.
+        """
+        ...
+
+    def evaluate(
+        self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return loss and accuracy of the averaged weights on other rows.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+            Rows, placed like the problem's own.
+        y : ndarray of shape (n_rows,), int32
+            Class codes.
+        weights : ndarray of shape (n_rows,), or None
+            Row weights; None for equal ones.
+
+        Returns
+        -------
+        loss, accuracy : ndarrays of shape (n_models,), float64
+            Weighted means over the rows, without the penalty.
+        """
+        ...
+
+    def state(self) -> State:
+        """Return NumPy copies of everything needed to go on from here.
+
+        Returns
+        -------
+        State
+            The state after the last step.
+        """
+        ...
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Where and how a minibatch loop runs. Stateless: one object serves many fits.
+
+    Attributes
+    ----------
+    name : str
+        The name under which the backend is chosen.
+    version : str
+        Version of the library that computes.
+    device : str
+        The device, in words.
+    xp : module
+        The array namespace of what `place` returns, with NumPy's function names.
+    """
+
+    name: str
+    version: str
+    device: str
+    xp: Any
+
+    def place(self, X: Array) -> Array:
+        """Return X where it trains: X itself for host arrays on a CPU backend.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+            Validated rows.
+
+        Returns
+        -------
+        array of shape (n_rows, n_features)
+            An array of the namespace `xp`.
+        """
+        ...
+
+    def to_numpy(self, array: Array) -> NDArray[Any]:
+        """Return an array of `xp` as a NumPy array.
+
+        Parameters
+        ----------
+        array : array
+            An array of the namespace `xp`.
+
+        Returns
+        -------
+        ndarray
+            The same values on the host.
+        """
+        ...
+
+    def supports(self, problem: Problem) -> str | None:
+        """Say whether this backend can train a problem.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained.
+
+        Returns
+        -------
+        str or None
+            None, or the reason why not, to be shown to the user.
+        """
+        ...
+
+    def trainer(self, problem: Problem, state: State) -> Trainer:
+        """Return a trainer that goes on from `state`.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained; ``supports`` returned None for it.
+        state : State
+            Where to start; never written to.
+
+        Returns
+        -------
+        Trainer
+            A trainer that owns its buffers.
+        """
+        ...

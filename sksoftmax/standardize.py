@@ -1,0 +1,180 @@
+"""Weighted mean, variance and range of the features: one pass, streaming, in float64.
+
+Rows are read in blocks over the namespace in which they live, and summaries of chunks
+merge, so a stream ends with the statistics of all its rows. This module knows neither
+classes nor steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.problem import Array, Backend
+
+BLOCK_ELEMENTS = 2**19
+"""Elements of X that are converted to float64 at once."""
+
+RANGE_SHARE = 0.1
+"""Least share of a feature's largest deviation that the scale of its step must reach."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Weighted moments and range of each feature over the rows seen so far.
+
+    Parameters
+    ----------
+    weight : float
+        Sum of the rows' weights.
+    mean : ndarray of shape (n_features,), float64
+        Weighted means.
+    squares : ndarray of shape (n_features,), float64
+        Weighted sums of squared deviations from the means.
+    minimum, maximum : ndarrays of shape (n_features,), float64
+        The range, whatever the weights.
+    """
+
+    weight: float
+    mean: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    minimum: NDArray[np.float64]
+    maximum: NDArray[np.float64]
+
+    def merge(self, other: Moments) -> Moments:
+        """Return the moments of both sets of rows together.
+
+        Parameters
+        ----------
+        other : Moments
+            Moments of other rows with weights in the same unit.
+
+        Returns
+        -------
+        Moments
+            As if all rows had been seen at once, up to rounding.
+
+        References
+        ----------
+        Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
+        sample variances", Stanford STAN-CS-79-773, 1979.
+        """
+        weight = self.weight + other.weight
+        delta = other.mean - self.mean
+        share = other.weight / weight
+        return Moments(
+            weight,
+            self.mean + share * delta,
+            self.squares + other.squares + self.weight * share * delta**2,
+            np.minimum(self.minimum, other.minimum),
+            np.maximum(self.maximum, other.maximum),
+        )
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """Weighted standard deviation; 1 for a constant feature."""
+        deviation = np.sqrt(self.squares / self.weight)
+        return np.where(self.minimum < self.maximum, deviation, 1.0)
+
+    def step_scale(self, centre: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """Return the scale of a step: the deviation, or a share of the range if larger.
+
+        Without the range, near-constant features would make the longest row, and so the
+        bound on the curvature, huge.
+
+        Parameters
+        ----------
+        centre : ndarray of shape (n_features,), or None
+            What the gradient is centred by; None for zeros.
+
+        Returns
+        -------
+        ndarray of shape (n_features,), float64
+            Positive; inf for a constant feature.
+        """
+        centre = np.zeros_like(self.mean) if centre is None else centre
+        largest = np.maximum(self.maximum - centre, centre - self.minimum)
+        scale = np.maximum(self.scale, RANGE_SHARE * largest)
+        return np.where(self.minimum < self.maximum, scale, np.inf)
+
+
+def row_blocks(
+    n_columns: int, n_rows: int, rows: NDArray[np.int64] | None
+) -> Iterator[slice | NDArray[np.int64]]:
+    """Yield indices of blocks of rows: slices, or parts of `rows` where it is given.
+
+    Parameters
+    ----------
+    n_columns, n_rows : int
+        Shape of the array to be read.
+    rows : ndarray of int64, or None
+        The rows to be read; None for all.
+
+    Yields
+    ------
+    slice or ndarray of int64
+        An index of a block of about `BLOCK_ELEMENTS` elements.
+    """
+    size = max(1, BLOCK_ELEMENTS // n_columns)
+    for start in range(0, n_rows if rows is None else len(rows), size):
+        if rows is None:
+            yield slice(start, start + size)
+        else:
+            yield rows[start : start + size]
+
+
+def feature_moments(
+    backend: Backend, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
+) -> Moments:
+    """Return the weighted moments of the columns of X.
+
+    Deviations are taken from the first row, which keeps constant columns exactly constant
+    and large offsets harmless.
+
+    Parameters
+    ----------
+    backend : Backend
+        Whose ``place`` returned X.
+    X : array of shape (n_rows, n_features)
+        Any real dtype.
+    weights : ndarray of shape (n_rows,), or None
+        Row weights; None for equal ones.
+    rows : ndarray of int64, or None
+        The rows of positive weight; None for all.
+
+    Returns
+    -------
+    Moments
+        NumPy arrays in float64.
+    """
+    xp = backend.xp
+    n_rows, n_features = X.shape
+    shift = X[0 if rows is None else int(rows[0])].astype(np.float64)
+    total = xp.zeros(n_features)
+    squares = xp.zeros(n_features)
+    low = xp.zeros(n_features)
+    high = xp.zeros(n_features)
+    weight = 0.0
+    for block in row_blocks(n_features, n_rows, rows):
+        deviation = X[block] - shift
+        low = xp.minimum(low, deviation.min(axis=0))
+        high = xp.maximum(high, deviation.max(axis=0))
+        if weights is None:
+            weight += len(deviation)
+            total += deviation.sum(axis=0)
+            squares += xp.einsum("ij,ij->j", deviation, deviation)
+        else:
+            w = xp.asarray(weights[block], dtype=np.float64)
+            weight += float(w.sum())
+            total += w @ deviation
+            deviation *= deviation
+            squares += w @ deviation
+    squares -= total * total / weight
+    mean, squares, low, high = backend.to_numpy(
+        xp.stack([shift + total / weight, squares, shift + low, shift + high])
+    )
+    return Moments(weight, mean, np.maximum(squares, 0), low, high)

@@ -1,0 +1,185 @@
+"""Labels and weights: what a caller says of each row, as codes and numbers.
+
+This module must not know how anything is trained. Its errors are the user's, in
+scikit-learn's wording.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, column_or_1d
+
+LARGEST_EXACT_FLOAT = 2.0**53
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Labels and weights of the rows of one call to ``fit`` or ``partial_fit``.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        The labels, sorted.
+    codes : ndarray of shape (n_rows,), int32
+        Index of each row's label in `classes`; meaningless for rows of weight zero.
+    weights : ndarray of shape (n_rows,), float64, or None
+        Product of sample and class weights in the caller's unit; None for all ones.
+    rows : ndarray of int64, or None
+        The rows of positive weight; None for all.
+    """
+
+    classes: NDArray[Any]
+    codes: NDArray[np.int32]
+    weights: NDArray[np.float64] | None
+    rows: NDArray[np.int64] | None
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows of positive weight."""
+        return len(self.codes) if self.rows is None else len(self.rows)
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights."""
+        return float(len(self.codes) if self.weights is None else self.weights.sum())
+
+
+def encode_targets(
+    y: ArrayLike,
+    sample_weight: ArrayLike | None,
+    class_weight: Any,
+    X: Any,
+    classes: NDArray[Any] | None = None,
+) -> Targets:
+    """Turn labels and weights into codes and numbers.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_rows,)
+        Labels.
+    sample_weight : array-like of shape (n_rows,), or None
+        Non-negative weights.
+    class_weight : dict, "balanced" or None
+        Weights of the classes.
+    X : array of shape (n_rows, n_features)
+        The rows, validated, to compare lengths with.
+    classes : ndarray of shape (n_classes,), optional
+        The labels that may occur; by default those that occur with positive weight.
+
+    Returns
+    -------
+    Targets
+        Codes and weights.
+
+    Raises
+    ------
+    ValueError
+        If a label is unknown, labels cannot be told apart, fewer than two classes are left,
+        or weights are negative or all zero.
+    """
+    labels = _checked_labels(y)
+    weights, rows = _checked_weights(sample_weight, X)
+    kept = labels if rows is None else labels[rows]
+    if classes is None:
+        classes = LabelEncoder().fit(kept).classes_
+    if len(classes) < 2:
+        raise ValueError(
+            "This solver needs samples of at least 2 classes in the data, but the data"
+            f" contains only one class: {classes[0]!r}"
+        )
+    codes = np.zeros(len(labels), np.int32)
+    codes[slice(None) if rows is None else rows] = _codes(kept, classes)
+    weights = _with_class_weights(class_weight, classes, codes, weights, rows)
+    return Targets(classes, codes, weights, rows)
+
+
+def sorted_classes(classes: ArrayLike) -> NDArray[Any]:
+    """Return the distinct labels of ``partial_fit(classes=...)``, sorted.
+
+    Parameters
+    ----------
+    classes : array-like of shape (n_classes,)
+        Labels.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+        Distinct labels, sorted.
+    """
+    found: NDArray[Any] = LabelEncoder().fit(_checked_labels(classes)).classes_
+    return found
+
+
+def _checked_labels(y: ArrayLike) -> NDArray[Any]:
+    labels: NDArray[Any] = column_or_1d(y, warn=True)
+    check_classification_targets(labels)
+    if labels.dtype.kind == "f" and np.abs(labels).max(initial=0) >= LARGEST_EXACT_FLOAT:
+        raise ValueError(
+            "Unknown label type: y holds floats beyond 2**53, which cannot tell neighbouring"
+            " integers apart. Pass integers or strings instead."
+        )
+    if labels.dtype.kind == "O":
+        kinds = sorted({type(label).__name__ for label in labels})
+        if not all(isinstance(label, str) for label in labels) and len(kinds) > 1:
+            raise ValueError(
+                "Unknown label type: labels must be uniformly strings or numbers."
+                f" Got {kinds}"
+            )
+    return labels
+
+
+def _checked_weights(
+    sample_weight: ArrayLike | None, X: Any
+) -> tuple[NDArray[np.float64] | None, NDArray[np.int64] | None]:
+    """Weights as float64, and the rows of positive weight where others exist."""
+    if sample_weight is None:
+        return None, None
+    weights: NDArray[np.float64] = _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
+    rows = np.flatnonzero(weights > 0)
+    if len(rows) == 0:
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weights, None if len(rows) == len(weights) else rows
+
+
+def _codes(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
+    """Index of each label in the sorted classes."""
+    positions = np.searchsorted(classes, labels)
+    positions[positions == len(classes)] = 0
+    unknown = classes[positions] != labels
+    if np.any(unknown):
+        unseen = np.unique(labels[unknown])
+        raise ValueError(f"y contains previously unseen labels: {unseen.tolist()}")
+    return positions
+
+
+def _with_class_weights(
+    class_weight: Any,
+    classes: NDArray[Any],
+    codes: NDArray[np.int32],
+    weights: NDArray[np.float64] | None,
+    rows: NDArray[np.int64] | None,
+) -> NDArray[np.float64] | None:
+    """Multiply the weights of the rows by those of their classes."""
+    if class_weight is None:
+        return weights
+    if isinstance(class_weight, str):  # "balanced", by weighted counts
+        kept = slice(None) if rows is None else rows
+        counts = np.bincount(
+            codes[kept], None if weights is None else weights[kept], minlength=len(classes)
+        )
+        of_class = counts.sum() / (len(classes) * np.maximum(counts, np.finfo(float).tiny))
+    else:
+        of_class = compute_class_weight(class_weight, classes=classes, y=classes)
+    if not np.all(of_class > 0):
+        raise ValueError(f"class_weight must be positive for each class, got {class_weight!r}")
+    row_weights: NDArray[np.float64] = of_class[codes]
+    return row_weights if weights is None else row_weights * weights

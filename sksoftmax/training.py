@@ -1,0 +1,299 @@
+"""A fit in progress: statistics, step size, random orders and epochs on a backend.
+
+Training knows what an epoch needs and what must be remembered between epochs, calls and
+pickles; it does not know why or when to stop, nor anything about prediction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.problem import Array, Backend, Problem, State
+from sksoftmax.registry import CPU_PREFERENCE, get_backend, registered_names
+from sksoftmax.standardize import Moments, feature_moments
+from sksoftmax.steps import Coordinates, Curvature, automatic_step, measure_curvature
+from sksoftmax.targets import Targets
+
+SEGMENT_OPERATIONS = 2e9
+"""Multiplications in a run of batches, about a second's work, after which Python looks up."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of an estimator that concern training, as it documents them."""
+
+    alpha: float
+    fit_intercept: bool
+    batch_size: int
+    learning_rate: float | str
+    momentum: float
+    average: bool
+    standardize: bool
+    shuffle: bool
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What must be remembered to train on as if there had been no pause.
+
+    Parameters
+    ----------
+    seed : int
+        The one random number of a fit, from which every order follows.
+    n_epochs : int
+        Epochs so far.
+    n_samples_seen : int
+        Rows of positive weight in the statistics.
+    moments : Moments or None
+        Of the features; None without standardising.
+    curvature : Curvature or None
+        Of the rows; None with a step size of the caller's.
+    total_weight : float
+        Sum of the weights, in the caller's unit, of the rows in the statistics.
+    state : State
+        The optimiser's.
+    """
+
+    seed: int
+    n_epochs: int
+    n_samples_seen: int
+    moments: Moments | None
+    curvature: Curvature | None
+    total_weight: float
+    state: State
+
+
+class Training:
+    """Rows, targets and settings, ready to run epochs.
+
+    Parameters
+    ----------
+    settings : Settings
+        What the estimator was told.
+    backend : str or Backend
+        A name, "auto" or a backend object.
+    X : array of shape (n_rows, n_features)
+        Validated rows.
+    targets : Targets
+        Labels and weights.
+    seed : int
+        Used where `resume` is None.
+    resume : Checkpoint or None
+        Where to go on from.
+    stream : bool
+        Whether these rows add to those of `resume` (partial_fit) or replace them.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        backend: str | Backend,
+        X: Array,
+        targets: Targets,
+        *,
+        seed: int,
+        resume: Checkpoint | None,
+        stream: bool,
+    ):
+        self.settings = settings
+        self.targets = targets
+        self.seed = seed if resume is None else resume.seed
+        self.n_epochs = 0 if resume is None else resume.n_epochs
+        self.dtype = training_dtype(X.dtype)
+        earlier = resume if stream else None
+        seen = 0 if earlier is None else earlier.n_samples_seen
+        self.n_samples_seen = seen + targets.n_rows
+        before = 0.0 if earlier is None else earlier.total_weight
+        self.total_weight = before + targets.total_weight
+        self.weights = self._mean_one_weights()
+        self.backend = choose_backend(backend)
+        self._placed = self.backend.place(X)
+        self._measure(earlier)
+        state = None if resume is None else resume.state
+        self.problem = self._problem(batches_are_noisy=stream or self.n_batches > 1)
+        reason = self.backend.supports(self.problem)
+        if reason is not None:
+            raise ValueError(f"Backend {self.backend.name!r} cannot train this: {reason}")
+        if state is None:
+            shape = (1, self.problem.n_classes, self.problem.n_features)
+            state = State.zeros(*shape, self.dtype)
+        self._trainer = self.backend.trainer(self.problem, state)
+
+    def _mean_one_weights(self) -> NDArray[Any] | None:
+        """Weights of mean 1 over all rows so far, None when all are 1."""
+        weights = self.targets.weights
+        if weights is None and self.total_weight == self.n_samples_seen:
+            return None
+        scale = self.n_samples_seen / self.total_weight
+        if weights is None:
+            weights = np.ones(len(self.targets.codes))
+        return (weights * scale).astype(self.dtype)
+
+    def _measure(self, earlier: Checkpoint | None) -> None:
+        """Means, scales and curvature of the rows, merged with those of earlier chunks."""
+        settings, rows, X = self.settings, self.targets.rows, self._placed
+        n_features = X.shape[1]
+        self.moments: Moments | None = None
+        self.mean = np.zeros(n_features)
+        self.scale = np.ones(n_features)
+        step_scale, centre = np.ones(n_features), None
+        if settings.standardize:
+            moments = feature_moments(self.backend, X, self.targets.weights, rows)
+            if earlier is not None and earlier.moments is not None:
+                moments = earlier.moments.merge(moments)
+            self.moments, self.mean, self.scale = moments, moments.mean, moments.scale
+            centre = moments.mean if settings.fit_intercept else None
+            step_scale = moments.step_scale(centre)
+        self.coordinates = Coordinates(centre, step_scale, settings.fit_intercept)
+        self.curvature: Curvature | None = None
+        if settings.learning_rate == "auto":
+            rng = np.random.default_rng([self.seed, 0])
+            curvature = measure_curvature(
+                self.backend, X, self.weights, rows, self.coordinates, self.dtype, rng
+            )
+            if earlier is not None and earlier.curvature is not None:
+                curvature = earlier.curvature.merge(curvature)
+            self.curvature = curvature
+        self.step_size = self._step_size()
+
+    @property
+    def batch_size(self) -> int:
+        """Rows in a batch: no more than there are."""
+        return min(self.settings.batch_size, self.targets.n_rows)
+
+    @property
+    def n_batches(self) -> int:
+        """Steps in an epoch."""
+        return -(-self.targets.n_rows // self.batch_size)
+
+    @property
+    def l2(self) -> float:
+        """The squared penalty on each class's weights.
+
+        Two classes' opposite rows share the penalty of the one row of binary logistic
+        regression: half the difference, squared, twice.
+        """
+        return self.settings.alpha * (2 if len(self.targets.classes) == 2 else 1)
+
+    def _step_size(self) -> float:
+        if self.curvature is None:
+            return float(self.settings.learning_rate)
+        bound = self.curvature.lipschitz(self.n_samples_seen, self.batch_size, self.l2)
+        return automatic_step(bound, self.settings.momentum)
+
+    def _problem(self, batches_are_noisy: bool) -> Problem:
+        coordinates, centre = self.coordinates, self.coordinates.centre
+        return Problem(
+            X=self._placed,
+            y=self.targets.codes,
+            weights=None if self.weights is None else self.weights[None, :],
+            n_classes=len(self.targets.classes),
+            dtype=self.dtype,
+            batch_size=self.batch_size,
+            l2=np.array([self.l2]),
+            momentum=np.array([float(self.settings.momentum)]),
+            # A full batch has no noise to average: there the average only lags.
+            average=self.settings.average and batches_are_noisy,
+            fit_intercept=self.settings.fit_intercept,
+            means=None if centre is None else centre[None, :],
+            scales=self.scale[None, :],
+            step_scales=coordinates.scale[None, :],
+        )
+
+    def run_epoch(self) -> float:
+        """Take every row once and return the objective.
+
+        Returns
+        -------
+        float
+            The weighted mean loss, each batch measured before its own step, plus penalty.
+        """
+        order = self._order()
+        segment = self.batch_size * self._batches_per_segment()
+        objective = 0.0
+        for start in range(0, len(order), segment):
+            part = order[start : start + segment]
+            n_batches = -(-len(part) // self.batch_size)
+            step_sizes = np.full((1, n_batches), self.step_size)
+            objective += len(part) * float(self._trainer.run_epoch(part, step_sizes)[0])
+        self.n_epochs += 1
+        return objective / len(order)
+
+    def _order(self) -> NDArray[np.int64]:
+        """The rows of positive weight, in the order of this epoch."""
+        count, rows = self.targets.n_rows, self.targets.rows
+        if not self.settings.shuffle:
+            return np.arange(count) if rows is None else rows
+        rng = np.random.default_rng([self.seed, 1 + self.n_epochs])
+        order = rng.permutation(count)
+        return order if rows is None else rows[order]
+
+    def _batches_per_segment(self) -> int:
+        """Whole batches in about a second, by counting rather than by the clock."""
+        width = self._placed.shape[1] * len(self.targets.classes)
+        return max(1, int(SEGMENT_OPERATIONS / (self.batch_size * width)))
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what must be remembered.
+
+        Returns
+        -------
+        Checkpoint
+            NumPy arrays that no later epoch writes to.
+        """
+        return Checkpoint(
+            seed=self.seed,
+            n_epochs=self.n_epochs,
+            n_samples_seen=self.n_samples_seen,
+            moments=self.moments,
+            curvature=self.curvature,
+            total_weight=self.total_weight,
+            state=self._trainer.state(),
+        )
+
+
+def training_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of the arithmetic for rows of a dtype.
+
+    Parameters
+    ----------
+    dtype : numpy dtype
+        Of X.
+
+    Returns
+    -------
+    numpy dtype
+        float32 for floats and integers of at most 16 bits and float32, else float64.
+    """
+    small = dtype.itemsize <= 2 and dtype.kind in "fiu"
+    return np.dtype(np.float32 if small or dtype == np.float32 else np.float64)
+
+
+def choose_backend(backend: str | Backend) -> Backend:
+    """Return the backend to train on.
+
+    Parameters
+    ----------
+    backend : str or Backend
+        A registered name, "auto" for the best CPU backend installed, or a backend object.
+
+    Returns
+    -------
+    Backend
+        The backend.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    if not isinstance(backend, str):
+        return backend
+    if backend != "auto":
+        return get_backend(backend)
+    installed = registered_names()
+    return get_backend(next(name for name in CPU_PREFERENCE if name in installed))
