@@ -33,12 +33,132 @@ NUMERIC_DTYPES = [np.float64, np.float32, np.float16, np.bool_] + [
 ]
 """What X may hold without being converted as a whole; anything else becomes float64."""
 
+LEAST_STEPS = 100
+"""Fewest steps without improvement that can end a fit: epochs of a few steps say little."""
+
 PREDICT_ELEMENTS = 2**20
 """Elements of X converted at once when predicting from another dtype."""
 
 
 class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Softmax regression (multinomial logistic regression) trained by minibatch SGD.
+    r"""Softmax regression (multinomial logistic regression) trained by minibatch SGD.
+
+    Minimises, over the weights W and intercepts b,
+
+    .. math::
+
+        \frac{1}{N} \sum_i w_i\, \mathrm{CE}(\mathrm{softmax}(W x_i + b), y_i)
+        + \frac{\alpha}{2} \sum_{kj} (\sigma_j W_{kj})^2
+
+    with :math:`w_i` the weight of row i (mean 1) and :math:`\sigma_j` the standard deviation
+    of feature j. Features need no scaling and the step size no tuning: steps are taken in
+    standardised coordinates, their size follows from the curvature of the data, and the
+    iterates are averaged [1]_, [2]_. ``coef_`` and ``intercept_`` are in the units of X, which
+    is never copied.
+
+    Parameters
+    ----------
+    alpha : float, default=1e-4
+        Strength of the squared penalty, at least 0, per weighted mean of the loss: it means
+        the same for any number of rows. `LogisticRegression` on standardised features has the
+        same optimum for ``C = 1 / (alpha * n_samples)``. The intercept is not penalised.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept for each class.
+    batch_size : int, default=256
+        Rows a step. Where all rows fit in one batch, an epoch is one exact step.
+    max_iter : int, default=1000
+        Most epochs (passes over the rows) of one call to `fit`.
+    tol : float or None, default=2e-3
+        `fit` stops when the objective of an epoch has not been `tol` below the best so far for
+        `n_iter_no_change` epochs, and at least 100 steps, running. None runs all `max_iter`
+        epochs. The default suits accuracy; for coefficients at the optimum take 1e-8 and a
+        `batch_size` of at least the number of rows.
+    n_iter_no_change : int, default=3
+        Epochs without improvement after which to stop.
+    learning_rate : "auto" or float, default="auto"
+        Step size. "auto" is ``(1 + momentum) / L``, with L a bound on the curvature that
+        minibatches meet [3]_, in standardised coordinates.
+    momentum : float, default=0.9
+        Heavy-ball momentum in [0, 1).
+    average : bool, default=True
+        Whether to predict from the average of the iterates by polynomial decay [2]_ rather
+        than from the last one. Full batches have no noise and are never averaged.
+    standardize : bool, default=True
+        Whether penalty and steps see standardised features. If False, both see X as it is,
+        as in textbooks and `LogisticRegression`.
+    shuffle : bool, default=True
+        Whether to take the rows in a new random order each epoch.
+    class_weight : dict, "balanced" or None, default=None
+        Positive weights of the classes, multiplied with ``sample_weight``. "balanced" weights
+        each class inversely to its weighted frequency. Classes not in a dict weigh 1.
+    warm_start : bool, default=False
+        Whether `fit` goes on from where the last call stopped, optimiser included.
+    random_state : int, RandomState instance or None, default=None
+        Source of the one random number from which all orders of a fit follow. The same
+        `random_state` gives bit-identical results on one machine, backend and number of
+        threads.
+    backend : str or Backend, default="auto"
+        Who runs the epochs: a name that `list_backends` lists, "auto" for the fastest
+        installed CPU backend, or a backend object.
+    verbose : int, default=0
+        If positive, print a line each epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, sorted.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Weights in the units of X, float32 or float64; one row for two classes.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts.
+    n_iter_ : int
+        Epochs so far, `warm_start` and `partial_fit` included.
+    t_ : int
+        Steps so far.
+    loss_curve_ : list of float
+        The objective of each epoch, each batch measured before its own step.
+    step_size_ : float
+        The step size of the last epoch.
+    mean_ : ndarray of shape (n_features,)
+        Weighted means of the features; zeros if `standardize` is False.
+    scale_ : ndarray of shape (n_features,)
+        Weighted standard deviations; 1 for constant features or if `standardize` is False.
+    n_samples_seen_ : int
+        Rows of positive weight in `mean_` and `scale_`.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has string names.
+    backend_ : str
+        Name of the backend that ran.
+
+    See Also
+    --------
+    sklearn.linear_model.LogisticRegression : The same model by full-batch solvers.
+    sklearn.linear_model.SGDClassifier : Linear models by single-row SGD, one-versus-rest.
+
+    Notes
+    -----
+    Arithmetic is in float32 for float32, float16 and integers of at most 16 bits, else in
+    float64; statistics are always in float64. Rows of weight zero have no influence at all.
+    With full batches, weight k equals k copies of a row; beyond, in expectation.
+
+    References
+    ----------
+    .. [1] Boehning, "Multinomial logistic regression algorithm", Annals of the Institute of
+       Statistical Mathematics 44, 1992.
+    .. [2] Shamir and Zhang, "Stochastic gradient descent for non-smooth optimization:
+       convergence results and optimal averaging schemes", ICML 2013.
+    .. [3] Gower et al., "SGD: general analysis and improved rates", ICML 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sksoftmax import SoftmaxClassifier
+    >>> X, y = load_wine(return_X_y=True)
+    >>> clf = SoftmaxClassifier(random_state=0).fit(X, y)
+    >>> clf.score(X, y) > 0.95
+    True
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -67,8 +187,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         fit_intercept: bool = True,
         batch_size: int = 256,
         max_iter: int = 1000,
-        tol: float | None = 1e-4,
-        n_iter_no_change: int = 5,
+        tol: float | None = 2e-3,
+        n_iter_no_change: int = 3,
         learning_rate: float | str = "auto",
         momentum: float = 0.9,
         average: bool = True,
@@ -99,6 +219,35 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows of any real dtype; read, never written to.
+        y : array-like of shape (n_samples,)
+            Labels: integers or strings, at least two different ones.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; None for equal ones. Only their ratios matter.
+
+        Returns
+        -------
+        SoftmaxClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X, y, the weights or a parameter are invalid, or the steps diverge. A model
+            fitted before is then left as it was.
+
+        Examples
+        --------
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> clf = SoftmaxClassifier().fit([[0], [1], [2], [3]], ["a", "a", "b", "b"])
+        >>> clf.predict([[-1], [4]]).tolist()
+        ['a', 'b']
+        """
         with self._unchanged_on_error():
             resume = self._checkpoint if self.warm_start and self._is_fitted() else None
             X, y = self._validate(X, y, reset=True)
@@ -119,6 +268,42 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
+        """Run one epoch over a chunk of a stream.
+
+        Means, scales and the step size follow all chunks so far.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows of the chunk: one or many, of one class or several.
+        y : array-like of shape (n_samples,)
+            Labels.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that the stream may hold. Needed in the first call only.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, in the same unit in every chunk.
+
+        Returns
+        -------
+        SoftmaxClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If `classes` is missing or has changed, `class_weight` is "balanced", or X, y,
+            the weights or a parameter are invalid. The model is then left as it was.
+
+        Examples
+        --------
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> clf = SoftmaxClassifier(random_state=0)
+        >>> for _ in range(20):
+        ...     clf = clf.partial_fit([[0], [1]], [0, 1], classes=[0, 1])
+        ...     clf = clf.partial_fit([[2], [3]], [1, 1])
+        >>> clf.predict([[0], [3]]).tolist()
+        [0, 1]
+        """
         with self._unchanged_on_error():
             resume = self._checkpoint if self._is_fitted() else None
             known = self._known_classes(classes, first=resume is None)
@@ -207,7 +392,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _run_epochs(self, training: Training, losses: list[float]) -> None:
         """Run epochs until the loss no longer improves, or max_iter is reached."""
-        plateau = Plateau(self.tol, self.n_iter_no_change)
+        patience = max(self.n_iter_no_change, -(-LEAST_STEPS // training.n_batches))
+        plateau = Plateau(self.tol, patience)
         for _ in range(self.max_iter):
             if plateau.reached(self._run_epoch(training, losses)):
                 return
@@ -263,7 +449,24 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._checkpoint = checkpoint
 
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the scores of the classes.
+        """Return the scores ``X @ coef_.T + intercept_``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Scores; for two classes those of ``classes_[1]``, the log-odds.
+
+        Examples
+        --------
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> clf = SoftmaxClassifier().fit([[0], [1], [2]], [0, 1, 2])
+        >>> clf.decision_function([[0], [2]]).shape
+        (2, 3)
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=NUMERIC_DTYPES, reset=False)
@@ -271,17 +474,74 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the most probable class of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels from ``classes_``.
+
+        Examples
+        --------
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> clf = SoftmaxClassifier().fit([[0], [1], [2]], [0, 0, 1])
+        >>> clf.predict([[-5], [5]]).tolist()
+        [0, 1]
+        """
         scores = self.decision_function(X)
         winners = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[winners]
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Rows sum to 1; columns in the order of ``classes_``.
+
+        Examples
+        --------
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> clf = SoftmaxClassifier().fit([[0], [1], [2]], [0, 0, 1])
+        >>> clf.predict_proba([[-5], [5]]).shape
+        (2, 2)
+        """
         scores = self.decision_function(X)
         if scores.ndim == 1:
             return np.column_stack([expit(-scores), expit(scores)])
         return softmax(scores, axis=1)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Finite even where probabilities round to 0.
+
+        Examples
+        --------
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> clf = SoftmaxClassifier().fit([[0], [1], [2]], [0, 0, 1])
+        >>> clf.predict_log_proba([[-5], [5]]).shape
+        (2, 2)
+        """
         scores = self.decision_function(X)
         if scores.ndim == 1:
             return np.column_stack([log_expit(-scores), log_expit(scores)])
