@@ -1,7 +1,8 @@
-"""SoftmaxClassifier: validate, run epochs, stop, predict.
+"""SoftmaxClassifier: validate, run epochs, stop.
 
-The estimator decides what is trained and for how long; ``training`` runs the epochs, and a
-backend everything between two of them. This module must not know devices.
+The estimator decides what is trained and for how long; ``training`` runs the epochs, a
+backend everything between two of them, and ``prediction`` reads the result. This module
+must not know devices.
 """
 
 from __future__ import annotations
@@ -16,31 +17,23 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
+from sksoftmax.prediction import NUMERIC_DTYPES, SoftmaxPrediction
 from sksoftmax.problem import Backend, State
 from sksoftmax.stopping import Plateau
 from sksoftmax.targets import Targets, encode_targets, sorted_classes
-from sksoftmax.training import Checkpoint, Settings, Training, training_dtype
-
-NUMERIC_DTYPES = [np.float64, np.float32, np.float16, np.bool_] + [
-    np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)
-]
-"""What X may hold without being converted as a whole; anything else becomes float64."""
+from sksoftmax.training import Checkpoint, Settings, Training
 
 LEAST_STEPS = 100
 """Fewest steps without improvement that can end a fit: epochs of a few steps say little."""
 
-PREDICT_ELEMENTS = 2**20
-"""Elements of X converted at once when predicting from another dtype."""
 
-
-class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     r"""Softmax regression (multinomial logistic regression) trained by minibatch SGD.
 
     Minimises, over the weights W and intercepts b,
@@ -217,7 +210,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.backend = backend
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model.
 
@@ -260,7 +253,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._adopt(training, losses)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def partial_fit(
         self,
         X: ArrayLike,
@@ -329,12 +322,11 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
         """Put every attribute back as it was if anything is raised, an interrupt included."""
-        before = dict(vars(self))
+        before = self.__dict__.copy()
         try:
             yield
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__ = before
             raise
 
     def _validate(self, X: ArrayLike, y: ArrayLike, *, reset: bool) -> tuple[Any, Any]:
@@ -344,9 +336,9 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _known_classes(self, classes: ArrayLike | None, *, first: bool) -> NDArray[Any]:
         """The labels that a stream may hold."""
-        if first and classes is None:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
         if first:
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
             return sorted_classes(classes)
         if classes is not None and not np.array_equal(sorted_classes(classes), self.classes_):
             raise ValueError(
@@ -448,123 +440,9 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.backend_ = training.backend.name
         self._checkpoint = checkpoint
 
-    def decision_function(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the scores ``X @ coef_.T + intercept_``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Scores; for two classes those of ``classes_[1]``, the log-odds.
-
-        Examples
-        --------
-        >>> from sksoftmax import SoftmaxClassifier
-        >>> clf = SoftmaxClassifier().fit([[0], [1], [2]], [0, 1, 2])
-        >>> clf.decision_function([[0], [2]]).shape
-        (2, 3)
-        """
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=NUMERIC_DTYPES, reset=False)
-        scores = _linear_scores(X, self.coef_, self.intercept_)
-        return scores[:, 0] if len(self.classes_) == 2 else scores
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most probable class of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels from ``classes_``.
-
-        Examples
-        --------
-        >>> from sksoftmax import SoftmaxClassifier
-        >>> clf = SoftmaxClassifier().fit([[0], [1], [2]], [0, 0, 1])
-        >>> clf.predict([[-5], [5]]).tolist()
-        [0, 1]
-        """
-        scores = self.decision_function(X)
-        winners = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes_[winners]
-
-    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the probabilities of the classes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Rows sum to 1; columns in the order of ``classes_``.
-
-        Examples
-        --------
-        >>> from sksoftmax import SoftmaxClassifier
-        >>> clf = SoftmaxClassifier().fit([[0], [1], [2]], [0, 0, 1])
-        >>> clf.predict_proba([[-5], [5]]).shape
-        (2, 2)
-        """
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            return np.column_stack([expit(-scores), expit(scores)])
-        return softmax(scores, axis=1)
-
-    def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the logarithms of the probabilities of the classes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Finite even where probabilities round to 0.
-
-        Examples
-        --------
-        >>> from sksoftmax import SoftmaxClassifier
-        >>> clf = SoftmaxClassifier().fit([[0], [1], [2]], [0, 0, 1])
-        >>> clf.predict_log_proba([[-5], [5]]).shape
-        (2, 2)
-        """
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            return np.column_stack([log_expit(-scores), log_expit(scores)])
-        return log_softmax(scores, axis=1)
-
 
 def _caller_units(state: State) -> tuple[NDArray[Any], NDArray[Any]]:
     """Averaged weights and the intercepts of features that are not centred."""
     coef, centred = state.average[0, :, :-1], state.average[0, :, -1]
     intercept = centred - coef.astype(np.float64) @ state.means[0]
     return coef.copy(), intercept.astype(coef.dtype)
-
-
-def _linear_scores(
-    X: NDArray[Any], coef: NDArray[Any], intercept: NDArray[Any]
-) -> NDArray[Any]:
-    """X @ coef.T + intercept; X of another dtype is converted a block of rows at a time."""
-    dtype = np.result_type(training_dtype(X.dtype), coef.dtype)
-    coef = coef.astype(dtype, copy=False)
-    size = len(X) if X.dtype == dtype else max(1, PREDICT_ELEMENTS // X.shape[1])
-    scores = np.empty((len(X), len(coef)), dtype)
-    for start in range(0, len(X), size):
-        rows = slice(start, start + size)
-        np.matmul(X[rows].astype(dtype, copy=False), coef.T, out=scores[rows])
-    scores += intercept.astype(dtype, copy=False)
-    return scores

@@ -234,7 +234,11 @@ def _largest_eigenvalue(
     xp = backend.xp
     if coordinates.fit_intercept:
         x = xp.hstack([x, xp.ones((len(x), 1), dtype=x.dtype)])
-    w = xp.ones(len(x), dtype=x.dtype) if weights is None else xp.asarray(weights, dtype=x.dtype)
+    w = (
+        xp.ones(len(x), dtype=x.dtype)
+        if weights is None
+        else xp.asarray(weights, dtype=x.dtype)
+    )
     w = w / w.sum()
     start = np.random.default_rng(0).standard_normal(x.shape[1])
     vector = xp.asarray(start / np.linalg.norm(start), dtype=x.dtype)

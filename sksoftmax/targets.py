@@ -129,8 +129,7 @@ def _checked_labels(y: ArrayLike) -> NDArray[Any]:
         kinds = sorted({type(label).__name__ for label in labels})
         if not all(isinstance(label, str) for label in labels) and len(kinds) > 1:
             raise ValueError(
-                "Unknown label type: labels must be uniformly strings or numbers."
-                f" Got {kinds}"
+                f"Unknown label type: labels must be uniformly strings or numbers. Got {kinds}"
             )
     return labels
 

@@ -48,7 +48,8 @@ class NumpyTrainer(ArrayTrainer):
         super().__init__(problem, state, reduce=reduce)
         n, k = problem.n_features, problem.n_classes
         self._block = _block_rows(problem)
-        self._tail = 0 if problem.means is None else 1
+        self._tail = 0 if self._means is None else 1
+        self._mean_row = None if self._means is None else self._means[0]
         self._in_c_order = problem.X.flags.c_contiguous
         self._converts = problem.X.dtype != problem.dtype
         self._x = np.empty((self._block + self._tail, n), problem.dtype)
@@ -118,7 +119,7 @@ class NumpyTrainer(ArrayTrainer):
         else:
             self._x[:count] = X.take(rows, axis=0) if self._in_c_order else X[rows]
         if self._tail:
-            self._x[count] = self._means[0]
+            self._x[count] = self._mean_row
         return self._x[: count + self._tail]
 
     def _softmax_minus_targets(
@@ -146,7 +147,7 @@ class NumpyTrainer(ArrayTrainer):
 
 def _block_rows(problem: Problem) -> int:
     """Rows of a block: equal parts of a batch, each a small product, where that pays."""
-    size = min(problem.batch_size, problem.X.shape[0])
+    size = min(problem.batch_size, int(problem.X.shape[0]))
     most = SMALL_PRODUCT // (problem.n_classes * problem.n_features) - 1
     if most < LEAST_BLOCK:
         return size

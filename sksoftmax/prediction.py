@@ -1,0 +1,159 @@
+"""From fitted coefficients to scores, probabilities and labels.
+
+Predicting needs NumPy alone, whatever backend trained. This module knows ``classes_``,
+``coef_`` and ``intercept_``, and must not know how they came about.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, log_expit, log_softmax, softmax
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sksoftmax.training import training_dtype
+
+NUMERIC_DTYPES = [np.float64, np.float32, np.float16, np.bool_] + [
+    np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)
+]
+"""What X may hold without being converted as a whole; anything else becomes float64."""
+
+PREDICT_ELEMENTS = 2**20
+"""Elements of X converted at once when predicting from another dtype."""
+
+
+class SoftmaxPrediction:
+    """The prediction methods of a fitted linear softmax model.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, sorted.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Weights; one row, those of ``classes_[1]``, for two classes.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts.
+    """
+
+    classes_: NDArray[Any]
+    coef_: NDArray[Any]
+    intercept_: NDArray[Any]
+
+    def decision_function(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the scores ``X @ coef_.T + intercept_``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Scores; for two classes those of ``classes_[1]``, the log-odds.
+
+        Examples
+        --------
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> clf = SoftmaxClassifier().fit([[0], [1], [2]], [0, 1, 2])
+        >>> clf.decision_function([[0], [2]]).shape
+        (2, 3)
+        """
+        check_is_fitted(self)
+        rows = validate_data(self, X, dtype=NUMERIC_DTYPES, reset=False)
+        scores = _linear_scores(rows, self.coef_, self.intercept_)
+        return scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the most probable class of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels from ``classes_``.
+
+        Examples
+        --------
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> clf = SoftmaxClassifier().fit([[0], [1], [2]], [0, 0, 1])
+        >>> clf.predict([[-5], [5]]).tolist()
+        [0, 1]
+        """
+        scores = self.decision_function(X)
+        winners = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[winners]
+        return labels
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Rows sum to 1; columns in the order of ``classes_``.
+
+        Examples
+        --------
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> clf = SoftmaxClassifier().fit([[0], [1], [2]], [0, 0, 1])
+        >>> clf.predict_proba([[-5], [5]]).shape
+        (2, 2)
+        """
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            return np.column_stack([expit(-scores), expit(scores)])
+        probabilities: NDArray[Any] = softmax(scores, axis=1)
+        return probabilities
+
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Finite even where probabilities round to 0.
+
+        Examples
+        --------
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> clf = SoftmaxClassifier().fit([[0], [1], [2]], [0, 0, 1])
+        >>> clf.predict_log_proba([[-5], [5]]).shape
+        (2, 2)
+        """
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            return np.column_stack([log_expit(-scores), log_expit(scores)])
+        logarithms: NDArray[Any] = log_softmax(scores, axis=1)
+        return logarithms
+
+
+def _linear_scores(
+    X: NDArray[Any], coef: NDArray[Any], intercept: NDArray[Any]
+) -> NDArray[Any]:
+    """X @ coef.T + intercept; X of another dtype is converted a block of rows at a time."""
+    dtype = np.result_type(training_dtype(X.dtype), coef.dtype)
+    coef = coef.astype(dtype, copy=False)
+    size = len(X) if X.dtype == dtype else max(1, PREDICT_ELEMENTS // X.shape[1])
+    scores = np.empty((len(X), len(coef)), dtype)
+    for start in range(0, len(X), size):
+        rows = slice(start, start + size)
+        np.matmul(X[rows].astype(dtype, copy=False), coef.T, out=scores[rows])
+    scores += intercept.astype(dtype, copy=False)
+    return scores

@@ -1,0 +1,266 @@
+"""The conformance suite: whether a backend does, step by step, what the reference does.
+
+Anybody's backend can run it. Every case trains the backend beside ``ArrayTrainer`` over
+NumPy in float64, on the same rows in the same orders, and compares all that comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.problem import Backend, Problem, State, Trainer
+from sksoftmax.standardize import feature_moments
+from sksoftmax.training import training_dtype
+
+N_EPOCHS = 3
+TOLERANCE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-4}
+"""Largest difference allowed, as a share of the largest value of the reference's array."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One problem of the suite.
+
+    Parameters
+    ----------
+    name : str
+        What the case is about.
+    n_rows, n_features, n_classes : int
+        Its shape.
+    batch_size : int
+        Rows a step.
+    dtype : str
+        Of X.
+    n_models : int
+        Models trained together.
+    weighted : bool
+        Whether rows have weights; some are zero when there are several models.
+    fit_intercept, centred, average : bool
+        As in Problem; `centred` says whether it has means.
+    momentum, l2 : float
+        As in Problem; they differ between models.
+    consecutive : bool
+        Whether rows are taken as they lie.
+    """
+
+    name: str
+    n_rows: int = 70
+    n_features: int = 7
+    n_classes: int = 4
+    batch_size: int = 16
+    dtype: str = "float64"
+    n_models: int = 1
+    weighted: bool = False
+    fit_intercept: bool = True
+    centred: bool = True
+    average: bool = True
+    momentum: float = 0.9
+    l2: float = 1e-3
+    consecutive: bool = False
+
+
+@dataclass(frozen=True)
+class CaseReport:
+    """The outcome of one case.
+
+    Parameters
+    ----------
+    name : str
+        The case and its dtype.
+    difference : float
+        Largest relative difference over all arrays; nan when refused.
+    refused : str
+        Why the backend does not support the case; empty when it does.
+    """
+
+    name: str
+    difference: float
+    refused: str = ""
+
+
+CASES = (
+    Case("defaults with a short last batch"),
+    Case("textbook", momentum=0, average=False, l2=0, fit_intercept=False, centred=False),
+    Case("rows as they lie", centred=False, consecutive=True),
+    Case("rows as they lie, centred", consecutive=True),
+    Case("not centred", centred=False),
+    Case("no intercept", centred=False, fit_intercept=False),
+    Case("weights", weighted=True),
+    Case("two classes", n_classes=2),
+    Case("one batch", batch_size=70, average=False),
+    Case("one column", n_features=1),
+    Case("one row", n_rows=1, batch_size=1),
+    Case("rows of one", n_rows=20, batch_size=1),
+    Case("1000 classes", n_rows=1100, n_classes=1000, batch_size=300),
+    Case("wide rows", n_rows=300, n_features=784, n_classes=10, batch_size=256),
+    Case("uint8", dtype="uint8"),
+    Case("int16", dtype="int16"),
+    Case("several models", n_models=3),
+    Case("several weighted models", n_models=3, weighted=True),
+)
+
+
+def check_backend(backend: Backend) -> list[CaseReport]:
+    """Check that a backend follows the reference in every case that it supports.
+
+    Parameters
+    ----------
+    backend : Backend
+        The backend to check.
+
+    Returns
+    -------
+    list of CaseReport
+        One for each case and dtype, refused ones included.
+
+    Raises
+    ------
+    AssertionError
+        If any array differs by more than 1e-10 (float64) or 1e-4 (float32) of the largest
+        value of the reference's, or the very first case is refused.
+
+    Examples
+    --------
+    >>> from sksoftmax import get_backend
+    >>> from sksoftmax.testing import check_backend
+    >>> reports = check_backend(get_backend("numpy"))
+    >>> max(report.difference for report in reports) < 1e-4
+    True
+    """
+    reports = [_check_case(backend, case) for case in _all_cases()]
+    if reports[0].refused:
+        raise AssertionError(f"{reports[0].name}: refused: {reports[0].refused}")
+    return reports
+
+
+def _all_cases() -> Iterator[Case]:
+    for case in CASES:
+        yield case
+        if case.dtype == "float64":
+            yield replace(case, name=f"{case.name}, float32", dtype="float32")
+
+
+def _check_case(backend: Backend, case: Case) -> CaseReport:
+    rng = np.random.default_rng(0)
+    problem = _make_problem(backend, case, rng)
+    placed = replace(problem, X=backend.place(problem.X))
+    refused = backend.supports(placed)
+    if refused is not None:
+        return CaseReport(case.name, np.nan, refused)
+    exact = _in_float64(problem)
+    shape = (case.n_models, case.n_classes, case.n_features)
+    trainer = backend.trainer(placed, State.zeros(*shape, problem.dtype))
+    reference: Trainer = ArrayTrainer(exact, State.zeros(*shape, exact.dtype))
+    worst = 0.0
+    for epoch in range(N_EPOCHS):
+        order, step_sizes = _epoch_arguments(case, rng)
+        objective = trainer.run_epoch(order, step_sizes)
+        expected = {"objective": reference.run_epoch(order, step_sizes)}
+        state, exact_state = trainer.state(), reference.state()
+        actual = {"objective": objective, **_arrays(state)}
+        expected |= _arrays(exact_state)
+        worst = max(worst, _compare(f"{case.name}, epoch {epoch}", actual, expected, problem))
+        # Every epoch resumes from the last one's state, in a new trainer.
+        trainer = backend.trainer(placed, state)
+        reference = ArrayTrainer(exact, exact_state)
+    measured = zip(
+        ("loss", "accuracy"),
+        trainer.evaluate(placed.X, problem.y, None),
+        reference.evaluate(exact.X, problem.y, None),
+        strict=True,
+    )
+    for name, actual_value, expected_value in measured:
+        worst = max(
+            worst, _compare(case.name, {name: actual_value}, {name: expected_value}, problem)
+        )
+    return CaseReport(case.name, worst)
+
+
+def _make_problem(backend: Backend, case: Case, rng: np.random.Generator) -> Problem:
+    X = rng.standard_normal((case.n_rows, case.n_features)) + 3
+    X = (X * (10 if case.dtype.startswith(("u", "i")) else 1)).clip(0).astype(case.dtype)
+    y = rng.integers(case.n_classes, size=case.n_rows).astype(np.int32)
+    dtype = training_dtype(X.dtype)
+    weights = None
+    if case.weighted:
+        weights = rng.exponential(size=(case.n_models, case.n_rows))
+        if case.n_models > 1:
+            weights[
+                np.arange(case.n_rows) % case.n_models == np.arange(case.n_models)[:, None]
+            ] = 0
+        weights = (weights / weights.mean(axis=1, keepdims=True)).astype(dtype)
+    moments = feature_moments(backend, backend.place(X), None, None)
+    spread = (1 + np.arange(case.n_models) / 10)[:, None]
+    centre = moments.mean if case.centred else None
+    return Problem(
+        X=X,
+        y=y,
+        weights=weights,
+        n_classes=case.n_classes,
+        dtype=dtype,
+        batch_size=min(case.batch_size, case.n_rows),
+        l2=case.l2 * spread[:, 0],
+        momentum=case.momentum / spread[:, 0],
+        average=case.average,
+        fit_intercept=case.fit_intercept,
+        means=None if centre is None else centre * spread,
+        scales=moments.scale * spread,
+        step_scales=moments.step_scale(centre) * spread,
+    )
+
+
+def _in_float64(problem: Problem) -> Problem:
+    """The same numbers, to be computed with in float64."""
+    weights = None if problem.weights is None else problem.weights.astype(np.float64)
+    return replace(problem, weights=weights, dtype=np.dtype(np.float64))
+
+
+def _epoch_arguments(
+    case: Case, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    order = np.arange(case.n_rows) if case.consecutive else rng.permutation(case.n_rows)
+    n_batches = -(-case.n_rows // case.batch_size)
+    return order, rng.uniform(0.01, 0.05, (case.n_models, n_batches))
+
+
+def _arrays(state: State) -> dict[str, NDArray[Any]]:
+    """Everything in a state that can be compared."""
+    moments = {f"moment {name!r}": array for name, array in state.moments.items()}
+    return {
+        "parameters": state.parameters,
+        "average": state.average,
+        "means": state.means,
+        "steps": np.array(state.n_steps),
+        **moments,
+    }
+
+
+def _compare(
+    where: str,
+    actual: dict[str, NDArray[Any]],
+    expected: dict[str, NDArray[Any]],
+    problem: Problem,
+) -> float:
+    """Raise where arrays differ; return the largest relative difference."""
+    if actual.keys() != expected.keys():
+        raise AssertionError(f"{where}: got {sorted(actual)}, expected {sorted(expected)}")
+    tolerance = TOLERANCE[problem.dtype]
+    worst = 0.0
+    for name, array in expected.items():
+        got = np.asarray(actual[name])
+        if got.shape != array.shape:
+            raise AssertionError(f"{where}: {name} has shape {got.shape}, not {array.shape}")
+        largest = np.abs(array).max()
+        difference = np.abs(got - array).max() / (largest if largest > 0 else 1)
+        if not difference <= tolerance:
+            raise AssertionError(
+                f"{where}: {name} is off by {difference:.1e} > {tolerance:.0e}"
+            )
+        worst = max(worst, float(difference))
+    return worst
