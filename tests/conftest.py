@@ -1,0 +1,46 @@
+"""Fixtures that every test may use: MNIST where it lies, and one BLAS thread.
+
+Bits depend on the number of BLAS threads, so tests fix it rather than trust the machine.
+"""
+
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+MNIST = {
+    "X_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "X_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
+
+
+@pytest.fixture(autouse=True)
+def one_blas_thread():
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """X_train uint8 (60000, 784), y_train, X_test, y_test."""
+    folder = os.environ.get("SKSOFTMAX_MNIST")
+    if not folder:
+        pytest.skip("SKSOFTMAX_MNIST names no folder with the four MNIST files")
+    arrays = {key: read_idx(Path(folder) / name) for key, name in MNIST.items()}
+    X_train, X_test = (arrays[key].reshape(-1, 28 * 28) for key in ("X_train", "X_test"))
+    return X_train, arrays["y_train"], X_test, arrays["y_test"]
+
+
+def read_idx(path):
+    """An IDX file of bytes, gzipped (name.gz) or plain."""
+    plain = path.is_file()
+    content = path.read_bytes() if plain else gzip.decompress(Path(f"{path}.gz").read_bytes())
+    n_dimensions = content[3]
+    start = 4 + 4 * n_dimensions
+    shape = np.frombuffer(content[4:start], ">i4")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
