@@ -1,0 +1,277 @@
+"""Bad input of every kind: an error in scikit-learn's wording, and a model left as it was.
+
+Interrupts count as bad input: they come in mid-fit, and an earlier fit must survive them.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+
+from sksoftmax import SoftmaxClassifier, get_backend
+
+X, Y = load_iris(return_X_y=True)
+CLASSES = [0, 1, 2]
+NEXT_TO_2_53 = np.array([2**53, 2**53 + 1])
+
+
+@pytest.fixture
+def fitted():
+    return SoftmaxClassifier(random_state=0, max_iter=5, tol=None).fit(X, Y)
+
+
+def replaced(array, index, value):
+    array = np.array(array)
+    array[index] = value
+    return array
+
+
+def assert_raises_and_changes_nothing(clf, message, call, error=ValueError):
+    """`call(clf)` raises, and every attribute and prediction stays bit for bit."""
+    names, digest, predictions = list(vars(clf)), joblib.hash(vars(clf)), clf.predict_proba(X)
+    with pytest.raises(error, match=message):
+        call(clf)
+    assert list(vars(clf)) == names
+    assert joblib.hash(vars(clf)) == digest
+    np.testing.assert_array_equal(clf.predict_proba(X), predictions)
+
+
+BAD_DATA = {
+    "NaN in X": (lambda: (replaced(X, (3, 1), np.nan), Y), "Input X contains NaN"),
+    "inf in X": (lambda: (replaced(X, (3, 1), np.inf), Y), "Input X contains infinity"),
+    "no rows": (lambda: (X[:0], Y[:0]), r"Found array with 0 sample\(s\)"),
+    "no features": (lambda: (X[:, :0], Y), r"Found array with 0 feature\(s\)"),
+    "one dimension": (lambda: (X[:, 0], Y), "Expected 2D array, got 1D array instead"),
+    "complex": (lambda: (X + 1j, Y), "Complex data not supported"),
+    "text": (lambda: (np.full(X.shape, "one"), Y), "could not convert string to float"),
+    "lengths": (lambda: (X, Y[:-1]), "inconsistent numbers of samples"),
+    "two columns of y": (lambda: (X, np.c_[Y, Y]), "y should be a 1d array"),
+    "NaN in y": (lambda: (X, replaced(Y * 1.0, 0, np.nan)), "Input y contains NaN"),
+    "continuous y": (lambda: (X, Y + 0.5), "Unknown label type: continuous"),
+    "float y beyond 2**53": (
+        lambda: (X, NEXT_TO_2_53[Y % 2].astype(float)),
+        r"Unknown label type: y holds floats beyond 2\*\*53",
+    ),
+    "number among strings": (
+        lambda: (X, replaced(Y.astype(str).astype(object), 3, 1)),
+        "Unknown label type: labels must be uniformly strings or numbers",
+    ),
+    "string among numbers": (
+        lambda: (X, replaced(Y.astype(object), 3, "1")),
+        "Unknown label type",
+    ),
+}
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_rows_and_labels(fitted, case, method):
+    bad, message = BAD_DATA[case]
+    assert_raises_and_changes_nothing(fitted, message, lambda clf: getattr(clf, method)(*bad()))
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (replaced(np.ones(150), 0, -1), "Negative values in data passed to `sample_weight`"),
+        (np.zeros(150), "Sample weights must contain at least one non-zero number"),
+        (replaced(np.ones(150), 0, np.nan), "Input sample_weight contains NaN"),
+        (replaced(np.ones(150), 0, np.inf), "Input sample_weight contains infinity"),
+        (np.ones(149), r"sample_weight.shape == \(149,\), expected \(150,\)!"),
+        (np.ones((150, 2)), "Sample weights must be 1D array or scalar"),
+    ],
+    ids=["negative", "all zero", "NaN", "inf", "length", "two columns"],
+)
+def test_bad_weights(fitted, method, weights, message):
+    assert_raises_and_changes_nothing(
+        fitted, message, lambda clf: getattr(clf, method)(X, Y, sample_weight=weights)
+    )
+
+
+@pytest.mark.parametrize("weights", [None, (Y == 1) * 1.0], ids=["rows", "weighted rows"])
+def test_one_class_cannot_be_fitted(fitted, weights):
+    y = np.ones_like(Y) if weights is None else Y
+    message = "needs samples of at least 2 classes in the data, but the data contains only one"
+    assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.fit(X, y, weights))
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ({0: -1.0}, "class_weight must be positive"),
+        ({0: 0.0}, "class_weight must be positive"),
+        ({7: 2.0}, r"The classes, \[0, 1, 2\], are not in class_weight"),
+    ],
+)
+def test_bad_class_weight(fitted, class_weight, message):
+    fitted.set_params(class_weight=class_weight)
+    assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.fit(X, Y))
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+def test_wrong_feature_count_when_predicting(fitted, method):
+    message = "X has 3 features, but SoftmaxClassifier is expecting 4 features as input"
+    assert_raises_and_changes_nothing(
+        fitted, message, lambda clf: getattr(clf, method)(X[:, :3])
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels", "classes", "message"),
+    [
+        (X[:, :3], Y, None, "X has 3 features, but SoftmaxClassifier is expecting 4"),
+        (X, Y + 1, None, r"y contains previously unseen labels: \[3\]"),
+        (X, Y.astype(str), None, "y contains previously unseen labels: .*'0'"),
+        (X, Y, [0, 1], r"`classes=\[0, 1\]` is not the same as on last call to partial_fit"),
+        (X, Y, [0, 1, 3], r"`classes=\[0, 1, 3\]` is not the same as on last call"),
+    ],
+    ids=["features", "unseen", "unseen strings", "fewer classes", "other classes"],
+)
+def test_bad_next_chunk(fitted, rows, labels, classes, message):
+    assert_raises_and_changes_nothing(
+        fitted, message, lambda clf: clf.partial_fit(rows, labels, classes=classes)
+    )
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (None, "classes must be passed on the first call to partial_fit"),
+        ([0], "needs samples of at least 2 classes"),
+        ([], "needs samples of at least 2 classes"),
+        ([0, 1], r"y contains previously unseen labels: \[2\]"),
+    ],
+)
+def test_bad_first_chunk_leaves_an_unfitted_estimator(classes, message):
+    clf = SoftmaxClassifier()
+    with pytest.raises(ValueError, match=message):
+        clf.partial_fit(X, Y, classes=classes)
+    assert vars(clf) == vars(SoftmaxClassifier())
+
+
+def test_balanced_weights_need_all_rows(fitted):
+    fitted.set_params(class_weight="balanced")
+    message = "class_weight 'balanced' is not supported for partial_fit"
+    assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.partial_fit(X, Y))
+
+
+def test_warm_start_refuses_another_problem(fitted):
+    fitted.set_params(warm_start=True)
+    message = "warm_start can only be used where `y` has the same classes"
+    assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.fit(X, Y + 1))
+    assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.fit(X[:100], Y[:100]))
+    message = "X has 3 features, but warm_start goes on from a fit of 4 features"
+    assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.fit(X[:, :3], Y))
+
+
+# A value of the wrong type, then values out of range, where the parameter has a range.
+BAD_PARAMETERS = {
+    "alpha": ["1", -1e-9, np.nan],
+    "average": ["yes"],
+    "backend": [3, object()],
+    "batch_size": [2.5, 0],
+    "class_weight": [3.0, "heavy"],
+    "fit_intercept": ["yes"],
+    "learning_rate": [None, "fast", 0, -0.1],
+    "max_iter": [10.0, 0],
+    "momentum": ["0.9", 1.0, -0.1],
+    "n_iter_no_change": [None, 0],
+    "random_state": ["seed", -1],
+    "shuffle": [None],
+    "standardize": ["yes"],
+    "tol": ["1e-3", -1e-9],
+    "verbose": ["loud", -1],
+    "warm_start": ["yes"],
+}
+
+
+def test_every_parameter_has_bad_values_here():
+    assert BAD_PARAMETERS.keys() == SoftmaxClassifier().get_params().keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, v) for name, bad in BAD_PARAMETERS.items() for v in bad]
+)
+def test_bad_parameter(fitted, name, value):
+    message = f"The '{name}' parameter of SoftmaxClassifier must be "
+    new = SoftmaxClassifier(**{name: value})
+    with pytest.raises(ValueError, match=message):
+        new.partial_fit(X, Y, classes=CLASSES)
+    fitted.set_params(**{name: value})
+    assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.fit(X, Y))
+
+
+def test_unknown_backend_names_the_installed_ones(fitted):
+    fitted.set_params(backend="abacus")
+    message = "Unknown backend 'abacus'. Installed backends: .*numpy"
+    assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.fit(X, Y))
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_divergence(fitted, method):
+    fitted.set_params(learning_rate=1e30, standardize=False, max_iter=50)
+    message = r"Floating-point under-/overflow occurred at epoch #\d+. Lower learning_rate"
+    # The overflow needs more than one epoch, which partial_fit does not run: hence 1e30 twice.
+    rows = (X * 1e20).astype(np.float32)
+    assert_raises_and_changes_nothing(
+        fitted, message, lambda clf: getattr(clf, method)(rows, Y)
+    )
+
+
+class InterruptedBackend(type(get_backend("numpy"))):
+    """Sends this process SIGINT in the fourth epoch."""
+
+    def trainer(self, problem, state):
+        trainer = super().trainer(problem, state)
+        run_epoch, n_epochs = trainer.run_epoch, 0
+
+        def interrupted(order, step_sizes):
+            nonlocal n_epochs
+            n_epochs += 1
+            if n_epochs == 4:
+                signal.raise_signal(signal.SIGINT)
+            return run_epoch(order, step_sizes)
+
+        trainer.run_epoch = interrupted
+        return trainer
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_interrupt_leaves_the_earlier_fit(fitted, warm_start):
+    fitted.set_params(backend=InterruptedBackend(), warm_start=warm_start)
+    assert_raises_and_changes_nothing(
+        fitted, None, lambda clf: clf.fit(X[::2], Y[::2]), KeyboardInterrupt
+    )
+
+
+INTERRUPTED_SCRIPT = """
+import joblib
+from sklearn.datasets import load_iris
+from sksoftmax import SoftmaxClassifier
+
+X, y = load_iris(return_X_y=True)
+clf = SoftmaxClassifier(max_iter=5, tol=None, random_state=0).fit(X, y)
+clf.set_params(max_iter=10**7, verbose=1)
+before = joblib.hash(vars(clf))
+try:
+    clf.fit(X[::2], y[::2])
+except KeyboardInterrupt:
+    print("intact" if joblib.hash(vars(clf)) == before else "changed")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="one process cannot interrupt another")
+def test_interrupt_from_outside():
+    command = [sys.executable, "-u", "-c", INTERRUPTED_SCRIPT]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("epoch")
+        os.kill(process.pid, signal.SIGINT)
+        *_, last = process.stdout
+    assert last == "intact\n"
+    assert process.returncode == 0

@@ -1,0 +1,110 @@
+"""Unusual but good input: huge scales, constants, any memory layout, thousands of classes.
+
+Whatever is not an error must train as well as the plain case beside it.
+"""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+
+from sksoftmax import SoftmaxClassifier
+
+X, Y = load_iris(return_X_y=True)
+NEXT_TO_2_53 = np.array([2**53, 2**53 + 1])
+
+
+def test_int64_labels_next_to_2_53_stay_distinct():
+    y = NEXT_TO_2_53[(Y == 2) * 1]
+    clf = SoftmaxClassifier(random_state=0).fit(X, y)
+    assert clf.classes_.tolist() == NEXT_TO_2_53.tolist()
+    assert clf.score(X, y) > 0.9
+    assert set(clf.predict(X).tolist()) == set(NEXT_TO_2_53.tolist())
+    clf.partial_fit(X, y.astype(np.uint64))
+    assert clf.score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("factor", [1e30, 1e-30])
+def test_units_do_not_matter(factor):
+    rows = X.astype(np.float32)
+    plain = SoftmaxClassifier(random_state=0).fit(rows, Y)
+    scaled_rows = rows * np.float32(factor)
+    scaled = SoftmaxClassifier(random_state=0).fit(scaled_rows, Y)
+    assert scaled.score(scaled_rows, Y) == plain.score(rows, Y) > 0.95
+    assert scaled.coef_.dtype == np.float32
+    np.testing.assert_allclose(scaled.coef_ * np.float32(factor), plain.coef_, rtol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+@pytest.mark.parametrize("batch_size", [32, 150])
+def test_constant_columns_get_no_weight(dtype, batch_size):
+    rows = (X * 10).astype(dtype)
+    padded = np.insert(rows, [0, 2, 4], [7, 0, 250], axis=1)
+    constant = np.array([0, 3, 6])
+    parameters = {"random_state": 0, "batch_size": batch_size}
+    clf = SoftmaxClassifier(**parameters).fit(padded, Y)
+    assert not clf.coef_[:, constant].any()
+    np.testing.assert_array_equal(clf.scale_[constant], 1)
+    np.testing.assert_array_equal(clf.mean_[constant], [7, 0, 250])
+    without = SoftmaxClassifier(**parameters).fit(rows, Y)
+    np.testing.assert_allclose(
+        np.delete(clf.coef_, constant, axis=1), without.coef_, rtol=1e-3, atol=1e-6
+    )
+
+
+def test_ten_thousand_classes_without_a_one_hot_matrix():
+    n_classes = 10_000
+    y = np.repeat(np.arange(n_classes), 2)
+    rows = np.random.default_rng(0).normal(size=(len(y), 2)).astype(np.float32)
+    clf = SoftmaxClassifier(max_iter=1, tol=None, random_state=0)
+    tracemalloc.start()
+    clf.fit(rows, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(y) * n_classes / 2  # bytes: half of a one-hot matrix of booleans
+    assert clf.coef_.shape == (n_classes, 2)
+    np.testing.assert_allclose(clf.predict_proba(rows[:5]).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_chunk_of_few_rows_from_many_classes():
+    # No warning that y looks like a regression's: the caller has named the classes.
+    rows = np.random.default_rng(0).normal(size=(30, 2))
+    clf = SoftmaxClassifier(random_state=0)
+    clf.partial_fit(rows, 7 * np.arange(30), classes=np.arange(1000))
+    assert set(clf.predict(rows)) <= set(7 * np.arange(30))
+
+
+def layouts(rows, folder):
+    """The same rows in other memory layouts; all but the views of `wide` are read-only."""
+    n_rows, n_features = rows.shape
+    wide = np.zeros((2 * n_rows, 2 * n_features), rows.dtype)
+    wide[::2, ::2] = rows
+    file = folder / "rows.dat"
+    rows.tofile(file)
+    read_only = rows.copy()
+    read_only.flags.writeable = False
+    return {
+        "read-only": read_only,
+        "Fortran": np.asfortranarray(rows),
+        "rows of a wider array": np.repeat(rows, 2, axis=0)[::2],
+        "every second row and column": wide[::2, ::2],
+        "backwards": np.ascontiguousarray(rows[::-1])[::-1],
+        "memory map": np.memmap(file, rows.dtype, "r", shape=rows.shape),
+    }
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8])
+def test_memory_layout_does_not_matter(tmp_path, dtype, shuffle):
+    rows = np.ascontiguousarray(X * 10).astype(dtype)
+    clf = SoftmaxClassifier(
+        batch_size=32, max_iter=10, tol=None, shuffle=shuffle, random_state=0
+    )
+    expected = clf.fit(rows.copy(), Y).predict_proba(rows)
+    coef = clf.coef_
+    for name, other in layouts(rows, tmp_path).items():
+        clf.fit(other, Y)
+        np.testing.assert_allclose(clf.coef_, coef, rtol=1e-6, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(clf.predict_proba(other), expected, atol=1e-6)
+        np.testing.assert_array_equal(other, rows, err_msg=f"{name} was written to")
