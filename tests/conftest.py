@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+# A distribution of its own: it is to be found where a test installs it, and only there.
+collect_ignore = ["third_party_backend"]
+
 MNIST = {
     "X_train": "train-images-idx3-ubyte",
     "y_train": "train-labels-idx1-ubyte",

@@ -1,0 +1,134 @@
+"""A backend from outside: ``SoftmaxClassifier(backend="transposed")``.
+
+It keeps its parameters as (n_features + 1, n_classes), has a loop of its own, and knows of
+sksoftmax only what ``sksoftmax.problem`` says.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.problem import Array, Problem, State
+
+
+class TransposedBackend:
+    """Train one model at a time on the CPU, in float64 whatever the problem's dtype."""
+
+    name = "transposed"
+    version = "1.2.3"
+    device = "CPU"
+    xp = np
+
+    def place(self, X: Array) -> Array:
+        return np.asarray(X)
+
+    def to_numpy(self, array: Array) -> NDArray[Any]:
+        return np.asarray(array)
+
+    def supports(self, problem: Problem) -> str | None:
+        if problem.n_models > 1:
+            return f"it trains one model at a time, not {problem.n_models}."
+        if not isinstance(problem.X, np.ndarray):
+            return "it reads dense arrays only."
+        return None
+
+    def trainer(self, problem: Problem, state: State) -> TransposedTrainer:
+        return TransposedTrainer(problem, state)
+
+
+class TransposedTrainer:
+    """Heavy-ball SGD in standardised coordinates, averaged by polynomial decay."""
+
+    def __init__(self, problem: Problem, state: State):
+        self.problem = problem
+        self.y = np.asarray(problem.y)
+        self.weights = np.ones(len(self.y)) if problem.weights is None else problem.weights[0]
+        n_features = problem.n_features
+        self.means = np.zeros(n_features) if problem.means is None else problem.means[0]
+        self.penalty_scales = np.append(problem.scales[0], 0.0)[:, None]
+        self.inverse_scales = np.append(
+            1 / problem.step_scales[0], float(problem.fit_intercept)
+        )[:, None]
+        state = state.centred_at(problem.means)
+        self.parameters = transposed(state.parameters)
+        self.average = transposed(state.average)
+        velocity = state.moments.get("velocity", np.zeros_like(state.parameters))
+        self.velocity = transposed(velocity)
+        self.n_steps = state.n_steps
+
+    def run_epoch(
+        self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        size = self.problem.batch_size
+        objective = len(order) * self._penalty()
+        for i, step in enumerate(step_sizes[0]):
+            objective += self._step(order[i * size : (i + 1) * size], step)
+        return np.array([objective / len(order)])
+
+    def _step(self, rows: NDArray[np.int64], step: float) -> float:
+        problem = self.problem
+        x = problem.X[rows].astype(np.float64) - self.means
+        log_probabilities = self._log_probabilities(x, self.parameters)
+        residual = np.exp(log_probabilities)
+        of_row = np.arange(len(rows))
+        residual[of_row, self.y[rows]] -= 1
+        residual *= self.weights[rows, None]
+        gradient = np.vstack([x.T @ residual, residual.sum(axis=0)])
+        gradient *= self.inverse_scales
+        # A short batch counts for the share of the penalty that its rows are of a batch.
+        decay = (
+            problem.l2[0] * self.penalty_scales * (self.penalty_scales * self.inverse_scales)
+        )
+        gradient += len(rows) * decay * self.parameters
+        gradient *= step * self.inverse_scales / problem.batch_size
+        self.velocity = problem.momentum[0] * self.velocity - gradient
+        self.parameters = self.parameters + self.velocity
+        self.n_steps += 1
+        if problem.average:
+            newest = 9 / (self.n_steps + 8)
+            self.average = self.average + newest * (self.parameters - self.average)
+        return float(-self.weights[rows] @ log_probabilities[of_row, self.y[rows]])
+
+    def _log_probabilities(self, x: NDArray[Any], parameters: NDArray[Any]) -> NDArray[Any]:
+        """Of centred rows, as (n_rows, n_classes)."""
+        logits = x @ parameters[:-1] + parameters[-1]
+        logits -= logits.max(axis=1, keepdims=True)
+        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+    def _penalty(self) -> float:
+        scaled = self.parameters * self.penalty_scales
+        return float(self.problem.l2[0]) / 2 * float((scaled * scaled).sum())
+
+    def evaluate(
+        self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        parameters = self.average if self.problem.average else self.parameters
+        scores = self._log_probabilities(X.astype(np.float64) - self.means, parameters)
+        loss = -scores[np.arange(len(y)), y]
+        correct = scores.argmax(axis=1) == y
+        return (
+            np.atleast_1d(np.average(loss, weights=weights)),
+            np.atleast_1d(np.average(correct, weights=weights)),
+        )
+
+    def state(self) -> State:
+        def for_state(array: NDArray[Any]) -> NDArray[Any]:
+            return np.ascontiguousarray(array.T[None], self.problem.dtype)
+
+        averaged = self.average if self.problem.average else self.parameters
+        moments = {"velocity": for_state(self.velocity)} if self.problem.momentum[0] else {}
+        return State(
+            parameters=for_state(self.parameters),
+            average=for_state(averaged),
+            moments=moments,
+            means=self.means[None],
+            n_steps=self.n_steps,
+        )
+
+
+def transposed(array: NDArray[Any]) -> NDArray[np.float64]:
+    """The only model's array as (n_features + 1, n_classes), a float64 copy."""
+    return np.array(array[0].T, np.float64, order="C")
