@@ -30,8 +30,8 @@ from sksoftmax import SoftmaxClassifier
 
 IDX_FILES = {
     "train-images-idx3-ubyte": (60_000, 28, 28),
-    "t10k-images-idx3-ubyte": (10_000, 28, 28),
     "train-labels-idx1-ubyte": (60_000,),
+    "t10k-images-idx3-ubyte": (10_000, 28, 28),
     "t10k-labels-idx1-ubyte": (10_000,),
 }
 """The files of MNIST and the shapes of what they hold."""
@@ -44,17 +44,18 @@ class DataError(Exception):
     """MNIST cannot be had; the message says why, and what to do, in one line."""
 
 
-def digits() -> list[np.ndarray]:
-    """Return X_train, X_test, y_train, y_test of the digits that scikit-learn ships."""
+def split_digits() -> list[np.ndarray]:
+    """Return X_train, y_train, X_test, y_test of the digits that scikit-learn ships."""
     X, y = load_digits(return_X_y=True)
-    return train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
+    parts = train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
+    return [parts[i] for i in (0, 2, 1, 3)]
 
 
-def mnist() -> list[np.ndarray]:
-    """Return X_train, X_test, y_train, y_test of MNIST, pixels as uint8."""
+def load_mnist() -> list[np.ndarray]:
+    """Return X_train, y_train, X_test, y_test of MNIST, pixels as uint8."""
     folder = os.environ.get("SKSOFTMAX_MNIST")
     if not folder:
-        return mnist_from_openml()
+        return download_mnist()
     arrays = [read_idx(Path(folder), name, shape) for name, shape in IDX_FILES.items()]
     return [a.reshape(len(a), -1) if a.ndim == 3 else a for a in arrays]
 
@@ -100,7 +101,7 @@ def parse_idx(content: bytes, shape: tuple[int, ...]) -> np.ndarray:
     return array
 
 
-def mnist_from_openml() -> list[np.ndarray]:
+def download_mnist() -> list[np.ndarray]:
     """Download MNIST, or take it from scikit-learn's cache."""
     # Without pandas the slower parser has to do.
     parser = "pandas" if find_spec("pandas") else "liac-arff"
@@ -125,7 +126,7 @@ def mnist_from_openml() -> list[np.ndarray]:
             " SKSOFTMAX_MNIST to a folder with the four MNIST files"
         ) from error
     X, y = X.astype(np.uint8), y.astype(np.uint8)
-    return [X[:60_000], X[60_000:], y[:60_000], y[60_000:]]
+    return [X[:60_000], y[:60_000], X[60_000:], y[60_000:]]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -134,9 +135,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", choices=["digits", "mnist"], default="digits")
     options = parser.parse_args(arguments)
     try:
-        X_train, X_test, y_train, y_test = digits() if options.data == "digits" else mnist()
+        data = split_digits() if options.data == "digits" else load_mnist()
     except DataError as error:
         sys.exit(f"quickstart: {error}.")
+    X_train, y_train, X_test, y_test = data
 
     # Pixels that never change say nothing. Nothing needs scaling, and no step size tuning.
     model = make_pipeline(VarianceThreshold(), SoftmaxClassifier(random_state=0))

@@ -1,6 +1,7 @@
 """The quickstart, run as a user runs it: on digits, on MNIST, and on MNIST that is broken.
 
 Whatever is wrong with the data must end in one line that says what to do, and in status 1.
+The README's Python runs here too.
 """
 
 import gzip
@@ -14,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "examples" / "quickstart.py"
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "examples" / "quickstart.py"
 IMAGES = "train-images-idx3-ubyte"
 LABELS = "t10k-labels-idx1-ubyte"
 FILES = [IMAGES, "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", LABELS]
@@ -164,3 +166,13 @@ def test_no_network(tmp_path):
             "--data", "mnist", **proxies, **upper, no_proxy=None, SCIKIT_LEARN_DATA=tmp_path
         )
     assert_one_line(result, "check the network", "refused")
+
+
+def test_the_code_in_the_readme():
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    scope = {}
+    for block in blocks:
+        exec(block, scope)
+    assert scope["clf"].score(scope["X_test"], scope["y_test"]) > 0.9
+    assert scope["search"].score(scope["X_test"], scope["y_test"]) > 0.9
+    assert scope["stream"].score(scope["X_test"], scope["y_test"]) > 0.9
