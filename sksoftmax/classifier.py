@@ -23,7 +23,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-from sksoftmax.prediction import NUMERIC_DTYPES, SoftmaxPrediction
+from sksoftmax.prediction import SoftmaxPrediction
 from sksoftmax.problem import Backend, State
 from sksoftmax.stopping import Plateau
 from sksoftmax.targets import Targets, encode_targets, sorted_classes
@@ -120,7 +120,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         Rows of positive weight in `mean_` and `scale_`.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, where X has string names.
     backend_ : str
         Name of the backend that ran.
@@ -169,7 +169,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
-        "backend": [str, HasMethods(["place", "supports", "trainer"])],
+        "backend": [str, HasMethods(["place", "to_numpy", "supports", "trainer"])],
         "verbose": ["verbose"],
     }
 
@@ -298,6 +298,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         [0, 1]
         """
         with self._unchanged_on_error():
+            self._validate_params()  # the decorator skips it once fitted
             resume = self._checkpoint if self._is_fitted() else None
             known = self._known_classes(classes, first=resume is None)
             if self.class_weight == "balanced":
@@ -321,17 +322,21 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
 
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
-        """Put every attribute back as it was if anything is raised, an interrupt included."""
+        """Put every attribute back as it was if anything is raised, an interrupt included.
+
+        Overflow is looked for in losses and coefficients rather than warned of on the way.
+        """
         before = self.__dict__.copy()
         try:
-            yield
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                yield
         except BaseException:
             self.__dict__ = before
             raise
 
     def _validate(self, X: ArrayLike, y: ArrayLike, *, reset: bool) -> tuple[Any, Any]:
-        """X in a dtype that can be trained on without converting all of it, and y."""
-        X, y = validate_data(self, X, y, dtype=NUMERIC_DTYPES, reset=reset)
+        """X as an array of numbers, of any real dtype, and y."""
+        X, y = validate_data(self, X, y, reset=reset)
         return X, y
 
     def _known_classes(self, classes: ArrayLike | None, *, first: bool) -> NDArray[Any]:
@@ -401,8 +406,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
     def _run_epoch(self, training: Training, losses: list[float]) -> float:
         """Run one epoch and note its loss."""
         start = time.perf_counter()
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            loss = training.run_epoch()
+        loss = training.run_epoch()
         if not math.isfinite(loss):
             raise ValueError(self._divergence_message(training))
         losses.append(loss)
@@ -412,11 +416,12 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         return loss
 
     def _divergence_message(self, training: Training) -> str:
-        cure = (
-            "Set standardize=True, or scale the features."
-            if self.learning_rate == "auto"
-            else f"Lower learning_rate (now {self.learning_rate}), or set learning_rate='auto'."
-        )
+        if self.learning_rate != "auto":
+            cure = f"Lower learning_rate (now {self.learning_rate}), or set it to 'auto'."
+        elif self.standardize:
+            cure = "Scale the features: their squares leave the range of float64."
+        else:
+            cure = "Set standardize=True, or scale the features."
         return f"Floating-point under-/overflow occurred at epoch #{training.n_epochs}. {cure}"
 
     def _adopt(self, training: Training, losses: list[float]) -> None:

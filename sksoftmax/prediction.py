@@ -15,11 +15,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksoftmax.training import training_dtype
 
-NUMERIC_DTYPES = [np.float64, np.float32, np.float16, np.bool_] + [
-    np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)
-]
-"""What X may hold without being converted as a whole; anything else becomes float64."""
-
 PREDICT_ELEMENTS = 2**20
 """Elements of X converted at once when predicting from another dtype."""
 
@@ -62,7 +57,7 @@ class SoftmaxPrediction:
         (2, 3)
         """
         check_is_fitted(self)
-        rows = validate_data(self, X, dtype=NUMERIC_DTYPES, reset=False)
+        rows = validate_data(self, X, reset=False)
         scores = _linear_scores(rows, self.coef_, self.intercept_)
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
@@ -154,6 +149,7 @@ def _linear_scores(
     scores = np.empty((len(X), len(coef)), dtype)
     for start in range(0, len(X), size):
         rows = slice(start, start + size)
-        np.matmul(X[rows].astype(dtype, copy=False), coef.T, out=scores[rows])
+        with np.errstate(invalid="ignore"):  # some BLAS builds flag it on finite numbers
+            np.matmul(X[rows].astype(dtype, copy=False), coef.T, out=scores[rows])
     scores += intercept.astype(dtype, copy=False)
     return scores

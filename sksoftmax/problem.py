@@ -28,6 +28,20 @@ class Problem:
         \frac{1}{N} \sum_i w_{mi}\, \mathrm{CE}(\mathrm{softmax}(W x_i + b), y_i)
         + \frac{l2_m}{2} \sum_{kj} (\sigma_{mj} W_{kj})^2 .
 
+    A step on a batch B of the rows, with b = `batch_size`, z the softmax, y the one-hot
+    targets, m the means and s the step scales, is
+
+    .. math::
+
+        G_{kj} &= \frac{1}{b} \sum_{i \in B} w_i (z_{ik} - y_{ik}) (x_{ij} - m_j)
+                 + \frac{|B|}{b}\, l2\, \sigma_j^2 W_{kj} \\
+        V &\leftarrow \mu V - \eta\, G / s / s, \qquad W \leftarrow W + V \\
+        \bar W &\leftarrow \bar W + \frac{9}{t + 8} (W - \bar W)
+
+    at the t-th step, of size :math:`\eta` and momentum :math:`\mu`. The intercept is one
+    more column with x = 1, m = 0, s = 1 and no penalty, and belongs to features centred at m.
+    Divide by s twice: its square can leave the range of float32.
+
     Arrays that differ between models carry a leading model axis, of length 1 for an
     ordinary fit.
 

@@ -156,9 +156,9 @@ def automatic_step(lipschitz: float, momentum: float) -> float:
     Returns
     -------
     float
-        The step size, the classical 1 / L without momentum.
+        The step size, the classical 1 / L without momentum; 1 where nothing curves.
     """
-    return (1 + momentum) / lipschitz
+    return (1 + momentum) / lipschitz if lipschitz > 0 else 1.0
 
 
 def measure_curvature(

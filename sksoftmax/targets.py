@@ -84,7 +84,7 @@ def encode_targets(
         If a label is unknown, labels cannot be told apart, fewer than two classes are left,
         or weights are negative or all zero.
     """
-    labels = _checked_labels(y)
+    labels = _checked_labels(y, known=classes is not None)
     weights, rows = _checked_weights(sample_weight, X)
     kept = labels if rows is None else labels[rows]
     if classes is None:
@@ -113,24 +113,29 @@ def sorted_classes(classes: ArrayLike) -> NDArray[Any]:
     ndarray of shape (n_classes,)
         Distinct labels, sorted.
     """
-    found: NDArray[Any] = LabelEncoder().fit(_checked_labels(classes)).classes_
+    labels = _checked_labels(classes, known=True)
+    if len(labels) == 0:
+        raise ValueError("classes must hold at least 2 labels, got none.")
+    found: NDArray[Any] = LabelEncoder().fit(labels).classes_
     return found
 
 
-def _checked_labels(y: ArrayLike) -> NDArray[Any]:
+def _checked_labels(y: ArrayLike, *, known: bool) -> NDArray[Any]:
+    """Labels that can be told apart; `known` says that all possible ones were declared."""
     labels: NDArray[Any] = column_or_1d(y, warn=True)
-    check_classification_targets(labels)
+    if labels.dtype.kind == "O":
+        kinds = sorted({type(label).__name__ for label in labels})
+        if "str" in kinds and kinds != ["str"]:
+            raise ValueError(
+                f"Unknown label type: labels must be uniformly strings or numbers. Got {kinds}"
+            )
+    if not known:
+        check_classification_targets(labels)
     if labels.dtype.kind == "f" and np.abs(labels).max(initial=0) >= LARGEST_EXACT_FLOAT:
         raise ValueError(
             "Unknown label type: y holds floats beyond 2**53, which cannot tell neighbouring"
             " integers apart. Pass integers or strings instead."
         )
-    if labels.dtype.kind == "O":
-        kinds = sorted({type(label).__name__ for label in labels})
-        if not all(isinstance(label, str) for label in labels) and len(kinds) > 1:
-            raise ValueError(
-                f"Unknown label type: labels must be uniformly strings or numbers. Got {kinds}"
-            )
     return labels
 
 
@@ -146,11 +151,22 @@ def _checked_weights(
     rows = np.flatnonzero(weights > 0)
     if len(rows) == 0:
         raise ValueError("Sample weights must contain at least one non-zero number.")
+    with np.errstate(over="ignore"):
+        mean = weights.sum() / len(rows)
+        in_range = np.isfinite(mean) and np.isfinite(1 / mean)
+    if not in_range:
+        raise ValueError(
+            "Sample weights leave the range of float64. Only their ratios matter: divide them"
+            " by their maximum."
+        )
     return weights, None if len(rows) == len(weights) else rows
 
 
 def _codes(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
     """Index of each label in the sorted classes."""
+    if {classes.dtype.kind, labels.dtype.kind} == {"i", "u"}:
+        # NumPy would compare them as floats, which cannot tell large neighbours apart.
+        classes, labels = classes.astype(object), labels.astype(object)
     positions = np.searchsorted(classes, labels)
     positions[positions == len(classes)] = 0
     unknown = classes[positions] != labels
@@ -178,7 +194,9 @@ def _with_class_weights(
         of_class = counts.sum() / (len(classes) * np.maximum(counts, np.finfo(float).tiny))
     else:
         of_class = compute_class_weight(class_weight, classes=classes, y=classes)
-    if not np.all(of_class > 0):
-        raise ValueError(f"class_weight must be positive for each class, got {class_weight!r}")
+    if not np.all((of_class > 0) & np.isfinite(of_class)):
+        raise ValueError(
+            f"class_weight must be positive and finite for each class, got {class_weight!r}"
+        )
     row_weights: NDArray[np.float64] = of_class[codes]
     return row_weights if weights is None else row_weights * weights

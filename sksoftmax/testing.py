@@ -7,6 +7,7 @@ NumPy in float64, on the same rows in the same orders, and compares all that com
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,6 +100,10 @@ CASES = (
     Case("rows of one", n_rows=20, batch_size=1),
     Case("1000 classes", n_rows=1100, n_classes=1000, batch_size=300),
     Case("wide rows", n_rows=300, n_features=784, n_classes=10, batch_size=256),
+    *(
+        Case(f"{n} columns", n_rows=2 * n + 3, n_features=n, n_classes=3, batch_size=n)
+        for n in range(2, 20)
+    ),
     Case("uint8", dtype="uint8"),
     Case("int16", dtype="int16"),
     Case("several models", n_models=3),
@@ -157,29 +162,39 @@ def _check_case(backend: Backend, case: Case) -> CaseReport:
     shape = (case.n_models, case.n_classes, case.n_features)
     trainer = backend.trainer(placed, State.zeros(*shape, problem.dtype))
     reference: Trainer = ArrayTrainer(exact, State.zeros(*shape, exact.dtype))
-    worst = 0.0
+    worst, noted = 0.0, []
     for epoch in range(N_EPOCHS):
-        order, step_sizes = _epoch_arguments(case, rng)
-        objective = trainer.run_epoch(order, step_sizes)
-        expected = {"objective": reference.run_epoch(order, step_sizes)}
+        for _ in range(2):  # a trainer may be asked for several runs
+            order, step_sizes = _epoch_arguments(case, rng)
+            actual = {"objective": trainer.run_epoch(order, step_sizes)}
+            expected = {"objective": reference.run_epoch(order, step_sizes)}
         state, exact_state = trainer.state(), reference.state()
-        actual = {"objective": objective, **_arrays(state)}
+        actual |= _arrays(state)
         expected |= _arrays(exact_state)
         worst = max(worst, _compare(f"{case.name}, epoch {epoch}", actual, expected, problem))
-        # Every epoch resumes from the last one's state, in a new trainer.
+        noted.append((state, deepcopy(state)))
+        # Another trainer resumes, with features centred elsewhere, as in a stream.
+        placed, exact = _recentred(placed, 1 + epoch), _recentred(exact, 1 + epoch)
         trainer = backend.trainer(placed, state)
         reference = ArrayTrainer(exact, exact_state)
-    measured = zip(
-        ("loss", "accuracy"),
-        trainer.evaluate(placed.X, problem.y, None),
-        reference.evaluate(exact.X, problem.y, None),
-        strict=True,
-    )
-    for name, actual_value, expected_value in measured:
-        worst = max(
-            worst, _compare(case.name, {name: actual_value}, {name: expected_value}, problem)
+    for state, copy in noted:
+        _compare(f"{case.name}: an earlier state", _arrays(state), _arrays(copy), problem)
+    weights = rng.exponential(size=case.n_rows).astype(problem.dtype)
+    for w in (None, weights):
+        measured = trainer.evaluate(placed.X, problem.y, w)
+        true = reference.evaluate(exact.X, problem.y, w)
+        actual, expected = (
+            dict(zip(("loss", "accuracy"), pair, strict=True)) for pair in (measured, true)
         )
+        worst = max(worst, _compare(f"{case.name}, evaluate", actual, expected, problem))
     return CaseReport(case.name, worst)
+
+
+def _recentred(problem: Problem, n_times: int) -> Problem:
+    """The problem with means a little elsewhere, if it has any."""
+    if problem.means is None:
+        return problem
+    return replace(problem, means=problem.means * (1 + n_times / 100))
 
 
 def _make_problem(backend: Backend, case: Case, rng: np.random.Generator) -> Problem:

@@ -21,6 +21,9 @@ from sksoftmax.targets import Targets
 SEGMENT_OPERATIONS = 2e9
 """Multiplications in a run of batches, about a second's work, after which Python looks up."""
 
+SEGMENT_ROWS = 2**20
+"""Most rows in such a run, which bounds what a backend keeps for each of them."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -235,7 +238,8 @@ class Training:
     def _batches_per_segment(self) -> int:
         """Whole batches in about a second, by counting rather than by the clock."""
         width = self._placed.shape[1] * len(self.targets.classes)
-        return max(1, int(SEGMENT_OPERATIONS / (self.batch_size * width)))
+        rows = min(SEGMENT_ROWS, int(SEGMENT_OPERATIONS / width))
+        return max(1, rows // self.batch_size)
 
     def checkpoint(self) -> Checkpoint:
         """Return what must be remembered.

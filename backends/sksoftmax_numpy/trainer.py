@@ -24,6 +24,9 @@ SMALL_PRODUCT = 10**6
 LEAST_BLOCK = 64
 """Fewest rows for which blocks pay; wider problems take a batch at once."""
 
+AHEAD_ELEMENTS = 2**21
+"""Elements of X in Fortran order that are fetched at a time."""
+
 
 class NumpyTrainer(ArrayTrainer):
     """ArrayTrainer over NumPy for one model, with preallocated buffers.
@@ -49,15 +52,17 @@ class NumpyTrainer(ArrayTrainer):
         n, k = problem.n_features, problem.n_classes
         self._block = _block_rows(problem)
         self._tail = 0 if self._means is None else 1
+        self._width = self._block + self._tail
+        self._x = np.empty((self._width, n), problem.dtype)
+        self._z = np.empty((k, self._width), problem.dtype)
+        self._gradient = np.zeros((1, k, n + 1), problem.dtype)
+        self._block_gradient = np.zeros((k, n + 1), problem.dtype)
+        self._coef, self._intercept = self._parameters[0, :, :n], self._parameters[0, :, n:]
         self._mean_row = None if self._means is None else self._means[0]
-        self._in_c_order = problem.X.flags.c_contiguous
-        self._converts = problem.X.dtype != problem.dtype
-        self._x = np.empty((self._block + self._tail, n), problem.dtype)
-        self._z = np.empty(k * (self._block + self._tail), problem.dtype)
-        self._row = np.empty(self._block, problem.dtype)
-        self._gradient = np.empty((1, k, n + 1), problem.dtype)
-        self._block_gradient = np.empty((k, n + 1), problem.dtype)
-        self._positions = np.arange(self._block)
+        flags = problem.X.flags
+        self._by_columns = flags.f_contiguous and not flags.c_contiguous
+        self._copies_whole_rows = flags.c_contiguous and problem.X.dtype == problem.dtype
+        self._position_in_block = np.arange(problem.batch_size) % self._block
 
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
@@ -77,72 +82,92 @@ class NumpyTrainer(ArrayTrainer):
             The objective, each batch measured before its own update.
         """
         self._consecutive = bool((np.diff(order) == 1).all())
-        return super().run_epoch(order, step_sizes)
+        self._order = order
+        self._n_done = self._n_ahead = 0
+        # Where the target class of each row stands in the flattened (classes, width) scores.
+        self._targets = self._y.take(order) * np.int64(self._width)
+        self._targets += np.resize(self._position_in_block, len(order))
+        self._row_weights = None if self._weights is None else self._weights[0].take(order)
+        self._row_sums = np.empty(len(order), self.problem.dtype)
+        self._row_scores = np.empty(len(order), self.problem.dtype)
+        objective = super().run_epoch(order, step_sizes)
+        losses = np.log(self._row_sums, out=self._row_sums)
+        losses -= self._row_scores
+        if self._row_weights is not None:
+            losses *= self._row_weights
+        return objective + losses.mean(dtype=np.float64)
 
-    def _summed_gradient(self, rows: Any) -> tuple[Array, Array]:
+    def _summed_gradient(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
         total = self._gradient[0]
-        loss = self._add_block(rows[: self._block], total)
+        self._write_gradient(rows[: self._block], total)
         for start in range(self._block, len(rows), self._block):
-            loss += self._add_block(rows[start : start + self._block], self._block_gradient)
+            self._write_gradient(rows[start : start + self._block], self._block_gradient)
             total += self._block_gradient
-        return self._gradient, loss
+        return self._gradient, 0.0  # run_epoch takes the losses of all rows at once
 
-    def _add_block(self, rows: NDArray[np.int64], gradient: NDArray[Any]) -> float:
-        """Write the gradient of one block; return its summed loss."""
-        n, k = self.problem.n_features, self.problem.n_classes
-        count = len(rows)
+    def _write_gradient(self, rows: NDArray[np.int64], gradient: NDArray[Any]) -> None:
+        """Write the summed gradient of one block of rows."""
+        count, n = len(rows), self.problem.n_features
         x = self._gather(rows)
-        z = self._z[: k * len(x)].reshape(k, len(x))
-        np.matmul(self._parameters[0, :, :n], x.T, out=z)
-        logits = z[:, :count]
-        intercept = self._parameters[0, :, n:]
-        logits += intercept - z[:, count:] if self._tail else intercept
-        loss = self._softmax_minus_targets(z, logits, rows)
-        residual_sum = np.add.reduce(logits, axis=1, out=gradient[:, n])
+        z = self._z if len(x) == self._width else self._z[:, : len(x)]
+        np.matmul(self._coef, x.T, out=z)
+        logits = z[:, :count] if self._tail else z
         if self._tail:
-            z[:, count] = residual_sum
-            np.negative(z[:, count], out=z[:, count])
+            logits += self._intercept - z[:, count:]
+        elif self.problem.fit_intercept:
+            logits += self._intercept
+        self._softmax_minus_targets(logits)
+        if self.problem.fit_intercept:
+            np.add.reduce(logits, axis=1, out=gradient[:, n])
+        if self._tail:
+            # Not np.negative: NumPy 2.4 misreads some strided inputs in it.
+            np.multiply(gradient[:, n], -1, out=z[:, count])
         np.matmul(z, x, out=gradient[:, :n])
-        return loss
 
     def _gather(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """The rows in the dtype of the arithmetic, followed by the means when centring."""
+        """Rows in the dtype of the arithmetic, followed by the means when centring."""
         X, count = self.problem.X, len(rows)
         if self._consecutive:
             run = X[rows[0] : rows[0] + count]
-            if not self._tail and not self._converts:
+            if self._copies_whole_rows and not self._tail:
                 return run  # type: ignore[no-any-return]
             self._x[:count] = run
-        elif self._in_c_order and not self._converts:
+        elif self._copies_whole_rows:
             # "clip" skips a check of indices that the estimator drew itself.
             np.take(X, rows, axis=0, out=self._x[:count], mode="clip")
         else:
-            self._x[:count] = X.take(rows, axis=0) if self._in_c_order else X[rows]
+            self._x[:count] = self._rows_by_columns(count) if self._by_columns else X[rows]
         if self._tail:
             self._x[count] = self._mean_row
         return self._x[: count + self._tail]
 
-    def _softmax_minus_targets(
-        self, z: NDArray[Any], logits: NDArray[Any], rows: NDArray[np.int64]
-    ) -> float:
-        """Turn logits, a view into z, into weighted residuals; return the summed loss."""
-        count = len(rows)
-        flat = z.reshape(-1)
-        row = self._row[:count]
-        logits -= np.maximum.reduce(logits, axis=0, out=row)
-        target = self._y.take(rows) * z.shape[1]
-        target += self._positions[:count]
-        loss = -flat.take(target)
+    def _rows_by_columns(self, count: int) -> NDArray[Any]:
+        """The next rows of X in Fortran order, fetched many at a time, a column at once.
+
+        Fetching a batch alone would meet a cache line for each number.
+        """
+        if self._n_done + count > self._n_ahead:
+            X, start = self.problem.X, self._n_done
+            n_rows = max(count, AHEAD_ELEMENTS // X.shape[1])
+            columns = X.T.take(self._order[start : start + n_rows], axis=1)
+            self._ahead = np.ascontiguousarray(columns.T)
+            self._n_ahead = start + len(self._ahead)
+        start = self._n_done - self._n_ahead + len(self._ahead)
+        return self._ahead[start : start + count]
+
+    def _softmax_minus_targets(self, logits: NDArray[Any]) -> None:
+        """Turn logits, a view into z, into weighted residuals; note what the loss needs."""
+        done = slice(self._n_done, self._n_done + logits.shape[1])
+        self._n_done = done.stop
+        flat = self._z.reshape(-1)
+        targets = self._targets[done]
+        logits -= np.maximum.reduce(logits, axis=0, out=self._row_sums[done])
+        flat.take(targets, out=self._row_scores[done], mode="clip")
         np.exp(logits, out=logits)
-        np.add.reduce(logits, axis=0, out=row)
-        logits /= row
-        flat[target] = flat.take(target) - 1
-        loss += np.log(row, out=row)
-        if self._weights is None:
-            return float(loss.sum(dtype=np.float64))
-        weights = self._weights[0].take(rows)
-        logits *= weights
-        return float(loss @ weights)
+        logits /= np.add.reduce(logits, axis=0, out=self._row_sums[done])
+        flat[targets] -= 1
+        if self._row_weights is not None:
+            logits *= self._row_weights[done]
 
 
 def _block_rows(problem: Problem) -> int:
