@@ -29,7 +29,7 @@ from sksoftmax.stopping import Plateau
 from sksoftmax.targets import Targets, encode_targets, sorted_classes
 from sksoftmax.training import Checkpoint, Settings, Training
 
-LEAST_STEPS = 100
+LEAST_STEPS = 200
 """Fewest steps without improvement that can end a fit: epochs of a few steps say little."""
 
 
@@ -63,7 +63,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         Most epochs (passes over the rows) of one call to `fit`.
     tol : float or None, default=2e-3
         `fit` stops when the objective of an epoch has not been `tol` below the best so far for
-        `n_iter_no_change` epochs, and at least 100 steps, running. None runs all `max_iter`
+        `n_iter_no_change` epochs, and at least 200 steps, running. None runs all `max_iter`
         epochs. The default suits accuracy; for coefficients at the optimum take 1e-8 and a
         `batch_size` of at least the number of rows.
     n_iter_no_change : int, default=3

@@ -1,12 +1,14 @@
 """Backends by name, found through the entry points of installed distributions.
 
-Nothing is imported before it is asked for, and nothing is remembered between calls: a
-module-level choice would not reach the worker processes of a parallel search.
+Nothing is imported before it is asked for, and no choice is remembered between calls: one
+kept in a module would not reach the worker processes of a parallel search.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
 from sksoftmax.problem import Backend
@@ -45,6 +47,12 @@ class BackendInfo:
 
 def _registered() -> dict[str, list[EntryPoint]]:
     """Entry points by name, one for each distinct target."""
+    return _registered_on(tuple(sys.path))
+
+
+@lru_cache(maxsize=1)
+def _registered_on(path: tuple[str, ...]) -> dict[str, list[EntryPoint]]:
+    """Entry points while the module path stays the same: a look at it takes milliseconds."""
     found: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=GROUP):
         same_name = found.setdefault(entry.name, [])

@@ -115,7 +115,9 @@ def sorted_classes(classes: ArrayLike) -> NDArray[Any]:
     """
     labels = _checked_labels(classes, known=True)
     if len(labels) == 0:
-        raise ValueError("classes must hold at least 2 labels, got none.")
+        raise ValueError(
+            "This solver needs samples of at least 2 classes, but classes is empty."
+        )
     found: NDArray[Any] = LabelEncoder().fit(labels).classes_
     return found
 
@@ -129,9 +131,10 @@ def _checked_labels(y: ArrayLike, *, known: bool) -> NDArray[Any]:
             raise ValueError(
                 f"Unknown label type: labels must be uniformly strings or numbers. Got {kinds}"
             )
-    if not known:
+    is_float = labels.dtype.kind == "f"
+    if not known or (is_float and np.any(labels != np.trunc(labels))):
         check_classification_targets(labels)
-    if labels.dtype.kind == "f" and np.abs(labels).max(initial=0) >= LARGEST_EXACT_FLOAT:
+    if is_float and np.abs(labels).max(initial=0) >= LARGEST_EXACT_FLOAT:
         raise ValueError(
             "Unknown label type: y holds floats beyond 2**53, which cannot tell neighbouring"
             " integers apart. Pass integers or strings instead."

@@ -168,6 +168,7 @@ def _check_case(backend: Backend, case: Case) -> CaseReport:
             order, step_sizes = _epoch_arguments(case, rng)
             actual = {"objective": trainer.run_epoch(order, step_sizes)}
             expected = {"objective": reference.run_epoch(order, step_sizes)}
+            noted.append((trainer.state(), deepcopy(trainer.state())))
         state, exact_state = trainer.state(), reference.state()
         actual |= _arrays(state)
         expected |= _arrays(exact_state)

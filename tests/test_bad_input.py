@@ -48,7 +48,10 @@ BAD_DATA = {
     "no features": (lambda: (X[:, :0], Y), r"Found array with 0 feature\(s\)"),
     "one dimension": (lambda: (X[:, 0], Y), "Expected 2D array, got 1D array instead"),
     "complex": (lambda: (X + 1j, Y), "Complex data not supported"),
-    "text": (lambda: (np.full(X.shape, "one"), Y), "could not convert string to float"),
+    "text": (
+        lambda: (np.full(X.shape, "one"), Y),
+        "dtype='numeric' is not compatible with arrays of bytes/strings",
+    ),
     "lengths": (lambda: (X, Y[:-1]), "inconsistent numbers of samples"),
     "two columns of y": (lambda: (X, np.c_[Y, Y]), "y should be a 1d array"),
     "NaN in y": (lambda: (X, replaced(Y * 1.0, 0, np.nan)), "Input y contains NaN"),

@@ -95,7 +95,8 @@ class NumpyTrainer(ArrayTrainer):
         losses -= self._row_scores
         if self._row_weights is not None:
             losses *= self._row_weights
-        return objective + losses.mean(dtype=np.float64)
+        objective += losses.mean(dtype=np.float64)
+        return objective
 
     def _summed_gradient(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
         total = self._gradient[0]

@@ -1,0 +1,128 @@
+"""At the optimum the model must be the one that other solvers find.
+
+Many full-batch epochs in float64 against LogisticRegression, and the numbers that R's
+glmnet prints for the same objective.
+"""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine, make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sksoftmax import SoftmaxClassifier
+
+ALPHA = 0.02
+TO_THE_OPTIMUM = {
+    "tol": 1e-13,
+    "n_iter_no_change": 50,
+    "max_iter": 100_000,
+    "batch_size": 10**6,
+}
+
+
+def logistic(sum_of_weights, **parameters):
+    C = 1 / (ALPHA * sum_of_weights)
+    return LogisticRegression(C=C, tol=1e-11, max_iter=100_000, **parameters)
+
+
+def row_weights(y, kind):
+    if kind == "none":
+        return None
+    return np.random.default_rng(0).integers(0, 4, len(y)).astype(float)
+
+
+def assert_same_model(clf, coef, intercept, X, probabilities):
+    assert_allclose(clf.coef_, coef, rtol=1e-4, atol=1e-4 * np.abs(coef).max())
+    largest = max(np.abs(intercept).max(), 1)
+    assert_allclose(clf.intercept_, intercept, rtol=1e-4, atol=1e-4 * largest)
+    assert_allclose(clf.predict_proba(X), probabilities, atol=1e-4)
+
+
+@pytest.mark.parametrize("weights", ["none", "integers with zeros"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
+def test_default_equals_logistic_regression_on_scaled_features(load, fit_intercept, weights):
+    X, y = load(return_X_y=True)
+    w = row_weights(y, weights)
+    clf = SoftmaxClassifier(alpha=ALPHA, fit_intercept=fit_intercept, **TO_THE_OPTIMUM)
+    clf.fit(X, y, sample_weight=w)
+    scaler = StandardScaler(with_mean=fit_intercept)
+    peer = make_pipeline(
+        scaler, logistic(len(y) if w is None else w.sum(), fit_intercept=fit_intercept)
+    )
+    peer.fit(X, y, standardscaler__sample_weight=w, logisticregression__sample_weight=w)
+    coef = peer[-1].coef_ / scaler.scale_
+    intercept = np.zeros(len(coef))
+    if fit_intercept:
+        intercept = peer[-1].intercept_ - coef @ scaler.mean_
+    assert_same_model(clf, coef, intercept, X, peer.predict_proba(X))
+
+
+@pytest.mark.parametrize("class_weight", [None, {0: 3.0, 1: 0.5}, "balanced"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_without_standardizing_equals_logistic_regression(
+    n_classes, fit_intercept, class_weight
+):
+    X, y = make_classification(
+        300, 6, n_informative=5, n_redundant=0, n_classes=n_classes, random_state=0
+    )
+    X = X + 1
+    clf = SoftmaxClassifier(
+        alpha=ALPHA,
+        standardize=False,
+        fit_intercept=fit_intercept,
+        class_weight=class_weight,
+        **TO_THE_OPTIMUM,
+    ).fit(X, y)
+    # LogisticRegression multiplies the weights of rows; alpha is per weighted mean.
+    if class_weight is None:
+        of_class = np.ones(n_classes)
+    elif class_weight == "balanced":
+        of_class = len(y) / (n_classes * np.bincount(y))
+    else:
+        of_class = np.array([class_weight.get(c, 1.0) for c in range(n_classes)])
+    peer = logistic(of_class[y].sum(), fit_intercept=fit_intercept, class_weight=class_weight)
+    peer.fit(X, y)
+    assert_same_model(clf, peer.coef_, peer.intercept_, X, peer.predict_proba(X))
+
+
+def test_small_steps_on_minibatches_approach_the_same_optimum():
+    X, y = load_wine(return_X_y=True)
+    full = SoftmaxClassifier(alpha=ALPHA, **TO_THE_OPTIMUM).fit(X, y)
+    small = SoftmaxClassifier(
+        alpha=ALPHA, batch_size=16, learning_rate=1e-3, tol=None, max_iter=3000, random_state=0
+    ).fit(X, y)
+    assert np.abs(small.predict_proba(X) - full.predict_proba(X)).max() < 5e-3
+
+
+# Coefficients of R's glmnet with alpha=0, lambda=1, standardize=F, as scikit-learn's own
+# test of LogisticRegression records them.
+GLMNET = {
+    "binomial": (
+        [0, 0, 0, 1, 1, 1, 1, 1, 1],
+        [0.89230405539],
+        [[0.44464569182, 0.01457563448]],
+    ),
+    "multinomial": (
+        [0, 0, 0, 1, 1, 1, 2, 2, 2],
+        [-0.12004759652, 2.251747383e-01, -0.1051271418],
+        [
+            [-0.38023389305, -0.01226499932],
+            [-8.164030176e-05, 4.734548012e-02],
+            [0.3803155334, -0.0350804808],
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("family", GLMNET)
+def test_glmnet(family):
+    X = np.array([[-4, -3, -2, -1, 0, 1, 2, 3, 4], [0, 0, 1, 0, 1, 1, 1, 0, 0]]).T
+    y, intercept, coef = GLMNET[family]
+    clf = SoftmaxClassifier(alpha=1, standardize=False, **TO_THE_OPTIMUM).fit(X, y)
+    assert_allclose(clf.intercept_, intercept, rtol=1e-5)
+    assert_allclose(clf.coef_, coef, rtol=1e-5, atol=1e-7)

@@ -1,0 +1,216 @@
+"""One step at a time: gradients, weights, the textbook loop, statistics and step sizes.
+
+Each formula is compared with what it stands for: differences of the objective, repeated
+rows, a literal loop, NumPy's own moments and eigenvalues.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import log_softmax
+from sklearn.datasets import load_iris, load_wine
+
+from sksoftmax import SoftmaxClassifier, get_backend
+from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.problem import Problem, State
+from sksoftmax.standardize import feature_moments
+from sksoftmax.steps import Coordinates, Curvature, automatic_step, measure_curvature
+
+NUMPY = get_backend("numpy")
+
+
+def problem_on(X, y, **changes):
+    n = X.shape[1]
+    problem = Problem(
+        X=X, y=y.astype(np.int32), weights=None, n_classes=int(y.max()) + 1,
+        dtype=np.dtype(np.float64), batch_size=len(X), l2=np.array([0.3]),
+        momentum=np.zeros(1), average=False, fit_intercept=True, means=None,
+        scales=np.ones((1, n)), step_scales=np.ones((1, n)),
+    )  # fmt: skip
+    return replace(problem, **changes)
+
+
+def objective(problem, parameters):
+    coef, intercept = parameters[:, :-1], parameters[:, -1]
+    logs = log_softmax(problem.X @ coef.T + intercept, axis=1)
+    loss = -np.mean(problem.weights[0] * logs[np.arange(len(problem.y)), problem.y])
+    return loss + problem.l2[0] / 2 * ((problem.scales[0] * coef) ** 2).sum()
+
+
+def test_step_is_the_gradient_by_central_differences():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((12, 3)), np.arange(12) % 4
+    w = rng.exponential(size=(1, 12))
+    problem = problem_on(X, y, weights=w / w.mean(), scales=rng.uniform(1, 2, (1, 3)))
+    start = rng.standard_normal((1, 4, 4))
+    state = State(start, start, {}, np.zeros((1, 3)), 0)
+    trainer = ArrayTrainer(problem, state)
+    value = trainer.run_epoch(np.arange(12), np.ones((1, 1)))
+    assert_allclose(value, objective(problem, start[0]))
+    step = start[0] - trainer.state().parameters[0]
+    for index in np.ndindex(4, 4):
+        change = np.zeros((4, 4))
+        change[index] = 1e-5
+        ahead, behind = (
+            objective(problem, start[0] + change),
+            objective(problem, start[0] - change),
+        )
+        assert_allclose(step[index], (ahead - behind) / 2e-5, rtol=1e-6, atol=1e-9)
+
+
+def test_centring_moves_the_same_model():
+    # A step in centred features is a step of the model, whatever features are called zero.
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 3)), np.arange(20) % 3
+    means = np.array([[5.0, -3.0, 1.0]])
+    zeros = State.zeros(1, 3, 3, np.dtype(float))
+    steps = np.full((1, 1), 0.5)
+    plain = ArrayTrainer(problem_on(X, y), zeros)
+    moved = ArrayTrainer(problem_on(X + means, y, means=means), zeros)
+    for _ in range(3):
+        assert_allclose(
+            moved.run_epoch(np.arange(20), steps), plain.run_epoch(np.arange(20), steps)
+        )
+    assert_allclose(moved.state().parameters, plain.state().parameters, atol=1e-12)
+
+
+def test_reduce_adds_up_two_machines():
+    X, y = load_iris(return_X_y=True)
+    zeros = State.zeros(1, 3, 4, np.dtype(float))
+    whole = ArrayTrainer(problem_on(X, y), zeros)
+    whole.run_epoch(np.arange(150), np.full((1, 1), 0.01))
+    other = ArrayTrainer(problem_on(X, y), zeros)
+    far = other._summed_gradient(np.arange(1, 150, 2))[0]
+    near = ArrayTrainer(problem_on(X, y), zeros, reduce=lambda gradient: gradient + far)
+    near._step(np.arange(0, 150, 2), np.full((1, 1, 1), 0.01))
+    # From zero the penalty has no gradient, so its share of rows plays no part.
+    assert_allclose(near.state().parameters, whole.state().parameters, atol=1e-14)
+
+
+def test_integer_weights_equal_repeated_rows_in_full_batches():
+    X, y = load_wine(return_X_y=True)
+    w = np.random.default_rng(0).integers(0, 4, len(y))
+    clf = SoftmaxClassifier(batch_size=10_000, tol=None, max_iter=60, random_state=0)
+    weighted = clf.fit(X, y, sample_weight=w).predict_proba(X)
+    repeated = clf.fit(X.repeat(w, axis=0), y.repeat(w)).predict_proba(X)
+    assert_allclose(weighted, repeated, atol=1e-9)
+
+
+def test_integer_weights_equal_repeated_rows_in_expectation_over_minibatches():
+    X, y = load_iris(return_X_y=True)
+    w = np.random.default_rng(0).integers(1, 4, len(y))
+    fits = {"learning_rate": 0.02, "batch_size": 16, "tol": None, "max_iter": 10}
+
+    def probabilities(X_fit, y_fit, weights):
+        return np.mean(
+            [
+                SoftmaxClassifier(random_state=seed, **fits)
+                .fit(X_fit, y_fit, sample_weight=weights)
+                .predict_proba(X)
+                for seed in range(30)
+            ],
+            axis=0,
+        )
+
+    # Twice the rows make twice the steps: the weighted model takes twice the epochs.
+    repeated = probabilities(X.repeat(w, axis=0), y.repeat(w), None)
+    fits["max_iter"] = round(10 * w.sum() / len(y))
+    assert np.abs(probabilities(X, y, w) - repeated).max() < 0.02
+
+
+@pytest.mark.parametrize("batch_size", [16, 1000])
+def test_zero_weight_equals_the_row_removed(batch_size):
+    X, y = load_wine(return_X_y=True)
+    w = np.ones(len(y))
+    w[::3] = 0
+    spoilt = X.copy()
+    spoilt[::3] = 1e6
+    clf = SoftmaxClassifier(batch_size=batch_size, random_state=0)
+    weighted = clf.fit(spoilt, y, sample_weight=w).predict_proba(X)
+    assert_allclose(weighted, clf.fit(X[w > 0], y[w > 0]).predict_proba(X), atol=1e-9)
+
+
+def literal_loop(X, Y, n_epochs):
+    theta = np.zeros((X.shape[1], Y.shape[1]))
+    for _ in range(n_epochs):
+        for start in range(0, len(X), 100):
+            x, I_y = X[start : start + 100], Y[start : start + 100]
+            Z = np.exp(x @ theta)
+            Z /= Z.sum(axis=1, keepdims=True)
+            theta -= 0.2 / 100 * x.T @ (Z - I_y)
+    return theta
+
+
+@pytest.mark.mnist
+@pytest.mark.slow
+def test_textbook_loop_on_mnist(mnist):
+    X, y, X_test, y_test = mnist
+    X, X_test = X / 255, X_test / 255
+    clf = SoftmaxClassifier(
+        momentum=0, average=False, standardize=False, shuffle=False, alpha=0,
+        fit_intercept=False, learning_rate=0.2, batch_size=100, max_iter=1, tol=None,
+        warm_start=True,
+    )  # fmt: skip
+    clf.fit(X, y)
+    assert_allclose(clf.coef_, literal_loop(X, np.eye(10)[y], 1).T, atol=1e-10)
+    assert clf.score(X_test, y_test) > 0.90
+    scores = [clf.fit(X, y).score(X_test, y_test) for _ in range(9)]
+    assert max(scores) > 0.92
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_rows=st.integers(2, 60),
+    cut=st.floats(0, 1),
+    offset=st.sampled_from([0.0, 1e6, -3e8]),
+    weighted=st.booleans(),
+)
+def test_moments_of_chunks_merge_to_those_of_all_rows(seed, n_rows, cut, offset, weighted):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_rows, 3)) * [1, 10, 0] + offset
+    w = rng.integers(1, 5, n_rows).astype(float) if weighted else None
+    first = slice(0, 1 + int(cut * (n_rows - 2)))
+    second = slice(first.stop, None)
+    parts = [
+        feature_moments(NUMPY, X[part], None if w is None else w[part], None)
+        for part in (first, second)
+    ]
+    merged = parts[0].merge(parts[1])
+    mean = np.average(X, axis=0, weights=w)
+    variance = np.average((X - mean) ** 2, axis=0, weights=w)
+    assert_allclose(merged.mean, mean, rtol=1e-12, atol=1e-12)
+    assert_allclose(merged.scale[:2], np.sqrt(variance)[:2], rtol=1e-6)
+    assert merged.scale[2] == 1  # constant, exactly, however large
+    assert_allclose(merged.minimum, X.min(axis=0), rtol=1e-12, atol=1e-12)
+    assert_allclose(merged.maximum, X.max(axis=0), rtol=1e-12, atol=1e-12)
+
+
+def test_curvature_is_the_eigenvalue_and_the_longest_row():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 5)) * [1, 2, 3, 4, 9]
+    w = rng.exponential(size=300)
+    w /= w.mean()
+    centre, scale = np.arange(5.0), np.arange(1, 6.0)
+    curvature = measure_curvature(
+        NUMPY, X, w, None, Coordinates(centre, scale, True), np.dtype(float), rng
+    )
+    Z = np.hstack([(X - centre) / scale, np.ones((300, 1))])
+    expected = np.linalg.eigvalsh(Z.T @ (w[:, None] * Z) / w.sum())[-1]
+    assert_allclose(curvature.eigenvalue, expected, rtol=1e-3)
+    assert_allclose(curvature.longest_row, (w * (Z**2).sum(axis=1)).max())
+
+
+def test_expected_smoothness_is_that_of_all_batches():
+    # For a full batch lambda alone counts, for single rows the longest alone.
+    curvature = Curvature(eigenvalue=2.0, longest_row=10.0, weight=1.0)
+    assert curvature.lipschitz(50, 50, l2=0.5) == 1.5
+    assert curvature.lipschitz(50, 1, l2=0.5) == 5.5
+    between = [curvature.lipschitz(50, b, l2=0.5) for b in range(1, 51)]
+    assert_array_equal(between, sorted(between, reverse=True))
+    assert automatic_step(0.0, 0.9) == 1
+    assert_allclose(automatic_step(4.0, 0.9), 1.9 / 4)
