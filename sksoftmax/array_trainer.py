@@ -46,8 +46,8 @@ class ArrayTrainer:
     >>> problem = Problem(
     ...     X=np.array([[1.0], [-1.0]]), y=np.array([0, 1], np.int32), weights=None,
     ...     n_classes=2, dtype=np.dtype(float), batch_size=2, l2=0 * one, momentum=0 * one,
-    ...     average=False, fit_intercept=False, means=None, scales=np.ones((1, 1)),
-    ...     step_scales=np.ones((1, 1)))
+    ...     penalty_share=1, average=False, fit_intercept=False, means=None,
+    ...     scales=np.ones((1, 1)), step_scales=np.ones((1, 1)))
     >>> trainer = ArrayTrainer(problem, State.zeros(1, 2, 1, problem.dtype))
     >>> loss = trainer.run_epoch(np.arange(2), np.ones((1, 1)))
     >>> float(loss[0].round(4)), trainer.state().parameters[0, :, 0].tolist()
@@ -88,6 +88,7 @@ class ArrayTrainer:
         penalty_scales = np.hstack([problem.scales, 0 * last])[:, None, :]
         # l2 sigma^2 / s, multiplied in this order, stays in range where sigma^2 does not.
         decay = problem.l2[:, None, None] * penalty_scales * (penalty_scales * inverse)
+        decay *= problem.penalty_share
         self._gradient_scales = self._float(inverse / problem.batch_size)
         self._decay = self._float(decay) if problem.l2.any() else None
         self._penalty_scales = self._float(penalty_scales)
@@ -138,9 +139,7 @@ class ArrayTrainer:
             gradient = self.reduce(gradient)
         gradient *= self._gradient_scales
         if self._decay is not None:
-            share = len(rows) / self.problem.batch_size
-            decay = self._decay if share == 1 else self._decay * share
-            gradient += decay * self._parameters
+            gradient += self._decay * self._parameters
         self._optimizer.update(self._parameters, self._moments, gradient, step)
         self._n_steps += 1
         if self.problem.average:

@@ -29,12 +29,12 @@ class Problem:
         + \frac{l2_m}{2} \sum_{kj} (\sigma_{mj} W_{kj})^2 .
 
     A step on a batch B of the rows, with b = `batch_size`, z the softmax, y the one-hot
-    targets, m the means and s the step scales, is
+    targets, m the means, s the step scales and q the `penalty_share`, is
 
     .. math::
 
         G_{kj} &= \frac{1}{b} \sum_{i \in B} w_i (z_{ik} - y_{ik}) (x_{ij} - m_j)
-                 + \frac{|B|}{b}\, l2\, \sigma_j^2 W_{kj} \\
+                 + q\, l2\, \sigma_j^2 W_{kj} \\
         V &\leftarrow \mu V - \eta\, G / s / s, \qquad W \leftarrow W + V \\
         \bar W &\leftarrow \bar W + \frac{9}{t + 8} (W - \bar W)
 
@@ -63,6 +63,10 @@ class Problem:
         each row counts once an epoch.
     l2 : ndarray of shape (n_models,), float64
         Strength of the squared penalty.
+    penalty_share : float
+        Share of the penalty in each step, in (0, 1]: rows over ``n_batches * batch_size``.
+        The epoch's penalty is spread evenly, since one that varied with the length of the
+        batch would swing heavy-ball momentum up.
     momentum : ndarray of shape (n_models,), float64
         Heavy-ball momentum, in [0, 1).
     average : bool
@@ -85,6 +89,7 @@ class Problem:
     dtype: np.dtype[Any]
     batch_size: int
     l2: NDArray[np.float64]
+    penalty_share: float
     momentum: NDArray[np.float64]
     average: bool
     fit_intercept: bool

@@ -222,6 +222,7 @@ def _make_problem(backend: Backend, case: Case, rng: np.random.Generator) -> Pro
         dtype=dtype,
         batch_size=min(case.batch_size, case.n_rows),
         l2=case.l2 * spread[:, 0],
+        penalty_share=0.9,
         momentum=case.momentum / spread[:, 0],
         average=case.average,
         fit_intercept=case.fit_intercept,

@@ -198,6 +198,7 @@ class Training:
             dtype=self.dtype,
             batch_size=self.batch_size,
             l2=np.array([self.l2]),
+            penalty_share=self.targets.n_rows / (self.n_batches * self.batch_size),
             momentum=np.array([float(self.settings.momentum)]),
             # A full batch has no noise to average: there the average only lags.
             average=self.settings.average and batches_are_noisy,

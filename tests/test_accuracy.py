@@ -80,13 +80,13 @@ def test_mnist_in_one_pass_of_chunks(mnist, chunk):
 
 @pytest.mark.mnist
 @pytest.mark.slow
-def test_mnist_row_by_row_stays_finite(mnist):
+def test_mnist_row_by_row(mnist):
     X, y, X_test, y_test = mnist
     clf = SoftmaxClassifier(random_state=0)
-    for i in range(3000):
+    for i in range(len(X)):
         clf.partial_fit(X[i : i + 1], y[i : i + 1], classes=range(10))
     assert np.isfinite(clf.coef_).all()
-    assert clf.score(X_test, y_test) > 0.3  # three times chance, after one row in twenty
+    assert clf.score(X_test, y_test) > 0.78  # the least that a prototype reached
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

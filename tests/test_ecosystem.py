@@ -20,7 +20,6 @@ from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import RFE
 from sklearn.inspection import permutation_importance
-from sklearn.metrics import log_loss
 from sklearn.model_selection import (
     GridSearchCV,
     StratifiedKFold,
@@ -91,8 +90,11 @@ def test_calibration_repairs_bad_probabilities(method):
     X_train, X_test, y_train, y_test = parts
     timid = SoftmaxClassifier(alpha=10.0, random_state=0)
     calibrated = CalibratedClassifierCV(timid, method=method, cv=3).fit(X_train, y_train)
-    before = log_loss(y_test, clone(timid).fit(X_train, y_train).predict_proba(X_test))
-    assert log_loss(y_test, calibrated.predict_proba(X_test)) < before / 2
+
+    def brier(clf):  # isotonic regression gives zeros, where the log loss is not finite
+        return ((clf.predict_proba(X_test) - np.eye(10)[y_test]) ** 2).sum(axis=1).mean()
+
+    assert brier(calibrated) < brier(clone(timid).fit(X_train, y_train)) / 2
 
 
 def test_bagging_draws_by_weight():

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import log_softmax
-from sklearn.datasets import load_iris, load_wine
+from sklearn.datasets import load_digits, load_iris, load_wine
 
 from sksoftmax import SoftmaxClassifier, get_backend
 from sksoftmax.array_trainer import ArrayTrainer
@@ -27,7 +27,7 @@ def problem_on(X, y, **changes):
     n = X.shape[1]
     problem = Problem(
         X=X, y=y.astype(np.int32), weights=None, n_classes=int(y.max()) + 1,
-        dtype=np.dtype(np.float64), batch_size=len(X), l2=np.array([0.3]),
+        dtype=np.dtype(np.float64), batch_size=len(X), l2=np.array([0.3]), penalty_share=1.0,
         momentum=np.zeros(1), average=False, fit_intercept=True, means=None,
         scales=np.ones((1, n)), step_scales=np.ones((1, n)),
     )  # fmt: skip
@@ -132,6 +132,15 @@ def test_zero_weight_equals_the_row_removed(batch_size):
     clf = SoftmaxClassifier(batch_size=batch_size, random_state=0)
     weighted = clf.fit(spoilt, y, sample_weight=w).predict_proba(X)
     assert_allclose(weighted, clf.fit(X[w > 0], y[w > 0]).predict_proba(X), atol=1e-9)
+
+
+@pytest.mark.parametrize("n_rows", [520, 600, 700, 760])
+def test_strong_penalty_and_short_last_batch_do_not_resonate(n_rows):
+    # A penalty that is weaker in the short batch drives heavy-ball momentum like a swing.
+    X, y = load_digits(return_X_y=True)
+    clf = SoftmaxClassifier(alpha=10, tol=None, max_iter=100, random_state=0)
+    clf.fit(X[:n_rows], y[:n_rows])
+    assert max(clf.loss_curve_) < 2 * np.log(10)
 
 
 def literal_loop(X, Y, n_epochs):

@@ -77,13 +77,10 @@ class TransposedTrainer:
         residual[of_row, self.y[rows]] -= 1
         residual *= self.weights[rows, None]
         gradient = np.vstack([x.T @ residual, residual.sum(axis=0)])
-        gradient *= self.inverse_scales
-        # A short batch counts for the share of the penalty that its rows are of a batch.
-        decay = (
-            problem.l2[0] * self.penalty_scales * (self.penalty_scales * self.inverse_scales)
-        )
-        gradient += len(rows) * decay * self.parameters
-        gradient *= step * self.inverse_scales / problem.batch_size
+        gradient *= self.inverse_scales / problem.batch_size
+        decay = self.penalty_scales * (self.penalty_scales * self.inverse_scales)
+        gradient += problem.penalty_share * problem.l2[0] * decay * self.parameters
+        gradient *= step * self.inverse_scales
         self.velocity = problem.momentum[0] * self.velocity - gradient
         self.parameters = self.parameters + self.velocity
         self.n_steps += 1
