@@ -26,11 +26,12 @@ def test_raw_small_sets_as_good_as_scaled_logistic_regression(load):
     assert ours >= cross_val_score(peer, X, y, cv=splits).mean() - 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", SMALL_SETS)
 def test_default_fit_stops_where_300_epochs_end(load):
     X, y = load(return_X_y=True)
     differences = []
-    for train, test in StratifiedShuffleSplit(5, test_size=0.3, random_state=0).split(X, y):
+    for train, test in StratifiedShuffleSplit(20, test_size=0.3, random_state=0).split(X, y):
         stopped = SoftmaxClassifier(random_state=0).fit(X[train], y[train])
         long = SoftmaxClassifier(random_state=0, tol=None, max_iter=300).fit(X[train], y[train])
         assert stopped.n_iter_ < 300

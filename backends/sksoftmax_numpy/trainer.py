@@ -24,9 +24,6 @@ SMALL_PRODUCT = 10**6
 LEAST_BLOCK = 64
 """Fewest rows for which blocks pay; wider problems take a batch at once."""
 
-AHEAD_ELEMENTS = 2**21
-"""Elements of X in Fortran order that are fetched at a time."""
-
 
 class NumpyTrainer(ArrayTrainer):
     """ArrayTrainer over NumPy for one model, with preallocated buffers.
@@ -59,9 +56,9 @@ class NumpyTrainer(ArrayTrainer):
         self._block_gradient = np.zeros((k, n + 1), problem.dtype)
         self._coef, self._intercept = self._parameters[0, :, :n], self._parameters[0, :, n:]
         self._mean_row = None if self._means is None else self._means[0]
-        flags = problem.X.flags
-        self._by_columns = flags.f_contiguous and not flags.c_contiguous
-        self._copies_whole_rows = flags.c_contiguous and problem.X.dtype == problem.dtype
+        self._copies_whole_rows = (
+            problem.X.flags.c_contiguous and problem.X.dtype == problem.dtype
+        )
         self._position_in_block = np.arange(problem.batch_size) % self._block
 
     def run_epoch(
@@ -82,8 +79,7 @@ class NumpyTrainer(ArrayTrainer):
             The objective, each batch measured before its own update.
         """
         self._consecutive = bool((np.diff(order) == 1).all())
-        self._order = order
-        self._n_done = self._n_ahead = 0
+        self._n_done = 0
         # Where the target class of each row stands in the flattened (classes, width) scores.
         self._targets = self._y.take(order) * np.int64(self._width)
         self._targets += np.resize(self._position_in_block, len(order))
@@ -137,24 +133,10 @@ class NumpyTrainer(ArrayTrainer):
             # "clip" skips a check of indices that the estimator drew itself.
             np.take(X, rows, axis=0, out=self._x[:count], mode="clip")
         else:
-            self._x[:count] = self._rows_by_columns(count) if self._by_columns else X[rows]
+            self._x[:count] = X[rows]
         if self._tail:
             self._x[count] = self._mean_row
         return self._x[: count + self._tail]
-
-    def _rows_by_columns(self, count: int) -> NDArray[Any]:
-        """The next rows of X in Fortran order, fetched many at a time, a column at once.
-
-        Fetching a batch alone would meet a cache line for each number.
-        """
-        if self._n_done + count > self._n_ahead:
-            X, start = self.problem.X, self._n_done
-            n_rows = max(count, AHEAD_ELEMENTS // X.shape[1])
-            columns = X.T.take(self._order[start : start + n_rows], axis=1)
-            self._ahead = np.ascontiguousarray(columns.T)
-            self._n_ahead = start + len(self._ahead)
-        start = self._n_done - self._n_ahead + len(self._ahead)
-        return self._ahead[start : start + count]
 
     def _softmax_minus_targets(self, logits: NDArray[Any]) -> None:
         """Turn logits, a view into z, into weighted residuals; note what the loss needs."""
