@@ -5,6 +5,16 @@ they are gathered to the gradient, and that are small enough for the small-matri
 of OpenBLAS, which run 2 to 3 times faster than its general ones on products this skinny.
 One extra row of each block holds the means: the forward product then yields ``coef @
 means`` and the backward one centres the gradient, where each would be a pass of its own.
+
+Where the time of a step goes (MNIST, float32, batches of 100, everything on, one core of an
+AMD EPYC Zen 4, microseconds):
+
+=========================  ===
+gathering shuffled rows     39
+the two matrix products     35
+softmax and residual        21
+update, penalty, average    22
+=========================  ===
 """
 
 from __future__ import annotations
