@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.optimizers import HeavyBall, averaging_weight
+from sksoftmax.optimizers import Adam, Momentum, averaging_weight
 from sksoftmax.problem import Array, Problem, State
 
 EVALUATION_ELEMENTS = 2**22
@@ -92,8 +92,12 @@ class ArrayTrainer:
         self._gradient_scales = self._float(inverse / problem.batch_size)
         self._decay = self._float(decay) if problem.l2.any() else None
         self._penalty_scales = self._float(penalty_scales)
-        momentum = self._float(problem.momentum[:, None, None])
-        self._optimizer = HeavyBall(problem, self._float(inverse), momentum)
+        self._optimizer: Momentum | Adam
+        if problem.optimizer == "adam":
+            self._optimizer = Adam(problem, self._float(inverse), self.xp)
+        else:
+            momentum = self._float(problem.momentum[:, None, None])
+            self._optimizer = Momentum(problem, self._float(inverse), momentum)
 
     def _set_state(self, state: State) -> None:
         """Copy a state into arrays of our own, which every step then changes in place."""
@@ -140,8 +144,8 @@ class ArrayTrainer:
         gradient *= self._gradient_scales
         if self._decay is not None:
             gradient += self._decay * self._parameters
-        self._optimizer.update(self._parameters, self._moments, gradient, step)
         self._n_steps += 1
+        self._optimizer.update(self._parameters, self._moments, gradient, step, self._n_steps)
         if self.problem.average:
             change = self._parameters - self._average
             change *= averaging_weight(self._n_steps)

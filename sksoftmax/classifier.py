@@ -71,9 +71,18 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         Epochs without improvement after which to stop.
     learning_rate : "auto" or float, default="auto"
         Step size. "auto" is ``(1 + momentum) / L``, with L a bound on the curvature that
-        minibatches meet [3]_, in standardised coordinates.
+        minibatches meet [3]_, in standardised coordinates; ``1 / L`` with `nesterov`, and 0.01
+        for "adam".
+    optimizer : {"sgd", "adam"}, default="sgd"
+        The update rule: SGD with momentum, or Adam [4]_ in standardised coordinates.
     momentum : float, default=0.9
-        Heavy-ball momentum in [0, 1).
+        Momentum of "sgd", in [0, 1).
+    nesterov : bool, default=False
+        Whether that momentum is Nesterov's rather than the heavy ball's.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay rates of Adam's first and second moment, in [0, 1).
+    epsilon : float, default=1e-8
+        What Adam adds to the deviation of the gradient, for stability; positive.
     average : bool, default=True
         Whether to predict from the average of the iterates by polynomial decay [2]_ rather
         than from the last one. Full batches have no noise and are never averaged.
@@ -147,6 +156,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
     .. [2] Shamir and Zhang, "Stochastic gradient descent for non-smooth optimization:
        convergence results and optimal averaging schemes", ICML 2013.
     .. [3] Gower et al., "SGD: general analysis and improved rates", ICML 2019.
+    .. [4] Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
 
     Examples
     --------
@@ -166,7 +176,12 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "optimizer": [StrOptions({"sgd", "adam"})],
         "momentum": [Interval(Real, 0, 1, closed="left")],
+        "nesterov": ["boolean"],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
         "average": ["boolean"],
         "standardize": ["boolean"],
         "shuffle": ["boolean"],
@@ -187,7 +202,12 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         tol: float | None = 3e-3,
         n_iter_no_change: int = 3,
         learning_rate: float | str = "auto",
+        optimizer: str = "sgd",
         momentum: float = 0.9,
+        nesterov: bool = False,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
         average: bool = True,
         standardize: bool = True,
         shuffle: bool = True,
@@ -204,7 +224,12 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.learning_rate = learning_rate
+        self.optimizer = optimizer
         self.momentum = momentum
+        self.nesterov = nesterov
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
         self.average = average
         self.standardize = standardize
         self.shuffle = shuffle

@@ -14,20 +14,21 @@ AVERAGING_DECAY = 8
 """The exponent eta of polynomial-decay averaging: large enough to forget the first steps."""
 
 
-class HeavyBall:
-    r"""Stochastic gradient descent with heavy-ball momentum.
+class Momentum:
+    r"""Stochastic gradient descent with heavy-ball or Nesterov momentum.
 
     .. math::
 
         V \leftarrow \mu V - \eta\, g / s, \qquad W \leftarrow W + V
 
-    where g is the gradient in coordinates divided by s (so the caller's units see 1/s twice:
-    once in g, once here; 1/s squared could leave the range of float32).
+    and, for Nesterov's, :math:`W \leftarrow W + \mu V - \eta\, g / s` with the new V. The
+    gradient g is in coordinates divided by s, so the caller's units see 1/s twice: once in g,
+    once here; 1/s squared could leave the range of float32.
 
     Parameters
     ----------
     problem : Problem
-        Its `momentum` is used.
+        Its `momentum` and `nesterov` are used.
     inverse_scales : array of shape (n_models, 1, n_features + 1)
         1/s, with the intercept's in the last column.
     momentum : array of shape (n_models, 1, 1)
@@ -37,15 +38,23 @@ class HeavyBall:
     ----------
     Polyak, "Some methods of speeding up the convergence of iteration methods", USSR
     Computational Mathematics and Mathematical Physics 4(5), 1964.
+    Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in
+    deep learning", ICML 2013.
     """
 
     def __init__(self, problem: Problem, inverse_scales: Array, momentum: Array):
         self.moment_names = ("velocity",) if problem.momentum.any() else ()
+        self.nesterov = problem.nesterov
         self.inverse_scales = inverse_scales
         self.momentum = momentum
 
     def update(
-        self, parameters: Array, moments: dict[str, Any], gradient: Array, step: Array
+        self,
+        parameters: Array,
+        moments: dict[str, Any],
+        gradient: Array,
+        step: Array,
+        n_steps: int,
     ) -> None:
         """Change `parameters` and `moments` in place; `gradient` is used up.
 
@@ -59,6 +68,8 @@ class HeavyBall:
             The mean gradient of a batch, in standardised coordinates.
         step : array of shape (n_models, 1, 1)
             The step size.
+        n_steps : int
+            Steps so far, this one included.
         """
         gradient *= step * self.inverse_scales
         if not self.moment_names:
@@ -67,7 +78,78 @@ class HeavyBall:
         velocity = moments["velocity"]
         velocity *= self.momentum
         velocity -= gradient
-        parameters += velocity
+        if self.nesterov:
+            parameters -= gradient
+            parameters += self.momentum * velocity
+        else:
+            parameters += velocity
+
+
+class Adam:
+    r"""Adam, with both its moments in standardised coordinates.
+
+    .. math::
+
+        M \leftarrow \beta_1 M + (1 - \beta_1) g, \quad
+        U \leftarrow \beta_2 U + (1 - \beta_2) g^2, \quad
+        W \leftarrow W - \frac{\eta}{s}\, \frac{M / (1 - \beta_1^t)}
+        {\sqrt{U / (1 - \beta_2^t)} + \epsilon}
+
+    In the caller's units epsilon would mean something else for each feature.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its `beta_1`, `beta_2` and `epsilon` are used.
+    inverse_scales : array of shape (n_models, 1, n_features + 1)
+        1/s, with the intercept's in the last column.
+    xp : module
+        The namespace of the parameters.
+
+    References
+    ----------
+    Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    """
+
+    moment_names = ("first_moment", "second_moment")
+
+    def __init__(self, problem: Problem, inverse_scales: Array, xp: Any):
+        self.beta_1, self.beta_2 = problem.beta_1, problem.beta_2
+        self.epsilon = problem.epsilon
+        self.inverse_scales = inverse_scales
+        self.xp = xp
+
+    def update(
+        self,
+        parameters: Array,
+        moments: dict[str, Any],
+        gradient: Array,
+        step: Array,
+        n_steps: int,
+    ) -> None:
+        """Change `parameters` and `moments` in place; `gradient` is used up.
+
+        Parameters
+        ----------
+        parameters : array of shape (n_models, n_classes, n_features + 1)
+            The iterate, in the caller's units.
+        moments : dict of str to array
+            Both moments, in standardised coordinates.
+        gradient : array of the parameters' shape
+            The mean gradient of a batch, in standardised coordinates.
+        step : array of shape (n_models, 1, 1)
+            The step size.
+        n_steps : int
+            Steps so far, this one included: it corrects the moments' bias towards zero.
+        """
+        first, second = moments["first_moment"], moments["second_moment"]
+        first += (1 - self.beta_1) * (gradient - first)
+        gradient *= gradient
+        second += (1 - self.beta_2) * (gradient - second)
+        deviation = self.xp.sqrt(second / (1 - self.beta_2**n_steps))
+        deviation += self.epsilon
+        scaled_step = step * self.inverse_scales / (1 - self.beta_1**n_steps)
+        parameters -= scaled_step * first / deviation
 
 
 def averaging_weight(n_steps: int) -> float:

@@ -38,7 +38,9 @@ class Problem:
         V &\leftarrow \mu V - \eta\, G / s / s, \qquad W \leftarrow W + V \\
         \bar W &\leftarrow \bar W + \frac{9}{t + 8} (W - \bar W)
 
-    at the t-th step, of size :math:`\eta` and momentum :math:`\mu`. The intercept is one
+    at the t-th step, of size :math:`\eta` and momentum :math:`\mu`, for heavy-ball SGD;
+    ``sksoftmax.optimizers`` gives Nesterov's and Adam's rules in place of the second line,
+    whose gradient is G / s. The intercept is one
     more column with x = 1, m = 0, s = 1 and no penalty, and belongs to features centred at m.
     Divide by s twice: its square can leave the range of float32.
 
@@ -68,7 +70,7 @@ class Problem:
         The epoch's penalty is spread evenly, since one that varied with the length of the
         batch would swing heavy-ball momentum up.
     momentum : ndarray of shape (n_models,), float64
-        Heavy-ball momentum, in [0, 1).
+        Momentum of "sgd", in [0, 1).
     average : bool
         Whether the iterates are averaged by polynomial decay.
     fit_intercept : bool
@@ -80,6 +82,12 @@ class Problem:
     step_scales : ndarray of shape (n_models, n_features), float64
         Scale of the features in the step. It only preconditions: it never enters the
         objective. ``inf`` where a feature is constant, whose weights then stay 0.
+    optimizer : {"sgd", "adam"}
+        The update rule.
+    nesterov : bool
+        Whether the momentum of "sgd" is Nesterov's.
+    beta_1, beta_2, epsilon : float
+        Adam's decay rates of its moments, in [0, 1), and what it adds to the deviation.
     """
 
     X: Array
@@ -96,6 +104,11 @@ class Problem:
     means: NDArray[np.float64] | None
     scales: NDArray[np.float64]
     step_scales: NDArray[np.float64]
+    optimizer: str = "sgd"
+    nesterov: bool = False
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
 
     @property
     def n_models(self) -> int:
@@ -123,7 +136,8 @@ class State:
         The averaged iterate, from which predictions are made; `parameters` itself where
         iterates are not averaged.
     moments : mapping of str to ndarray of the same shape
-        The optimiser's memory, by name: ``"velocity"``.
+        The optimiser's memory, by name: ``"velocity"`` in the units of the parameters, or
+        Adam's ``"first_moment"`` and ``"second_moment"`` of the gradient G / s.
     means : ndarray of shape (n_models, n_features), float64
         The centre that the last columns refer to; zeros when nothing is centred.
     n_steps : int
@@ -161,6 +175,8 @@ class State:
     def centred_at(self, means: NDArray[np.float64] | None) -> State:
         """Return the same models with their last columns referring to other means.
 
+        Adam's moments are of gradients, not of models: they stay as they are.
+
         Parameters
         ----------
         means : ndarray of shape (n_models, n_features), or None
@@ -184,7 +200,10 @@ class State:
         return State(
             parameters=recentred(self.parameters),
             average=recentred(self.average),
-            moments={name: recentred(a) for name, a in self.moments.items()},
+            moments={
+                name: recentred(array) if name == "velocity" else array
+                for name, array in self.moments.items()
+            },
             means=target,
             n_steps=self.n_steps,
         )

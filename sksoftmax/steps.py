@@ -143,22 +143,32 @@ class Curvature:
         return together * self.eigenvalue / 2 + alone * self.longest_row / 2 + l2
 
 
-def automatic_step(lipschitz: float, momentum: float) -> float:
-    """Return the step of heavy-ball SGD: ``(1 + momentum) / L``.
+ADAM_STEP = 0.01
+"""Adam's automatic step: its updates are about as long as the step, whatever the gradient."""
+
+
+def automatic_step(lipschitz: float, momentum: float, *, nesterov: bool = False) -> float:
+    """Return the step of SGD: ``(1 + momentum) / L``, or ``1 / L`` with Nesterov's momentum.
+
+    Nesterov's momentum looks ahead, and diverges on the longer step.
 
     Parameters
     ----------
     lipschitz : float
         The smoothness L.
     momentum : float
-        Heavy-ball momentum, in [0, 1).
+        Momentum, in [0, 1).
+    nesterov : bool, default=False
+        Whether it is Nesterov's.
 
     Returns
     -------
     float
         The step size, the classical 1 / L without momentum; 1 where nothing curves.
     """
-    return (1 + momentum) / lipschitz if lipschitz > 0 else 1.0
+    if lipschitz == 0:
+        return 1.0
+    return (1 if nesterov else 1 + momentum) / lipschitz
 
 
 def measure_curvature(

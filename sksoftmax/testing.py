@@ -46,6 +46,8 @@ class Case:
         As in Problem; `centred` says whether it has means.
     momentum, l2 : float
         As in Problem; they differ between models.
+    nesterov, optimizer : bool, str
+        As in Problem.
     consecutive : bool
         Whether rows are taken as they lie.
     """
@@ -63,6 +65,8 @@ class Case:
     average: bool = True
     momentum: float = 0.9
     l2: float = 1e-3
+    nesterov: bool = False
+    optimizer: str = "sgd"
     consecutive: bool = False
 
 
@@ -104,6 +108,11 @@ CASES = (
         Case(f"{n} columns", n_rows=2 * n + 3, n_features=n, n_classes=3, batch_size=n)
         for n in range(2, 20)
     ),
+    Case("nesterov", nesterov=True),
+    Case("adam", optimizer="adam"),
+    Case("adam, weights", optimizer="adam", weighted=True),
+    Case("several models, nesterov", n_models=3, nesterov=True),
+    Case("several models, adam", n_models=3, optimizer="adam"),
     Case("uint8", dtype="uint8"),
     Case("int16", dtype="int16"),
     Case("several models", n_models=3),
@@ -225,6 +234,9 @@ def _make_problem(backend: Backend, case: Case, rng: np.random.Generator) -> Pro
         penalty_share=0.9,
         momentum=case.momentum / spread[:, 0],
         average=case.average,
+        nesterov=case.nesterov,
+        optimizer=case.optimizer,
+        epsilon=1e-3 if case.optimizer == "adam" else 1e-8,
         fit_intercept=case.fit_intercept,
         means=None if centre is None else centre * spread,
         scales=moments.scale * spread,

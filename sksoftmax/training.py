@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from sksoftmax.problem import Array, Backend, Problem, State
 from sksoftmax.registry import CPU_PREFERENCE, get_backend, registered_names
 from sksoftmax.standardize import Moments, feature_moments
-from sksoftmax.steps import Coordinates, Curvature, automatic_step, measure_curvature
+from sksoftmax.steps import (
+    ADAM_STEP,
+    Coordinates,
+    Curvature,
+    automatic_step,
+    measure_curvature,
+)
 from sksoftmax.targets import Targets
 
 SEGMENT_OPERATIONS = 2e9
@@ -33,7 +39,12 @@ class Settings:
     fit_intercept: bool
     batch_size: int
     learning_rate: float | str
+    optimizer: str
     momentum: float
+    nesterov: bool
+    beta_1: float
+    beta_2: float
+    epsilon: float
     average: bool
     standardize: bool
     shuffle: bool
@@ -54,7 +65,7 @@ class Checkpoint:
     moments : Moments or None
         Of the features; None without standardising.
     curvature : Curvature or None
-        Of the rows; None with a step size of the caller's.
+        Of the rows; None where the step size does not follow from it.
     total_weight : float
         Sum of the weights, in the caller's unit, of the rows in the statistics.
     state : State
@@ -153,7 +164,7 @@ class Training:
             step_scale = moments.step_scale(centre)
         self.coordinates = Coordinates(centre, step_scale, settings.fit_intercept)
         self.curvature: Curvature | None = None
-        if settings.learning_rate == "auto":
+        if settings.learning_rate == "auto" and settings.optimizer == "sgd":
             rng = np.random.default_rng([self.seed, 0])
             curvature = measure_curvature(
                 self.backend, X, self.weights, rows, self.coordinates, self.dtype, rng
@@ -183,10 +194,13 @@ class Training:
         return self.settings.alpha * (2 if len(self.targets.classes) == 2 else 1)
 
     def _step_size(self) -> float:
+        settings = self.settings
+        if settings.learning_rate != "auto":
+            return float(settings.learning_rate)
         if self.curvature is None:
-            return float(self.settings.learning_rate)
+            return ADAM_STEP
         bound = self.curvature.lipschitz(self.n_samples_seen, self.batch_size, self.l2)
-        return automatic_step(bound, self.settings.momentum)
+        return automatic_step(bound, settings.momentum, nesterov=settings.nesterov)
 
     def _problem(self, batches_are_noisy: bool) -> Problem:
         coordinates, centre = self.coordinates, self.coordinates.centre
@@ -206,6 +220,11 @@ class Training:
             means=None if centre is None else centre[None, :],
             scales=self.scale[None, :],
             step_scales=coordinates.scale[None, :],
+            optimizer=self.settings.optimizer,
+            nesterov=self.settings.nesterov,
+            beta_1=self.settings.beta_1,
+            beta_2=self.settings.beta_2,
+            epsilon=self.settings.epsilon,
         )
 
     def run_epoch(self) -> float:

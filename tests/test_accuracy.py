@@ -50,6 +50,14 @@ def test_mnist_after_one_epoch(mnist, divisor):
 
 
 @pytest.mark.mnist
+@pytest.mark.parametrize("parameters", [{"optimizer": "adam"}, {"nesterov": True}])
+def test_mnist_after_three_epochs_of_other_optimizers(mnist, parameters):
+    X, y, X_test, y_test = mnist
+    clf = SoftmaxClassifier(max_iter=3, tol=None, random_state=0, **parameters).fit(X, y)
+    assert clf.score(X_test, y_test) >= 0.924
+
+
+@pytest.mark.mnist
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_mnist_stops_by_itself(mnist, seed):
@@ -91,13 +99,14 @@ def test_mnist_row_by_row(mnist):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("batch_size", [32, 1000])
-def test_powers_of_two_change_no_bit(dtype, batch_size):
+def test_powers_of_two_change_no_bit(dtype, batch_size, optimizer):
     X, y = load_wine(return_X_y=True)
     X = X.astype(dtype)
     factors = 2.0 ** np.random.default_rng(0).integers(-20, 20, X.shape[1])
     factors = factors.astype(dtype)
-    clf = SoftmaxClassifier(random_state=0, batch_size=batch_size)
+    clf = SoftmaxClassifier(random_state=0, batch_size=batch_size, optimizer=optimizer)
     plain = clf.fit(X, y).predict_proba(X)
     assert_array_equal(clf.fit(X * factors, y).predict_proba(X * factors), plain)
 

@@ -24,7 +24,13 @@ unconverged = pytest.mark.filterwarnings("ignore::sklearn.exceptions.Convergence
 
 
 @unconverged
-@parametrize_with_checks([SoftmaxClassifier(backend=name) for name in BACKENDS])
+@parametrize_with_checks(
+    [
+        SoftmaxClassifier(backend=name, **parameters)
+        for name in BACKENDS
+        for parameters in ({}, {"optimizer": "adam"}, {"nesterov": True})
+    ]
+)
 def test_check_of_scikit_learn(estimator, check):
     check(estimator)
 

@@ -61,6 +61,20 @@ def test_default_equals_logistic_regression_on_scaled_features(load, fit_interce
     assert_same_model(clf, coef, intercept, X, peer.predict_proba(X))
 
 
+@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
+@pytest.mark.parametrize("parameters", [{"optimizer": "adam"}, {"nesterov": True}])
+def test_every_optimizer_finds_the_same_optimum(parameters, load):
+    X, y = load(return_X_y=True)
+    heavy_ball = SoftmaxClassifier(alpha=ALPHA, **TO_THE_OPTIMUM).fit(X, y)
+    clf = SoftmaxClassifier(alpha=ALPHA, **TO_THE_OPTIMUM, **parameters).fit(X, y)
+    if len(clf.intercept_) > 1:
+        # A number added to all intercepts changes nothing; only SGD leaves their sum at zero.
+        clf.intercept_ -= clf.intercept_.mean()
+    assert_same_model(
+        clf, heavy_ball.coef_, heavy_ball.intercept_, X, heavy_ball.predict_proba(X)
+    )
+
+
 @pytest.mark.parametrize("class_weight", [None, {0: 3.0, 1: 0.5}, "balanced"])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("n_classes", [2, 4])

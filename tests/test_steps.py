@@ -223,3 +223,4 @@ def test_expected_smoothness_is_that_of_all_batches():
     assert_array_equal(between, sorted(between, reverse=True))
     assert automatic_step(0.0, 0.9) == 1
     assert_allclose(automatic_step(4.0, 0.9), 1.9 / 4)
+    assert_allclose(automatic_step(4.0, 0.9, nesterov=True), 1 / 4)

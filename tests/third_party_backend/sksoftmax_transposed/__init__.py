@@ -31,6 +31,8 @@ class TransposedBackend:
     def supports(self, problem: Problem) -> str | None:
         if problem.n_models > 1:
             return f"it trains one model at a time, not {problem.n_models}."
+        if problem.optimizer != "sgd" or problem.nesterov:
+            return "it knows heavy-ball SGD only."
         if not isinstance(problem.X, np.ndarray):
             return "it reads dense arrays only."
         return None
