@@ -15,7 +15,17 @@ from sksoftmax.targets import encode_targets
 from sksoftmax.training import Settings, Training
 
 N_RUNS = 7
+DEFAULTS = {
+    "schedule": "constant",
+    "max_iter": 1,
+    "optimizer": "sgd",
+    "nesterov": False,
+    "beta_1": 0.9,
+    "beta_2": 0.999,
+    "epsilon": 1e-8,
+}
 EVERYTHING_ON = Settings(
+    **DEFAULTS,
     alpha=1e-4,
     fit_intercept=True,
     batch_size=256,
@@ -26,6 +36,7 @@ EVERYTHING_ON = Settings(
     shuffle=True,
 )
 EVERYTHING_OFF = Settings(
+    **DEFAULTS,
     alpha=0,
     fit_intercept=False,
     batch_size=256,

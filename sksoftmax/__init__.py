@@ -1,8 +1,7 @@
 """Softmax regression by minibatch SGD, as a scikit-learn estimator."""
 
+from sksoftmax._version import __version__
 from sksoftmax.classifier import SoftmaxClassifier
 from sksoftmax.registry import BackendInfo, get_backend, list_backends
 
-__version__ = "0.1.0"
-
-__all__ = ["BackendInfo", "SoftmaxClassifier", "get_backend", "list_backends"]
+__all__ = ["BackendInfo", "SoftmaxClassifier", "__version__", "get_backend", "list_backends"]

@@ -19,13 +19,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
+from sksoftmax._version import __version__
 from sksoftmax.prediction import SoftmaxPrediction
 from sksoftmax.problem import Backend, State
+from sksoftmax.schedules import PLANNED
 from sksoftmax.stopping import Plateau
 from sksoftmax.targets import Targets, encode_targets, sorted_classes
 from sksoftmax.training import Checkpoint, Settings, Training
@@ -73,6 +75,11 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         Step size. "auto" is ``(1 + momentum) / L``, with L a bound on the curvature that
         minibatches meet [3]_, in standardised coordinates; ``1 / L`` with `nesterov`, and 0.01
         for "adam".
+    schedule : {"constant", "invscaling", "adaptive", "linear", "cosine"}, default="constant"
+        How the step size changes. "invscaling" divides it by the square root of the number of
+        the epoch. "adaptive" divides it by 5 wherever the fit would stop, which it does once
+        the step is below a thousandth of the first. "linear" and "cosine" [5]_ fall to zero
+        over all `max_iter` epochs of a fit, whatever `tol`; `partial_fit` refuses them.
     optimizer : {"sgd", "adam"}, default="sgd"
         The update rule: SGD with momentum, or Adam [4]_ in standardised coordinates.
     momentum : float, default=0.9
@@ -121,7 +128,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
     loss_curve_ : list of float
         The objective of each epoch, each batch measured before its own step.
     step_size_ : float
-        The step size of the last epoch.
+        The step size of the last call, before `schedule` changes it.
     mean_ : ndarray of shape (n_features,)
         Weighted means of the features; zeros if `standardize` is False.
     scale_ : ndarray of shape (n_features,)
@@ -157,6 +164,8 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
        convergence results and optimal averaging schemes", ICML 2013.
     .. [3] Gower et al., "SGD: general analysis and improved rates", ICML 2019.
     .. [4] Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    .. [5] Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts",
+       ICLR 2017.
 
     Examples
     --------
@@ -176,6 +185,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "schedule": [StrOptions({"constant", "invscaling", "adaptive", "linear", "cosine"})],
         "optimizer": [StrOptions({"sgd", "adam"})],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "nesterov": ["boolean"],
@@ -202,6 +212,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         tol: float | None = 3e-3,
         n_iter_no_change: int = 3,
         learning_rate: float | str = "auto",
+        schedule: str = "constant",
         optimizer: str = "sgd",
         momentum: float = 0.9,
         nesterov: bool = False,
@@ -224,6 +235,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.learning_rate = learning_rate
+        self.schedule = schedule
         self.optimizer = optimizer
         self.momentum = momentum
         self.nesterov = nesterov
@@ -338,6 +350,11 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
                     " training set target to properly estimate the class frequency"
                     " distributions. Pass the resulting weights as the class_weight parameter."
                 )
+            if self.schedule in PLANNED:
+                raise ValueError(
+                    f"schedule={self.schedule!r} falls to zero at the end of a fit, and a"
+                    " stream has none. Use schedule='constant', 'invscaling' or 'adaptive'."
+                )
             X, y = validate_data(self, X, y, reset=resume is None)
             targets = encode_targets(y, sample_weight, self.class_weight, X, known)
             training = self._start(X, targets, resume, stream=True)
@@ -345,6 +362,21 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
             self._run_epoch(training, losses)
             self._adopt(training, losses)
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_sksoftmax_version": __version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        version = state.pop("_sksoftmax_version", "unknown")
+        if version != __version__:
+            warning = InconsistentVersionWarning(
+                estimator_name=type(self).__name__,
+                current_sklearn_version=__version__,
+                original_sklearn_version=version,
+            )
+            warnings.warn(warning, stacklevel=2)
+        super().__setstate__(state)
 
     def _is_fitted(self) -> bool:
         return hasattr(self, "_checkpoint")
@@ -405,11 +437,14 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
     def _run_epochs(self, training: Training, losses: list[float]) -> None:
         """Run epochs until the loss no longer improves, or max_iter is reached."""
         patience = max(self.n_iter_no_change, -(-LEAST_STEPS // training.n_batches))
-        plateau = Plateau(self.tol, patience)
+        tol = None if self.schedule in PLANNED else self.tol
+        plateau = Plateau(tol, patience)
         for _ in range(self.max_iter):
             if plateau.reached(self._run_epoch(training, losses)):
-                return
-        if self.tol is not None:
+                if self.schedule != "adaptive" or not training.reduce_step():
+                    return
+                plateau.restart()
+        if tol is not None:
             warnings.warn(
                 f"Maximum number of epochs (max_iter={self.max_iter}) reached before the loss"
                 f" stopped improving by tol={self.tol} an epoch. Increase max_iter or tol, or"

@@ -29,6 +29,10 @@ class Plateau:
         self.best = math.inf
         self.n_without = 0
 
+    def restart(self) -> None:
+        """Wait for a plateau anew, below the best loss so far."""
+        self.n_without = 0
+
     def reached(self, loss: float) -> bool:
         """Take in the loss of one more epoch and say whether to stop.
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sksoftmax.problem import Array, Backend, Problem, State
 from sksoftmax.registry import CPU_PREFERENCE, get_backend, registered_names
+from sksoftmax.schedules import LEAST_FACTOR, REDUCTION, step_factors
 from sksoftmax.standardize import Moments, feature_moments
 from sksoftmax.steps import (
     ADAM_STEP,
@@ -39,6 +40,8 @@ class Settings:
     fit_intercept: bool
     batch_size: int
     learning_rate: float | str
+    schedule: str
+    max_iter: int
     optimizer: str
     momentum: float
     nesterov: bool
@@ -68,6 +71,8 @@ class Checkpoint:
         Of the rows; None where the step size does not follow from it.
     total_weight : float
         Sum of the weights, in the caller's unit, of the rows in the statistics.
+    reduction : float
+        What the "adaptive" schedule has come to multiply the step size by.
     state : State
         The optimiser's.
     """
@@ -78,6 +83,7 @@ class Checkpoint:
     moments: Moments | None
     curvature: Curvature | None
     total_weight: float
+    reduction: float
     state: State
 
 
@@ -116,7 +122,8 @@ class Training:
         self.settings = settings
         self.targets = targets
         self.seed = seed if resume is None else resume.seed
-        self.n_epochs = 0 if resume is None else resume.n_epochs
+        self.n_epochs = self._first_epoch = 0 if resume is None else resume.n_epochs
+        self.reduction = 1.0 if resume is None else resume.reduction
         self.dtype = training_dtype(X.dtype)
         earlier = resume if stream else None
         seen = 0 if earlier is None else earlier.n_samples_seen
@@ -235,16 +242,40 @@ class Training:
         float
             The weighted mean loss, each batch measured before its own step, plus penalty.
         """
-        order = self._order()
-        segment = self.batch_size * self._batches_per_segment()
+        order, step_sizes = self._order(), self._step_sizes()
+        n_batches = self._batches_per_segment()
         objective = 0.0
-        for start in range(0, len(order), segment):
-            part = order[start : start + segment]
-            n_batches = -(-len(part) // self.batch_size)
-            step_sizes = np.full((1, n_batches), self.step_size)
-            objective += len(part) * float(self._trainer.run_epoch(part, step_sizes)[0])
+        for first in range(0, self.n_batches, n_batches):
+            steps = step_sizes[:, first : first + n_batches]
+            part = order[first * self.batch_size : (first + n_batches) * self.batch_size]
+            objective += len(part) * float(self._trainer.run_epoch(part, steps)[0])
         self.n_epochs += 1
         return objective / len(order)
+
+    def reduce_step(self) -> bool:
+        """Divide the step size for the "adaptive" schedule.
+
+        Returns
+        -------
+        bool
+            False, without a change, where it is small enough already.
+        """
+        if self.reduction < LEAST_FACTOR:
+            return False
+        self.reduction /= REDUCTION
+        return True
+
+    def _step_sizes(self) -> NDArray[np.float64]:
+        """The step of each batch of this epoch, of shape (1, n_batches)."""
+        share = 1 / self.settings.max_iter
+        factors = step_factors(
+            self.settings.schedule,
+            self.n_batches,
+            epoch=self.n_epochs,
+            progress=share * (self.n_epochs - self._first_epoch),
+            share=share,
+        )
+        return (self.step_size * self.reduction) * factors[None, :]
 
     def _order(self) -> NDArray[np.int64]:
         """The rows of positive weight, in the order of this epoch."""
@@ -276,6 +307,7 @@ class Training:
             moments=self.moments,
             curvature=self.curvature,
             total_weight=self.total_weight,
+            reduction=self.reduction,
             state=self._trainer.state(),
         )
 

@@ -184,6 +184,7 @@ BAD_PARAMETERS = {
     "learning_rate": [None, "fast", 0, -0.1],
     "max_iter": [10.0, 0],
     "momentum": ["0.9", 1.0, -0.1],
+    "schedule": ["optimal", 1],
     "optimizer": ["lbfgs", 1],
     "nesterov": ["yes"],
     "beta_1": ["0.9", 1.0, -0.1],

@@ -1,14 +1,17 @@
 """The update rules against scikit-learn's own, step by step, and what is kept of them."""
 
 import pickle
+import warnings
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_wine
+from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
-from sksoftmax import SoftmaxClassifier
+from sksoftmax import SoftmaxClassifier, __version__, get_backend
 from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.problem import Problem, State
 
@@ -52,7 +55,16 @@ def test_update_rule_is_that_of_scikit_learn(rule):
     assert_allclose(ours.state().parameters, mirrored, rtol=1e-9)
 
 
-@pytest.mark.parametrize("parameters", [{}, {"nesterov": True}, {"optimizer": "adam"}])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"nesterov": True},
+        {"optimizer": "adam"},
+        {"schedule": "invscaling"},
+        {"schedule": "adaptive"},
+    ],
+)
 def test_pickled_and_resumed_training_is_the_uninterrupted_one(parameters):
     clf = SoftmaxClassifier(
         batch_size=32, tol=None, max_iter=4, warm_start=True, random_state=0, **parameters
@@ -64,3 +76,87 @@ def test_pickled_and_resumed_training_is_the_uninterrupted_one(parameters):
     assert_array_equal(resumed.coef_, whole.coef_)
     assert_array_equal(resumed.intercept_, whole.intercept_)
     assert resumed.loss_curve_ == whole.loss_curve_
+
+
+class RecordsSteps(ArrayTrainer):
+    """The reference, which notes every step size that it is given."""
+
+    steps: ClassVar[list[float]] = []
+
+    def run_epoch(self, order, step_sizes):
+        self.steps.extend(step_sizes[0].tolist())
+        return super().run_epoch(order, step_sizes)
+
+
+def steps_taken(**parameters):
+    backend = get_backend("numpy")
+    backend.trainer = RecordsSteps
+    RecordsSteps.steps.clear()
+    clf = SoftmaxClassifier(
+        batch_size=60, learning_rate=0.5, random_state=0, backend=backend, **parameters
+    )
+    clf.fit(X, Y)
+    return clf, np.array(RecordsSteps.steps)
+
+
+def test_schedules():
+    few = {"max_iter": 4, "tol": None}  # of 3 batches
+    assert_array_equal(steps_taken(**few)[1], np.full(12, 0.5))
+    assert_allclose(
+        steps_taken(schedule="invscaling", **few)[1], 0.5 / np.sqrt(np.arange(1, 5)).repeat(3)
+    )
+    assert_allclose(steps_taken(schedule="linear", **few)[1], 0.5 * (1 - np.arange(12) / 12))
+    assert_allclose(
+        steps_taken(schedule="cosine", **few)[1],
+        0.25 * (1 + np.cos(np.pi * np.arange(12) / 12)),
+    )
+
+
+def test_adaptive_divides_where_constant_stops_and_ends_lower():
+    constant, _ = steps_taken()
+    adaptive, steps = steps_taken(schedule="adaptive")
+    assert_array_equal(steps[: constant.t_], np.full(constant.t_, 0.5))
+    assert steps[constant.t_] == 0.1
+    assert_allclose(np.unique(steps), 0.5 * 5.0 ** np.arange(-5, 1))
+    assert adaptive.loss_curve_[-1] < constant.loss_curve_[-1]
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_planned_schedules_run_to_their_end(schedule):
+    clf, _ = steps_taken(schedule=schedule, max_iter=150)  # warns of nothing
+    assert clf.n_iter_ == 150
+    with pytest.raises(ValueError, match="falls to zero at the end of a fit"):
+        clf.partial_fit(X, Y)
+
+
+def test_linear_gets_nearer_to_the_optimum_than_constant():
+    # Where the penalty curves enough for the noise of the steps to be what keeps them apart.
+    best = SoftmaxClassifier(alpha=0.02, batch_size=1000, tol=1e-12, max_iter=50_000).fit(X, Y)
+    parameters = {
+        "alpha": 0.02,
+        "batch_size": 16,
+        "max_iter": 300,
+        "tol": None,
+        "random_state": 0,
+    }
+    distance = {
+        schedule: np.abs(
+            SoftmaxClassifier(schedule=schedule, average=False, **parameters)
+            .fit(X, Y)
+            .predict_proba(X)
+            - best.predict_proba(X)
+        ).max()
+        for schedule in ("constant", "linear")
+    }
+    assert distance["linear"] < distance["constant"] / 2
+
+
+def test_unpickling_under_another_version_warns():
+    pickled = pickle.dumps(SoftmaxClassifier().fit(X, Y))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pickle.loads(pickled)
+    other = pickled.replace(__version__.encode(), b"9" * len(__version__))
+    with pytest.warns(InconsistentVersionWarning, match="SoftmaxClassifier from version 99999"):
+        clf = pickle.loads(other)
+    assert clf.score(X, Y) > 0.9
