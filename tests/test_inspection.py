@@ -1,0 +1,92 @@
+"""What the displays draw, and that matplotlib is needed only then."""
+
+import subprocess
+import sys
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.exceptions import NotFittedError
+
+from sksoftmax import SoftmaxClassifier
+from sksoftmax.inspection import CoefficientDisplay, LossCurveDisplay
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return SoftmaxClassifier(random_state=0).fit(*load_digits(return_X_y=True))
+
+
+def test_loss_curve_is_drawn_from_the_first_epoch(digits):
+    figure, ax = plt.subplots()
+    display = LossCurveDisplay.from_estimator(digits, ax=ax, name="digits", color="red")
+    assert display.ax_ is ax
+    assert display.figure_ is figure
+    assert_allclose(display.line_.get_xdata(), np.arange(1, digits.n_iter_ + 1))
+    assert_allclose(display.line_.get_ydata(), digits.loss_curve_)
+    assert display.line_.get_color() == "red"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["digits"]
+    again = LossCurveDisplay(digits.loss_curve_).plot()
+    assert again.ax_ is not ax
+    assert again.ax_.get_legend() is None
+
+
+def test_coefficients_are_one_image_a_class_in_one_scale(digits):
+    display = CoefficientDisplay.from_estimator(digits, image_shape=(8, 8))
+    assert [ax.get_title() for ax in display.axes_] == list("0123456789")
+    images = [ax.images[0] for ax in display.axes_]
+    assert_allclose(images[3].get_array(), (digits.coef_[3] * digits.scale_).reshape(8, 8))
+    assert len({image.get_clim() for image in images}) == 1
+    low, high = images[0].get_clim()
+    assert low == -high == -np.abs(digits.coef_ * digits.scale_).max()
+
+
+def test_two_classes_are_one_image():
+    X, y = load_breast_cancer(return_X_y=True)
+    clf = SoftmaxClassifier().fit(X, np.where(y, "benign", "malignant"))
+    display = CoefficientDisplay.from_estimator(clf, image_shape=(5, 6), cmap="PiYG")
+    assert [ax.get_title() for ax in display.axes_] == ["malignant"]
+    assert display.axes_[0].images[0].get_cmap().name == "PiYG"
+
+
+def test_errors_say_what_is_wrong(digits):
+    for draw in (
+        lambda: LossCurveDisplay.from_estimator(SoftmaxClassifier()),
+        lambda: CoefficientDisplay.from_estimator(SoftmaxClassifier(), image_shape=(8, 8)),
+    ):
+        with pytest.raises(NotFittedError):
+            draw()
+    with pytest.raises(ValueError, match=r"has 63 pixels, but there are 64 features"):
+        CoefficientDisplay.from_estimator(digits, image_shape=(7, 9))
+    _, axes = plt.subplots(3, 3)
+    with pytest.raises(ValueError, match="10 images need as many axes, got 9"):
+        CoefficientDisplay.from_estimator(digits, image_shape=(8, 8), axes=axes)
+
+
+def test_matplotlib_is_imported_to_draw_only():
+    # Where it is missing, as simulated by the import system's own mark for "not to be found".
+    program = """
+import sys
+sys.modules["matplotlib"] = None
+from sksoftmax.inspection import LossCurveDisplay
+display = LossCurveDisplay([2.0, 1.0])
+try:
+    display.plot()
+except ImportError as error:
+    print(error)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "pip install 'sksoftmax[plot]'" in result.stdout
