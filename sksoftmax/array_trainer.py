@@ -89,15 +89,16 @@ class ArrayTrainer:
         # l2 sigma^2 / s, multiplied in this order, stays in range where sigma^2 does not.
         decay = problem.l2[:, None, None] * penalty_scales * (penalty_scales * inverse)
         decay *= problem.penalty_share
+        self._inverse_scales = self._float(inverse)
         self._gradient_scales = self._float(inverse / problem.batch_size)
         self._decay = self._float(decay) if problem.l2.any() else None
         self._penalty_scales = self._float(penalty_scales)
         self._optimizer: Momentum | Adam
         if problem.optimizer == "adam":
-            self._optimizer = Adam(problem, self._float(inverse), self.xp)
+            self._optimizer = Adam(problem, self.xp)
         else:
             momentum = self._float(problem.momentum[:, None, None])
-            self._optimizer = Momentum(problem, self._float(inverse), momentum)
+            self._optimizer = Momentum(problem, momentum)
 
     def _set_state(self, state: State) -> None:
         """Copy a state into arrays of our own, which every step then changes in place."""
@@ -132,11 +133,14 @@ class ArrayTrainer:
         size = self.problem.batch_size
         steps = self._float(step_sizes)[:, :, None, None]
         objective = self._penalty() * len(order)
+        changes = np.asarray((np.diff(step_sizes, axis=1, prepend=np.nan) != 0).any(axis=0))
         for i, start in enumerate(range(0, len(order), size)):
-            objective = objective + self._step(order[start : start + size], steps[:, i])
+            if changes[i]:
+                scaled_step = steps[:, i] * self._inverse_scales
+            objective = objective + self._step(order[start : start + size], scaled_step)
         return self._to_numpy(objective / len(order)).astype(np.float64)
 
-    def _step(self, rows: Array, step: Array) -> Array:
+    def _step(self, rows: Array, scaled_step: Array) -> Array:
         """One step on a batch; returns the batch's summed loss, per model."""
         gradient, loss = self._summed_gradient(rows)
         if self.reduce is not None:
@@ -145,7 +149,9 @@ class ArrayTrainer:
         if self._decay is not None:
             gradient += self._decay * self._parameters
         self._n_steps += 1
-        self._optimizer.update(self._parameters, self._moments, gradient, step, self._n_steps)
+        self._optimizer.update(
+            self._parameters, self._moments, gradient, scaled_step, self._n_steps
+        )
         if self.problem.average:
             change = self._parameters - self._average
             change *= averaging_weight(self._n_steps)

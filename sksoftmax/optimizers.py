@@ -29,8 +29,6 @@ class Momentum:
     ----------
     problem : Problem
         Its `momentum` and `nesterov` are used.
-    inverse_scales : array of shape (n_models, 1, n_features + 1)
-        1/s, with the intercept's in the last column.
     momentum : array of shape (n_models, 1, 1)
         The momentum in the dtype and on the device of the parameters.
 
@@ -42,10 +40,9 @@ class Momentum:
     deep learning", ICML 2013.
     """
 
-    def __init__(self, problem: Problem, inverse_scales: Array, momentum: Array):
+    def __init__(self, problem: Problem, momentum: Array):
         self.moment_names = ("velocity",) if problem.momentum.any() else ()
         self.nesterov = problem.nesterov
-        self.inverse_scales = inverse_scales
         self.momentum = momentum
 
     def update(
@@ -53,7 +50,7 @@ class Momentum:
         parameters: Array,
         moments: dict[str, Any],
         gradient: Array,
-        step: Array,
+        scaled_step: Array,
         n_steps: int,
     ) -> None:
         """Change `parameters` and `moments` in place; `gradient` is used up.
@@ -66,12 +63,12 @@ class Momentum:
             The velocity, in the caller's units.
         gradient : array of the parameters' shape
             The mean gradient of a batch, in standardised coordinates.
-        step : array of shape (n_models, 1, 1)
-            The step size.
+        scaled_step : array of shape (n_models, 1, n_features + 1)
+            The step size over s.
         n_steps : int
             Steps so far, this one included.
         """
-        gradient *= step * self.inverse_scales
+        gradient *= scaled_step
         if not self.moment_names:
             parameters -= gradient
             return
@@ -101,8 +98,6 @@ class Adam:
     ----------
     problem : Problem
         Its `beta_1`, `beta_2` and `epsilon` are used.
-    inverse_scales : array of shape (n_models, 1, n_features + 1)
-        1/s, with the intercept's in the last column.
     xp : module
         The namespace of the parameters.
 
@@ -113,10 +108,9 @@ class Adam:
 
     moment_names = ("first_moment", "second_moment")
 
-    def __init__(self, problem: Problem, inverse_scales: Array, xp: Any):
+    def __init__(self, problem: Problem, xp: Any):
         self.beta_1, self.beta_2 = problem.beta_1, problem.beta_2
         self.epsilon = problem.epsilon
-        self.inverse_scales = inverse_scales
         self.xp = xp
 
     def update(
@@ -124,7 +118,7 @@ class Adam:
         parameters: Array,
         moments: dict[str, Any],
         gradient: Array,
-        step: Array,
+        scaled_step: Array,
         n_steps: int,
     ) -> None:
         """Change `parameters` and `moments` in place; `gradient` is used up.
@@ -137,8 +131,8 @@ class Adam:
             Both moments, in standardised coordinates.
         gradient : array of the parameters' shape
             The mean gradient of a batch, in standardised coordinates.
-        step : array of shape (n_models, 1, 1)
-            The step size.
+        scaled_step : array of shape (n_models, 1, n_features + 1)
+            The step size over s.
         n_steps : int
             Steps so far, this one included: it corrects the moments' bias towards zero.
         """
@@ -148,8 +142,7 @@ class Adam:
         second += (1 - self.beta_2) * (gradient - second)
         deviation = self.xp.sqrt(second / (1 - self.beta_2**n_steps))
         deviation += self.epsilon
-        scaled_step = step * self.inverse_scales / (1 - self.beta_1**n_steps)
-        parameters -= scaled_step * first / deviation
+        parameters -= scaled_step / (1 - self.beta_1**n_steps) * first / deviation
 
 
 def averaging_weight(n_steps: int) -> float:
