@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.optimizers import Adam, Momentum, averaging_weight
-from sksoftmax.problem import Array, Problem, State
+from sksoftmax.problem import Array, Problem, State, with_zeros
 
 EVALUATION_ELEMENTS = 2**22
 """Elements of X that are evaluated at once, which bounds the memory of `evaluate`."""
@@ -45,8 +45,8 @@ class ArrayTrainer:
     >>> one = np.ones(1)
     >>> problem = Problem(
     ...     X=np.array([[1.0], [-1.0]]), y=np.array([0, 1], np.int32), weights=None,
-    ...     n_classes=2, dtype=np.dtype(float), batch_size=2, l2=0 * one, momentum=0 * one,
-    ...     penalty_share=1, average=False, fit_intercept=False, means=None,
+    ...     n_classes=2, dtype=np.dtype(float), batch_size=2, l2=0 * one, l1=0 * one,
+    ...     momentum=0 * one, penalty_share=1, average=False, fit_intercept=False, means=None,
     ...     scales=np.ones((1, 1)), step_scales=np.ones((1, 1)))
     >>> trainer = ArrayTrainer(problem, State.zeros(1, 2, 1, problem.dtype))
     >>> loss = trainer.run_epoch(np.arange(2), np.ones((1, 1)))
@@ -92,13 +92,15 @@ class ArrayTrainer:
         self._inverse_scales = self._float(inverse)
         self._gradient_scales = self._float(inverse / problem.batch_size)
         self._decay = self._float(decay) if problem.l2.any() else None
+        threshold = problem.penalty_share * problem.l1[:, None, None] * penalty_scales * inverse
+        self._threshold = self._float(threshold) if problem.l1.any() else None
         self._penalty_scales = self._float(penalty_scales)
         self._optimizer: Momentum | Adam
         if problem.optimizer == "adam":
             self._optimizer = Adam(problem, self.xp)
         else:
             momentum = self._float(problem.momentum[:, None, None])
-            self._optimizer = Momentum(problem, momentum)
+            self._optimizer = Momentum(problem, momentum, self.xp)
 
     def _set_state(self, state: State) -> None:
         """Copy a state into arrays of our own, which every step then changes in place."""
@@ -150,7 +152,12 @@ class ArrayTrainer:
             gradient += self._decay * self._parameters
         self._n_steps += 1
         self._optimizer.update(
-            self._parameters, self._moments, gradient, scaled_step, self._n_steps
+            self._parameters,
+            self._moments,
+            gradient,
+            scaled_step,
+            self._threshold,
+            self._n_steps,
         )
         if self.problem.average:
             change = self._parameters - self._average
@@ -197,8 +204,11 @@ class ArrayTrainer:
     def _penalty(self) -> Array:
         """The penalty of the current iterate, per model, in float64."""
         scaled = (self._parameters * self._penalty_scales).astype(np.float64)
-        l2 = self.xp.asarray(self.problem.l2)
-        return l2 / 2 * (scaled * scaled).sum(axis=(1, 2))
+        l2, l1 = self.xp.asarray(self.problem.l2), self.xp.asarray(self.problem.l1)
+        squared = l2 / 2 * (scaled * scaled).sum(axis=(1, 2))
+        if self._threshold is None:
+            return squared
+        return squared + l1 * abs(scaled).sum(axis=(1, 2))
 
     def evaluate(
         self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None
@@ -222,7 +232,8 @@ class ArrayTrainer:
         xp = self.xp
         codes = xp.asarray(y)
         w = xp.asarray(np.ones(len(y)) if weights is None else weights, dtype=np.float64)
-        parameters = self._average if self.problem.average else self._parameters
+        average = self._average if self.problem.average else self._parameters
+        parameters = with_zeros(xp, self.problem, average, self._parameters)
         size = max(1, EVALUATION_ELEMENTS // X.shape[1])
         loss: Array = 0
         correct: Array = 0

@@ -26,7 +26,7 @@ from sklearn.utils.validation import validate_data
 
 from sksoftmax._version import __version__
 from sksoftmax.prediction import SoftmaxPrediction
-from sksoftmax.problem import Backend, State
+from sksoftmax.problem import Backend
 from sksoftmax.schedules import PLANNED
 from sksoftmax.stopping import Plateau
 from sksoftmax.targets import Targets, encode_targets, sorted_classes
@@ -44,20 +44,23 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
     .. math::
 
         \frac{1}{N} \sum_i w_i\, \mathrm{CE}(\mathrm{softmax}(W x_i + b), y_i)
-        + \frac{\alpha}{2} \sum_{kj} (\sigma_j W_{kj})^2
+        + \alpha \sum_{kj} \frac{1 - \rho}{2} (\sigma_j W_{kj})^2 + \rho\, |\sigma_j W_{kj}|
 
-    with :math:`w_i` the weight of row i (mean 1) and :math:`\sigma_j` the standard deviation
-    of feature j. Features need no scaling and the step size no tuning: steps are taken in
-    standardised coordinates, their size follows from the curvature of the data, and the
-    iterates are averaged [1]_, [2]_. ``coef_`` and ``intercept_`` are in the units of X, which
-    is never copied.
+    with :math:`w_i` the weight of row i (mean 1), :math:`\sigma_j` the standard deviation
+    of feature j and :math:`\rho` the `l1_ratio`. Features need no scaling and the step size no
+    tuning: steps are taken in standardised coordinates, their size follows from the curvature
+    of the data, and the iterates are averaged [1]_, [2]_. ``coef_`` and ``intercept_`` are in
+    the units of X, which is never copied.
 
     Parameters
     ----------
     alpha : float, default=1e-4
-        Strength of the squared penalty, at least 0, per weighted mean of the loss: it means
+        Strength of the penalty, at least 0, per weighted mean of the loss: it means
         the same for any number of rows. `LogisticRegression` on standardised features has the
         same optimum for ``C = 1 / (alpha * n_samples)``. The intercept is not penalised.
+    l1_ratio : float, default=0
+        Share of the absolute penalty, in [0, 1]: 0 is ridge, 1 lasso, between is the elastic
+        net [6]_. If positive, steps are proximal [7]_ and `coef_` has exact zeros.
     fit_intercept : bool, default=True
         Whether to fit an intercept for each class.
     batch_size : int, default=256
@@ -166,6 +169,10 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
     .. [4] Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
     .. [5] Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts",
        ICLR 2017.
+    .. [6] Zou and Hastie, "Regularization and variable selection via the elastic net", Journal
+       of the Royal Statistical Society B 67, 2005.
+    .. [7] Duchi and Singer, "Efficient online and batch learning using forward backward
+       splitting", JMLR 10, 2009.
 
     Examples
     --------
@@ -179,6 +186,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
 
     _parameter_constraints: dict[str, list[Any]] = {
         "alpha": [Interval(Real, 0, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "fit_intercept": ["boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -206,6 +214,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         self,
         *,
         alpha: float = 1e-4,
+        l1_ratio: float = 0,
         fit_intercept: bool = True,
         batch_size: int = 256,
         max_iter: int = 1000,
@@ -229,6 +238,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         verbose: int = 0,
     ):
         self.alpha = alpha
+        self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
         self.batch_size = batch_size
         self.max_iter = max_iter
@@ -477,7 +487,8 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
     def _adopt(self, training: Training, losses: list[float]) -> None:
         """Set the fitted attributes."""
         checkpoint = training.checkpoint()
-        coef, intercept = _caller_units(checkpoint.state)
+        state = checkpoint.state
+        coef, intercept = _caller_units(state.predicting(training.problem)[0], state.means[0])
         if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
             raise ValueError(self._divergence_message(training))
         if len(coef) == 2:
@@ -486,7 +497,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         self.coef_ = coef
         self.intercept_ = intercept
         self.n_iter_ = training.n_epochs
-        self.t_ = checkpoint.state.n_steps
+        self.t_ = state.n_steps
         self.loss_curve_ = losses
         self.step_size_ = training.step_size
         self.mean_ = training.mean
@@ -496,8 +507,10 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         self._checkpoint = checkpoint
 
 
-def _caller_units(state: State) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Averaged weights and the intercepts of features that are not centred."""
-    coef, centred = state.average[0, :, :-1], state.average[0, :, -1]
-    intercept = centred - coef.astype(np.float64) @ state.means[0]
+def _caller_units(
+    parameters: NDArray[Any], means: NDArray[np.float64]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Weights and the intercepts of features that are not centred."""
+    coef, centred = parameters[:, :-1], parameters[:, -1]
+    intercept = centred - coef.astype(np.float64) @ means
     return coef.copy(), intercept.astype(coef.dtype)

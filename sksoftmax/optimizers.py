@@ -1,7 +1,8 @@
 """The update rules and the averaging of iterates, over any array namespace.
 
 An optimiser turns a gradient in standardised coordinates into a change of the parameters
-in the caller's units. It knows neither batches nor the loss.
+in the caller's units, and takes the proximal step of an absolute penalty. It knows neither
+batches nor the loss.
 """
 
 from __future__ import annotations
@@ -19,11 +20,20 @@ class Momentum:
 
     .. math::
 
-        V \leftarrow \mu V - \eta\, g / s, \qquad W \leftarrow W + V
+        V \leftarrow \mathrm{prox}(W + \mu V - \eta\, g / s) - W, \qquad W \leftarrow W + V
 
-    and, for Nesterov's, :math:`W \leftarrow W + \mu V - \eta\, g / s` with the new V. The
-    gradient g is in coordinates divided by s, so the caller's units see 1/s twice: once in g,
-    once here; 1/s squared could leave the range of float32.
+    with prox the soft threshold of an absolute penalty, the identity without one. The velocity
+    is what the weights have really moved: one that the threshold did not touch would carry
+    them to the optimum of another problem. For Nesterov's, the parameters are the point Y
+    ahead where the gradient is taken, and W = Y - mu V:
+
+    .. math::
+
+        V \leftarrow \mathrm{prox}(Y - \eta\, g / s) - (Y - \mu V), \qquad
+        Y \leftarrow \mathrm{prox}(Y - \eta\, g / s) + \mu V
+
+    The gradient g is in coordinates divided by s, so the caller's units see 1/s twice: once in
+    g, once here; 1/s squared could leave the range of float32.
 
     Parameters
     ----------
@@ -31,6 +41,8 @@ class Momentum:
         Its `momentum` and `nesterov` are used.
     momentum : array of shape (n_models, 1, 1)
         The momentum in the dtype and on the device of the parameters.
+    xp : module
+        The namespace of the parameters.
 
     References
     ----------
@@ -38,12 +50,15 @@ class Momentum:
     Computational Mathematics and Mathematical Physics 4(5), 1964.
     Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in
     deep learning", ICML 2013.
+    Beck and Teboulle, "A fast iterative shrinkage-thresholding algorithm for linear inverse
+    problems", SIAM Journal on Imaging Sciences 2(1), 2009.
     """
 
-    def __init__(self, problem: Problem, momentum: Array):
+    def __init__(self, problem: Problem, momentum: Array, xp: Any):
         self.moment_names = ("velocity",) if problem.momentum.any() else ()
         self.nesterov = problem.nesterov
         self.momentum = momentum
+        self.xp = xp
 
     def update(
         self,
@@ -51,6 +66,7 @@ class Momentum:
         moments: dict[str, Any],
         gradient: Array,
         scaled_step: Array,
+        threshold: Array | None,
         n_steps: int,
     ) -> None:
         """Change `parameters` and `moments` in place; `gradient` is used up.
@@ -65,10 +81,16 @@ class Momentum:
             The mean gradient of a batch, in standardised coordinates.
         scaled_step : array of shape (n_models, 1, n_features + 1)
             The step size over s.
+        threshold : array of shape (n_models, 1, n_features + 1), or None
+            The absolute penalty in standardised coordinates, 0 for the intercept; None
+            without one.
         n_steps : int
             Steps so far, this one included.
         """
         gradient *= scaled_step
+        if threshold is not None:
+            self._update_proximally(parameters, moments, gradient, threshold * scaled_step)
+            return
         if not self.moment_names:
             parameters -= gradient
             return
@@ -81,6 +103,27 @@ class Momentum:
         else:
             parameters += velocity
 
+    def _update_proximally(
+        self, parameters: Array, moments: dict[str, Any], change: Array, threshold: Array
+    ) -> None:
+        """The same with a soft threshold; `change` is the gradient times the step."""
+        if not self.moment_names:
+            parameters -= change
+            soft_threshold(self.xp, parameters, threshold)
+            return
+        velocity = moments["velocity"]
+        velocity *= self.momentum
+        if self.nesterov:
+            start = parameters - velocity
+        else:
+            start = parameters.copy()
+            parameters += velocity
+        parameters -= change
+        soft_threshold(self.xp, parameters, threshold)
+        velocity[...] = parameters - start
+        if self.nesterov:
+            parameters += self.momentum * velocity
+
 
 class Adam:
     r"""Adam, with both its moments in standardised coordinates.
@@ -92,7 +135,8 @@ class Adam:
         W \leftarrow W - \frac{\eta}{s}\, \frac{M / (1 - \beta_1^t)}
         {\sqrt{U / (1 - \beta_2^t)} + \epsilon}
 
-    In the caller's units epsilon would mean something else for each feature.
+    In the caller's units epsilon would mean something else for each feature. The threshold of
+    an absolute penalty is divided by the same denominator: it belongs to the same metric.
 
     Parameters
     ----------
@@ -119,6 +163,7 @@ class Adam:
         moments: dict[str, Any],
         gradient: Array,
         scaled_step: Array,
+        threshold: Array | None,
         n_steps: int,
     ) -> None:
         """Change `parameters` and `moments` in place; `gradient` is used up.
@@ -133,6 +178,9 @@ class Adam:
             The mean gradient of a batch, in standardised coordinates.
         scaled_step : array of shape (n_models, 1, n_features + 1)
             The step size over s.
+        threshold : array of shape (n_models, 1, n_features + 1), or None
+            The absolute penalty in standardised coordinates, 0 for the intercept; None
+            without one.
         n_steps : int
             Steps so far, this one included: it corrects the moments' bias towards zero.
         """
@@ -143,6 +191,39 @@ class Adam:
         deviation = self.xp.sqrt(second / (1 - self.beta_2**n_steps))
         deviation += self.epsilon
         parameters -= scaled_step / (1 - self.beta_1**n_steps) * first / deviation
+        if threshold is not None:
+            soft_threshold(self.xp, parameters, scaled_step * threshold / deviation)
+
+
+def soft_threshold(xp: Any, array: Array, threshold: Array) -> None:
+    r"""Move each element towards 0 by its threshold, in place, and no further.
+
+    It is the proximal map of an absolute penalty: the x that minimises
+    :math:`(x - a)^2 / 2 + \theta |x|` for an element a.
+
+    Parameters
+    ----------
+    xp : module
+        The namespace of the arrays.
+    array : array
+        What is changed.
+    threshold : array that broadcasts to it
+        At least 0.
+
+    References
+    ----------
+    Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81, 1994.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksoftmax.optimizers import soft_threshold
+    >>> array = np.array([-3.0, -0.5, 0.5, 3.0])
+    >>> soft_threshold(np, array, np.array(1.0))
+    >>> array.tolist()
+    [-2.0, 0.0, 0.0, 2.0]
+    """
+    array -= xp.clip(array, -threshold, threshold)
 
 
 def averaging_weight(n_steps: int) -> float:

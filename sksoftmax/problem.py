@@ -26,7 +26,7 @@ class Problem:
     .. math::
 
         \frac{1}{N} \sum_i w_{mi}\, \mathrm{CE}(\mathrm{softmax}(W x_i + b), y_i)
-        + \frac{l2_m}{2} \sum_{kj} (\sigma_{mj} W_{kj})^2 .
+        + \sum_{kj} \frac{l2_m}{2} (\sigma_{mj} W_{kj})^2 + l1_m |\sigma_{mj} W_{kj}| .
 
     A step on a batch B of the rows, with b = `batch_size`, z the softmax, y the one-hot
     targets, m the means, s the step scales and q the `penalty_share`, is
@@ -35,10 +35,12 @@ class Problem:
 
         G_{kj} &= \frac{1}{b} \sum_{i \in B} w_i (z_{ik} - y_{ik}) (x_{ij} - m_j)
                  + q\, l2\, \sigma_j^2 W_{kj} \\
-        V &\leftarrow \mu V - \eta\, G / s / s, \qquad W \leftarrow W + V \\
+        V &\leftarrow \mathrm{prox}(W + \mu V - \eta\, G / s / s) - W, \qquad
+        W \leftarrow W + V \\
         \bar W &\leftarrow \bar W + \frac{9}{t + 8} (W - \bar W)
 
-    at the t-th step, of size :math:`\eta` and momentum :math:`\mu`, for heavy-ball SGD;
+    at the t-th step, of size :math:`\eta` and momentum :math:`\mu`, for heavy-ball SGD, with
+    prox the soft threshold at :math:`\eta\, q\, l1\, \sigma / s / s`;
     ``sksoftmax.optimizers`` gives Nesterov's and Adam's rules in place of the second line,
     whose gradient is G / s. The intercept is one
     more column with x = 1, m = 0, s = 1 and no penalty, and belongs to features centred at m.
@@ -65,6 +67,8 @@ class Problem:
         each row counts once an epoch.
     l2 : ndarray of shape (n_models,), float64
         Strength of the squared penalty.
+    l1 : ndarray of shape (n_models,), float64
+        Strength of the absolute penalty.
     penalty_share : float
         Share of the penalty in each step, in (0, 1]: rows over ``n_batches * batch_size``.
         The epoch's penalty is spread evenly, since one that varied with the length of the
@@ -97,6 +101,7 @@ class Problem:
     dtype: np.dtype[Any]
     batch_size: int
     l2: NDArray[np.float64]
+    l1: NDArray[np.float64]
     penalty_share: float
     momentum: NDArray[np.float64]
     average: bool
@@ -133,8 +138,8 @@ class State:
         The last iterate. The last column is the intercept of the *centred* features:
         the intercept in the caller's units is that column minus ``coef @ means``.
     average : ndarray of the same shape
-        The averaged iterate, from which predictions are made; `parameters` itself where
-        iterates are not averaged.
+        The averaged iterate, from which `predicting` makes what predicts; `parameters`
+        itself where iterates are not averaged.
     moments : mapping of str to ndarray of the same shape
         The optimiser's memory, by name: ``"velocity"`` in the units of the parameters, or
         Adam's ``"first_moment"`` and ``"second_moment"`` of the gradient G / s.
@@ -172,6 +177,22 @@ class State:
         means = np.zeros((n_models, n_features))
         return cls(parameters, parameters, {}, means, 0)
 
+    def predicting(self, problem: Problem) -> NDArray[Any]:
+        """Return the parameters to predict from: the average, as sparse as the last iterate.
+
+        Parameters
+        ----------
+        problem : Problem
+            What was trained.
+
+        Returns
+        -------
+        ndarray of shape (n_models, n_classes, n_features + 1)
+            `average` itself where no model has an absolute penalty.
+        """
+        sparse: NDArray[Any] = with_zeros(np, problem, self.average, self.parameters)
+        return sparse
+
     def centred_at(self, means: NDArray[np.float64] | None) -> State:
         """Return the same models with their last columns referring to other means.
 
@@ -207,6 +228,33 @@ class State:
             means=target,
             n_steps=self.n_steps,
         )
+
+
+def with_zeros(xp: Any, problem: Problem, average: Array, parameters: Array) -> Array:
+    """Return averaged parameters with zeros exactly where the last iterate has them.
+
+    An absolute penalty makes iterates sparse, at another place in each step: averaging alone
+    would keep hardly any zero.
+
+    Parameters
+    ----------
+    xp : module
+        The namespace of the arrays.
+    problem : Problem
+        Its models of positive `l1` are concerned.
+    average, parameters : arrays of shape (n_models, n_classes, n_features + 1)
+        The averaged and the last iterate.
+
+    Returns
+    -------
+    array of the same shape
+        `average` itself where no model has an absolute penalty.
+    """
+    if not problem.l1.any():
+        return average
+    zero = (parameters == 0) & xp.asarray(problem.l1 > 0)[:, None, None]
+    zero[..., -1] = False
+    return xp.where(zero, xp.zeros_like(average), average)
 
 
 class Trainer(Protocol):

@@ -44,7 +44,7 @@ class Case:
         Whether rows have weights; some are zero when there are several models.
     fit_intercept, centred, average : bool
         As in Problem; `centred` says whether it has means.
-    momentum, l2 : float
+    momentum, l2, l1 : float
         As in Problem; they differ between models.
     nesterov, optimizer : bool, str
         As in Problem.
@@ -65,6 +65,7 @@ class Case:
     average: bool = True
     momentum: float = 0.9
     l2: float = 1e-3
+    l1: float = 0
     nesterov: bool = False
     optimizer: str = "sgd"
     consecutive: bool = False
@@ -111,6 +112,11 @@ CASES = (
     Case("nesterov", nesterov=True),
     Case("adam", optimizer="adam"),
     Case("adam, weights", optimizer="adam", weighted=True),
+    Case("l1", l1=3e-2),
+    Case("l1 without momentum", l1=3e-2, momentum=0),
+    Case("l1, nesterov", l1=3e-2, nesterov=True),
+    Case("l1, adam", l1=3e-2, optimizer="adam"),
+    Case("several models, l1", n_models=3, l1=3e-2),
     Case("several models, nesterov", n_models=3, nesterov=True),
     Case("several models, adam", n_models=3, optimizer="adam"),
     Case("uint8", dtype="uint8"),
@@ -231,6 +237,7 @@ def _make_problem(backend: Backend, case: Case, rng: np.random.Generator) -> Pro
         dtype=dtype,
         batch_size=min(case.batch_size, case.n_rows),
         l2=case.l2 * spread[:, 0],
+        l1=case.l1 * spread[:, 0],
         penalty_share=0.9,
         momentum=case.momentum / spread[:, 0],
         average=case.average,

@@ -37,6 +37,7 @@ class Settings:
     """The parameters of an estimator that concern training, as it documents them."""
 
     alpha: float
+    l1_ratio: float
     fit_intercept: bool
     batch_size: int
     learning_rate: float | str
@@ -198,7 +199,8 @@ class Training:
         Two classes' opposite rows share the penalty of the one row of binary logistic
         regression: half the difference, squared, twice.
         """
-        return self.settings.alpha * (2 if len(self.targets.classes) == 2 else 1)
+        strength = self.settings.alpha * (1 - self.settings.l1_ratio)
+        return strength * (2 if len(self.targets.classes) == 2 else 1)
 
     def _step_size(self) -> float:
         settings = self.settings
@@ -219,6 +221,7 @@ class Training:
             dtype=self.dtype,
             batch_size=self.batch_size,
             l2=np.array([self.l2]),
+            l1=np.array([self.settings.alpha * self.settings.l1_ratio]),
             penalty_share=self.targets.n_rows / (self.n_batches * self.batch_size),
             momentum=np.array([float(self.settings.momentum)]),
             # A full batch has no noise to average: there the average only lags.

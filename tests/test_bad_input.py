@@ -176,6 +176,7 @@ def test_warm_start_refuses_another_problem(fitted):
 # A value of the wrong type, then values out of range, where the parameter has a range.
 BAD_PARAMETERS = {
     "alpha": ["1", -1e-9, np.nan],
+    "l1_ratio": ["1", -0.1, 1.1, np.nan],
     "average": ["yes"],
     "backend": [3, object()],
     "batch_size": [2.5, 0],

@@ -5,6 +5,7 @@ import pytest
 
 from sksoftmax import get_backend, list_backends
 from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.optimizers import soft_threshold
 from sksoftmax.testing import check_backend
 
 AVAILABLE = [info.name for info in list_backends() if info.available]
@@ -64,6 +65,25 @@ class EvaluatesWithoutWeights(ArrayTrainer):
         return super().evaluate(X, y, None)
 
 
+class KeepsTheVelocityThatTheThresholdStopped(ArrayTrainer):
+    def _step(self, rows, step):
+        threshold, self._threshold = self._threshold, None
+        loss = super()._step(rows, step)
+        if threshold is not None:
+            soft_threshold(np, self._parameters, threshold * step)
+            self._threshold = threshold
+        return loss
+
+
+class EvaluatesWithoutZeros(ArrayTrainer):
+    def evaluate(self, X, y, weights):
+        zeros = self._parameters == 0
+        self._parameters[zeros] = np.finfo(float).tiny
+        measured = super().evaluate(X, y, weights)
+        self._parameters[zeros] = 0
+        return measured
+
+
 @pytest.mark.parametrize(
     "trainer",
     [
@@ -75,6 +95,8 @@ class EvaluatesWithoutWeights(ArrayTrainer):
         LendsItsArrays,
         WritesIntoTheState,
         EvaluatesWithoutWeights,
+        KeepsTheVelocityThatTheThresholdStopped,
+        EvaluatesWithoutZeros,
     ],
 )
 def test_wrong_backend_is_caught(trainer):

@@ -28,7 +28,7 @@ unconverged = pytest.mark.filterwarnings("ignore::sklearn.exceptions.Convergence
     [
         SoftmaxClassifier(backend=name, **parameters)
         for name in BACKENDS
-        for parameters in ({}, {"optimizer": "adam"}, {"nesterov": True})
+        for parameters in ({}, {"optimizer": "adam"}, {"nesterov": True}, {"l1_ratio": 0.5})
     ]
 )
 def test_check_of_scikit_learn(estimator, check):

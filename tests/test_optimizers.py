@@ -22,8 +22,9 @@ ONE = np.ones(1)
 def trainer(**changes):
     problem = Problem(
         X=X, y=Y.astype(np.int32), weights=None, n_classes=3, dtype=np.dtype(float),
-        batch_size=50, l2=0.1 * ONE, penalty_share=1.0, momentum=0.9 * ONE, average=False,
-        fit_intercept=True, means=None, scales=np.ones((1, 13)), step_scales=np.ones((1, 13)),
+        batch_size=50, l2=0.1 * ONE, l1=0 * ONE, penalty_share=1.0, momentum=0.9 * ONE,
+        average=False, fit_intercept=True, means=None, scales=np.ones((1, 13)),
+        step_scales=np.ones((1, 13)),
         **changes,
     )  # fmt: skip
     return ArrayTrainer(problem, State.zeros(1, 3, 13, problem.dtype))
@@ -50,7 +51,12 @@ def test_update_rule_is_that_of_scikit_learn(rule):
         peer.update_params([mirrored], [gradient.copy()])
         ours._n_steps += 1
         ours._optimizer.update(
-            ours._parameters, ours._moments, gradient, np.full((1, 1, 1), 1e-3), ours._n_steps
+            ours._parameters,
+            ours._moments,
+            gradient,
+            np.full((1, 1, 1), 1e-3),
+            None,
+            ours._n_steps,
         )
     assert_allclose(ours.state().parameters, mirrored, rtol=1e-9)
 

@@ -6,14 +6,17 @@ glmnet prints for the same objective.
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+import sklearn
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine, make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.fixes import parse_version
 
 from sksoftmax import SoftmaxClassifier
 
+SKLEARN_BEFORE_1_8 = parse_version(sklearn.__version__) < parse_version("1.8")
 ALPHA = 0.02
 TO_THE_OPTIMUM = {
     "tol": 1e-13,
@@ -140,3 +143,66 @@ def test_glmnet(family):
     clf = SoftmaxClassifier(alpha=1, standardize=False, **TO_THE_OPTIMUM).fit(X, y)
     assert_allclose(clf.intercept_, intercept, rtol=1e-5)
     assert_allclose(clf.coef_, coef, rtol=1e-5, atol=1e-7)
+
+
+def elastic_net(l1_ratio, X, y, **parameters):
+    """Ours on X as it is, and LogisticRegression on standardised features."""
+    clf = SoftmaxClassifier(
+        alpha=ALPHA, l1_ratio=l1_ratio, random_state=0, **TO_THE_OPTIMUM, **parameters
+    )
+    scaler = StandardScaler().fit(X)
+    peer = logistic(len(y), l1_ratio=l1_ratio, solver="saga", random_state=0)
+    if SKLEARN_BEFORE_1_8:
+        peer.set_params(penalty="elasticnet")
+    peer.fit(scaler.transform(X), y)
+    return clf, scaler, peer
+
+
+def penalised_loss(coef, probabilities, y, l1_ratio):
+    penalty = (1 - l1_ratio) / 2 * (coef**2).sum() + l1_ratio * np.abs(coef).sum()
+    return -np.log(probabilities[np.arange(len(y)), y]).mean() + ALPHA * penalty
+
+
+def assert_same_elastic_net(clf, scaler, peer, X, y, l1_ratio):
+    Z = scaler.transform(X)
+    coef = clf.coef_ * scaler.scale_
+    assert_allclose(clf.predict_proba(X), peer.predict_proba(Z), atol=1e-4)
+    assert_allclose(
+        penalised_loss(coef, clf.predict_proba(X), y, l1_ratio),
+        penalised_loss(peer.coef_, peer.predict_proba(Z), y, l1_ratio),
+        rtol=1e-8,
+    )
+    if l1_ratio < 1 or len(coef) == 1:  # else a shift of all classes' weights may cost nothing
+        assert_allclose(coef, peer.coef_, atol=1e-3)
+        assert_array_equal(coef == 0, peer.coef_ == 0)
+
+
+@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
+@pytest.mark.parametrize("l1_ratio", [0.3, 0.7, 1.0])
+@pytest.mark.parametrize("parameters", [{}, {"nesterov": True}, {"optimizer": "adam"}])
+def test_elastic_net_equals_that_of_logistic_regression(parameters, l1_ratio, load):
+    X, y = load(return_X_y=True)
+    clf, scaler, peer = elastic_net(l1_ratio, X, y, **parameters)
+    assert_same_elastic_net(clf.fit(X, y), scaler, peer, X, y, l1_ratio)
+    assert (clf.coef_ == 0).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("parameters", [{}, {"nesterov": True}, {"optimizer": "adam"}])
+def test_averaged_elastic_net_keeps_its_zeros(parameters, l1_ratio):
+    X, y = load_iris(return_X_y=True)
+    clf, scaler, peer = elastic_net(l1_ratio, X, y, **parameters)
+    for _ in range(20_000 if parameters.get("optimizer") == "adam" else 3000):
+        clf.partial_fit(X, y, classes=[0, 1, 2])  # a stream is averaged, by full batches too
+    assert_same_elastic_net(clf, scaler, peer, X, y, l1_ratio)
+
+
+def test_coefficients_are_zero_where_the_last_iterate_is():
+    X, y = load_wine(return_X_y=True)
+    clf = SoftmaxClassifier(alpha=0.05, l1_ratio=1, batch_size=32, random_state=0).fit(X, y)
+    last = clf._checkpoint.state.parameters[0, :, :-1]
+    assert_array_equal(clf.coef_ == 0, last == 0)
+    assert 0 < (last == 0).mean() < 1
+    unpenalised = SoftmaxClassifier(batch_size=32, random_state=0).fit(X, y)
+    assert (unpenalised.coef_ != 0).all()

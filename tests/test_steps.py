@@ -27,8 +27,8 @@ def problem_on(X, y, **changes):
     n = X.shape[1]
     problem = Problem(
         X=X, y=y.astype(np.int32), weights=None, n_classes=int(y.max()) + 1,
-        dtype=np.dtype(np.float64), batch_size=len(X), l2=np.array([0.3]), penalty_share=1.0,
-        momentum=np.zeros(1), average=False, fit_intercept=True, means=None,
+        dtype=np.dtype(np.float64), batch_size=len(X), l2=np.array([0.3]), l1=np.zeros(1),
+        penalty_share=1.0, momentum=np.zeros(1), average=False, fit_intercept=True, means=None,
         scales=np.ones((1, n)), step_scales=np.ones((1, n)),
     )  # fmt: skip
     return replace(problem, **changes)

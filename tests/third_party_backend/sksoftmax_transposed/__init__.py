@@ -23,7 +23,7 @@ class TransposedBackend:
     xp = np
 
     def place(self, X: Array) -> Array:
-        return np.asarray(X)
+        return np.asarray(X) if isinstance(X, np.ndarray) else X
 
     def to_numpy(self, array: Array) -> NDArray[Any]:
         return np.asarray(array)
@@ -33,6 +33,8 @@ class TransposedBackend:
             return f"it trains one model at a time, not {problem.n_models}."
         if problem.optimizer != "sgd" or problem.nesterov:
             return "it knows heavy-ball SGD only."
+        if problem.l1.any():
+            return "it knows no absolute penalty."
         if not isinstance(problem.X, np.ndarray):
             return "it reads dense arrays only."
         return None
