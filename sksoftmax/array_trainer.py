@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax.csr import elements_a_row, is_csr
 from sksoftmax.optimizers import Adam, Momentum, averaging_weight
 from sksoftmax.problem import Array, Problem, State, with_zeros
 
@@ -21,7 +22,9 @@ EVALUATION_ELEMENTS = 2**22
 
 
 class ArrayTrainer:
-    """A trainer for dense X over an array namespace with NumPy's names.
+    """A trainer over an array namespace with NumPy's names, for dense or CSR rows.
+
+    Updates are dense: a step changes every weight, also where the rows are sparse.
 
     Parameters
     ----------
@@ -115,6 +118,11 @@ class ArrayTrainer:
         }
         self._n_steps = state.n_steps
 
+    def _current(self) -> tuple[Array, Array, dict[str, Array]]:
+        """The last iterate, what is averaged, and the optimiser's memory: no copies."""
+        average = self._average if self.problem.average else self._parameters
+        return self._parameters, average, self._moments
+
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
@@ -160,24 +168,28 @@ class ArrayTrainer:
             self._n_steps,
         )
         if self.problem.average:
-            change = self._parameters - self._average
-            change *= averaging_weight(self._n_steps)
-            self._average += change
+            self._add_to_average(self._average, self._parameters)
         return loss
+
+    def _add_to_average(self, average: Array, newest: Array) -> None:
+        """Move an average towards the newest iterate."""
+        change = newest - average
+        change *= averaging_weight(self._n_steps)
+        average += change
 
     def _summed_gradient(self, rows: Array) -> tuple[Array, Array]:
         """Gradient of the data loss summed over a batch, and that loss, per model."""
         xp, n = self.xp, self.problem.n_features
-        x = self._float(self.problem.X[rows])
+        x = self._rows(self.problem.X, rows)
         targets = self._y[rows] == self._classes
-        residual, loss = self._forward(self._parameters, x, targets)
+        residual, loss = self._residual(self._logits(self._parameters, x), targets)
         if self._weights is not None:
             weights = self._weights[:, rows]
             residual *= weights[:, None, :]
             loss = loss * weights
         gradient = xp.empty_like(self._parameters)
         gradient[..., n] = residual.sum(axis=2)
-        gradient[..., :n] = residual @ x
+        gradient[..., :n] = self._summed_rows(residual, x)
         if self._means is not None:
             gradient[..., :n] -= gradient[..., n:] * self._means[:, None, :]
         return gradient, loss.sum(axis=1, dtype=np.float64)
@@ -187,12 +199,30 @@ class ArrayTrainer:
         coef, intercept = parameters[..., :-1], parameters[..., -1:]
         if self._means is not None:
             intercept = intercept - coef @ self._means[:, :, None]
-        return coef @ x.T + intercept
+        return self._scores(coef, x) + intercept
 
-    def _forward(self, parameters: Array, x: Array, targets: Array) -> tuple[Array, Array]:
+    def _rows(self, X: Array, rows: Any) -> Array:
+        """Rows of X in the dtype of the arithmetic."""
+        x = X[rows]
+        return x.astype(self.problem.dtype) if is_csr(x) else self._float(x)
+
+    def _scores(self, coef: Array, x: Array) -> Array:
+        """The product of coef and the rows x, of shape (n_models, n_classes, n_rows)."""
+        if not is_csr(x):
+            return coef @ x.T
+        flat = coef.reshape(-1, coef.shape[2])
+        return (x @ flat.T).T.reshape(*coef.shape[:2], -1)
+
+    def _summed_rows(self, residual: Array, x: Array) -> Array:
+        """Sums of rows times residuals, of shape (n_models, n_classes, n_features)."""
+        if not is_csr(x):
+            return residual @ x
+        flat = residual.reshape(-1, residual.shape[2])
+        return (x.T @ flat.T).T.reshape(*residual.shape[:2], -1)
+
+    def _residual(self, logits: Array, targets: Array) -> tuple[Array, Array]:
         """Softmax minus targets (n_models, n_classes, n_rows); loss (n_models, n_rows)."""
         xp = self.xp
-        logits = self._logits(parameters, x)
         logits -= logits.max(axis=1, keepdims=True)
         of_target = xp.where(targets, logits, 0).sum(axis=1)
         probabilities = xp.exp(logits)
@@ -232,18 +262,18 @@ class ArrayTrainer:
         xp = self.xp
         codes = xp.asarray(y)
         w = xp.asarray(np.ones(len(y)) if weights is None else weights, dtype=np.float64)
-        average = self._average if self.problem.average else self._parameters
-        parameters = with_zeros(xp, self.problem, average, self._parameters)
-        size = max(1, EVALUATION_ELEMENTS // X.shape[1])
+        last, average, _ = self._current()
+        parameters = with_zeros(xp, self.problem, average, last)
+        size = max(1, EVALUATION_ELEMENTS // elements_a_row(X))
         loss: Array = 0
         correct: Array = 0
         for start in range(0, len(y), size):
-            rows = slice(start, start + size)
-            x = self._float(X[rows])
+            rows = slice(start, min(start + size, len(y)))
+            x = self._rows(X, rows)
             targets = codes[rows] == self._classes
-            loss = loss + self._forward(parameters, x, targets)[1] @ w[rows]
-            best = self._logits(parameters, x).argmax(axis=1)
-            correct = correct + (best == codes[rows]) @ w[rows]
+            logits = self._logits(parameters, x)
+            correct = correct + (logits.argmax(axis=1) == codes[rows]) @ w[rows]
+            loss = loss + self._residual(logits, targets)[1] @ w[rows]
         return self._to_numpy(loss / w.sum()), self._to_numpy(correct / w.sum())
 
     def state(self) -> State:
@@ -255,14 +285,15 @@ class ArrayTrainer:
             The state after the last step.
         """
         problem = self.problem
-        parameters = self._to_numpy(self._parameters)
+        last, average, moments = self._current()
+        parameters = self._to_numpy(last)
         means = problem.means
         if means is None:
             means = np.zeros((problem.n_models, problem.n_features))
         return State(
             parameters=parameters,
-            average=self._to_numpy(self._average) if problem.average else parameters,
-            moments={name: self._to_numpy(a) for name, a in self._moments.items()},
+            average=self._to_numpy(average) if problem.average else parameters,
+            moments={name: self._to_numpy(array) for name, array in moments.items()},
             means=means,
             n_steps=self._n_steps,
         )

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
@@ -267,8 +267,9 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows of any real dtype; read, never written to.
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows of any real dtype; read, never written to. Sparse formats other than CSR are
+            converted to it once.
         y : array-like of shape (n_samples,)
             Labels: integers or strings, at least two different ones.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -294,7 +295,8 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         """
         with self._unchanged_on_error():
             resume = self._checkpoint if self.warm_start and self._is_fitted() else None
-            X, y = validate_data(self, X, y)  # of any real dtype: batches are converted
+            # Of any real dtype: batches are converted.
+            X, y = validate_data(self, X, y, accept_sparse="csr")
             targets = encode_targets(y, sample_weight, self.class_weight, X)
             if resume is not None:
                 self._check_can_resume(X, targets)
@@ -318,7 +320,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             Rows of the chunk: one or many, of one class or several.
         y : array-like of shape (n_samples,)
             Labels.
@@ -365,13 +367,18 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
                     f"schedule={self.schedule!r} falls to zero at the end of a fit, and a"
                     " stream has none. Use schedule='constant', 'invscaling' or 'adaptive'."
                 )
-            X, y = validate_data(self, X, y, reset=resume is None)
+            X, y = validate_data(self, X, y, accept_sparse="csr", reset=resume is None)
             targets = encode_targets(y, sample_weight, self.class_weight, X, known)
             training = self._start(X, targets, resume, stream=True)
             losses = [] if resume is None else list(self.loss_curve_)
             self._run_epoch(training, losses)
             self._adopt(training, losses)
         return self
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_sksoftmax_version": __version__}

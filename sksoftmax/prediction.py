@@ -6,13 +6,16 @@ Predicting needs NumPy alone, whatever backend trained. This module knows ``clas
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from scipy.special import expit, log_expit, log_softmax, softmax
+from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sksoftmax.csr import elements_a_row
 from sksoftmax.training import training_dtype
 
 PREDICT_ELEMENTS = 2**20
@@ -26,14 +29,14 @@ class SoftmaxPrediction:
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels, sorted.
-    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+    coef_ : ndarray or CSR matrix of shape (1, n_features) or (n_classes, n_features)
         Weights; one row, those of ``classes_[1]``, for two classes.
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     """
 
     classes_: NDArray[Any]
-    coef_: NDArray[Any]
+    coef_: Any
     intercept_: NDArray[Any]
 
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:
@@ -41,7 +44,7 @@ class SoftmaxPrediction:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -57,7 +60,7 @@ class SoftmaxPrediction:
         (2, 3)
         """
         check_is_fitted(self)
-        rows = validate_data(self, X, reset=False)
+        rows = validate_data(self, X, accept_sparse="csr", reset=False)
         scores = _linear_scores(rows, self.coef_, self.intercept_)
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
@@ -66,7 +69,7 @@ class SoftmaxPrediction:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -91,7 +94,7 @@ class SoftmaxPrediction:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -117,7 +120,7 @@ class SoftmaxPrediction:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -138,18 +141,60 @@ class SoftmaxPrediction:
         logarithms: NDArray[Any] = log_softmax(scores, axis=1)
         return logarithms
 
+    def sparsify(self) -> Self:
+        """Convert ``coef_`` to a SciPy CSR matrix, which saves memory where most are zero.
 
-def _linear_scores(
-    X: NDArray[Any], coef: NDArray[Any], intercept: NDArray[Any]
-) -> NDArray[Any]:
+        Returns
+        -------
+        SoftmaxClassifier
+            The estimator, which predicts as before and is dense again after further training.
+
+        Examples
+        --------
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> clf = SoftmaxClassifier(alpha=0.1, l1_ratio=1)
+        >>> clf.fit([[0, 1], [1, 1], [2, 1]], [0, 0, 1]).sparsify().coef_.nnz
+        1
+        """
+        check_is_fitted(self)
+        self.coef_ = sparse.csr_matrix(self.coef_)
+        return self
+
+    def densify(self) -> Self:
+        """Convert ``coef_`` back to an array.
+
+        Returns
+        -------
+        SoftmaxClassifier
+            The estimator.
+
+        Examples
+        --------
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> clf = SoftmaxClassifier().fit([[0], [1], [2]], [0, 0, 1]).sparsify()
+        >>> clf.densify().coef_.shape
+        (1, 1)
+        """
+        check_is_fitted(self)
+        if sparse.issparse(self.coef_):
+            self.coef_ = self.coef_.toarray()
+        return self
+
+
+def _linear_scores(X: Any, coef: Any, intercept: NDArray[Any]) -> NDArray[Any]:
     """X @ coef.T + intercept; X of another dtype is converted a block of rows at a time."""
     dtype = np.result_type(training_dtype(X.dtype), coef.dtype)
     coef = coef.astype(dtype, copy=False)
-    size = len(X) if X.dtype == dtype else max(1, PREDICT_ELEMENTS // X.shape[1])
-    scores = np.empty((len(X), len(coef)), dtype)
-    for start in range(0, len(X), size):
-        rows = slice(start, start + size)
+    n_rows = X.shape[0]
+    size = n_rows if X.dtype == dtype else max(1, PREDICT_ELEMENTS // elements_a_row(X))
+    scores = np.empty((n_rows, coef.shape[0]), dtype)
+    for start in range(0, n_rows, size):
+        rows = slice(start, min(start + size, n_rows))
+        x = X[rows].astype(dtype, copy=False)
         with np.errstate(invalid="ignore"):  # some BLAS builds flag it on finite numbers
-            np.matmul(X[rows].astype(dtype, copy=False), coef.T, out=scores[rows])
+            if sparse.issparse(x) or sparse.issparse(coef):
+                scores[rows] = safe_sparse_dot(x, coef.T, dense_output=True)
+            else:
+                np.matmul(x, coef.T, out=scores[rows])
     scores += intercept.astype(dtype, copy=False)
     return scores

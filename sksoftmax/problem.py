@@ -52,8 +52,8 @@ class Problem:
     Parameters
     ----------
     X : array of shape (n_rows, n_features)
-        What the backend's ``place`` returned. Any real dtype; batches are converted to
-        `dtype` as they are gathered.
+        What the backend's ``place`` returned: dense, or CSR with sorted indices and no
+        duplicates. Any real dtype; batches are converted to `dtype` as they are gathered.
     y : ndarray of shape (n_rows,), int32
         Class codes from 0 to ``n_classes - 1``.
     weights : ndarray of shape (n_models, n_rows), or None
@@ -80,7 +80,7 @@ class Problem:
     fit_intercept : bool
         Whether the intercepts move.
     means : ndarray of shape (n_models, n_features), float64, or None
-        Centre of the features; None when the gradient is not centred.
+        Centre of the features; None when the gradient is not centred, as for CSR.
     scales : ndarray of shape (n_models, n_features), float64
         Scale of the features in the penalty.
     step_scales : ndarray of shape (n_models, n_features), float64
@@ -341,12 +341,12 @@ class Backend(Protocol):
         Parameters
         ----------
         X : array of shape (n_rows, n_features)
-            Validated rows.
+            Validated rows: an array, or a SciPy CSR matrix or array.
 
         Returns
         -------
         array of shape (n_rows, n_features)
-            An array of the namespace `xp`.
+            An array of the namespace `xp`, or CSR with its three arrays in `xp`.
         """
         ...
 

@@ -1,8 +1,8 @@
 """Weighted mean, variance and range of the features: one pass, streaming, in float64.
 
 Rows are read in blocks over the namespace in which they live, and summaries of chunks
-merge, so a stream ends with the statistics of all its rows. This module knows neither
-classes nor steps.
+merge, so a stream ends with the statistics of all its rows. Zeros that a CSR array does not
+store count like any others. This module knows neither classes nor steps.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax.csr import elements_a_row, is_csr, row_of_each_element
 from sksoftmax.problem import Array, Backend
 
 BLOCK_ELEMENTS = 2**19
@@ -102,27 +103,53 @@ class Moments:
         return np.where(self.minimum < self.maximum, scale, np.inf)
 
 
+def on_grid(step_scale: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[Any]:
+    """Round step scales up to multiples of the scales by powers of the fourth root of 2.
+
+    Features of the same multiple meet the same penalty in the coordinates of the step, and
+    sparse rows are trained group by group of these.
+
+    Parameters
+    ----------
+    step_scale : ndarray of shape (n_features,)
+        At least `scale`; inf for constant features.
+    scale : ndarray of shape (n_features,)
+        Positive.
+
+    Returns
+    -------
+    ndarray of shape (n_features,), float64
+        At most 19% more than `step_scale`.
+    """
+    power = np.ceil(4 * np.log2(step_scale / scale) - 1e-9)
+    rounded: NDArray[np.float64] = scale * 2 ** (power / 4)
+    return rounded
+
+
 def row_blocks(
-    n_columns: int, n_rows: int, rows: NDArray[np.int64] | None
+    X: Array, rows: NDArray[np.int64] | None, n_elements: int = BLOCK_ELEMENTS
 ) -> Iterator[slice | NDArray[np.int64]]:
     """Yield indices of blocks of rows: slices, or parts of `rows` where it is given.
 
     Parameters
     ----------
-    n_columns, n_rows : int
-        Shape of the array to be read.
+    X : array of shape (n_rows, n_features)
+        The array to be read, dense or CSR.
     rows : ndarray of int64, or None
         The rows to be read; None for all.
+    n_elements : int, default=2**19
+        About how many elements a block shall have.
 
     Yields
     ------
     slice or ndarray of int64
-        An index of a block of about `BLOCK_ELEMENTS` elements.
+        An index of a block.
     """
-    size = max(1, BLOCK_ELEMENTS // n_columns)
+    size = max(1, n_elements // elements_a_row(X))
+    n_rows = X.shape[0]
     for start in range(0, n_rows if rows is None else len(rows), size):
         if rows is None:
-            yield slice(start, start + size)
+            yield slice(start, min(start + size, n_rows))
         else:
             yield rows[start : start + size]
 
@@ -131,9 +158,6 @@ def feature_moments(
     backend: Backend, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
 ) -> Moments:
     """Return the weighted moments of the columns of X.
-
-    Deviations are taken from the first row, which keeps constant columns exactly constant
-    and large offsets harmless.
 
     Parameters
     ----------
@@ -151,15 +175,22 @@ def feature_moments(
     Moments
         NumPy arrays in float64.
     """
+    return (_csr_moments if is_csr(X) else _dense_moments)(backend, X, weights, rows)
+
+
+def _dense_moments(
+    backend: Backend, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
+) -> Moments:
+    """Deviations from the first row keep constant columns constant, and offsets harmless."""
     xp = backend.xp
-    n_rows, n_features = X.shape
+    n_features = X.shape[1]
     shift = X[0 if rows is None else int(rows[0])].astype(np.float64)
     total = xp.zeros(n_features)
     squares = xp.zeros(n_features)
     low = xp.zeros(n_features)
     high = xp.zeros(n_features)
     weight = 0.0
-    for block in row_blocks(n_features, n_rows, rows):
+    for block in row_blocks(X, rows):
         deviation = X[block] - shift
         low = xp.minimum(low, deviation.min(axis=0))
         high = xp.maximum(high, deviation.max(axis=0))
@@ -178,3 +209,47 @@ def feature_moments(
         xp.stack([shift + total / weight, squares, shift + low, shift + high])
     )
     return Moments(weight, mean, np.maximum(squares, 0), low, high)
+
+
+def _csr_moments(
+    backend: Backend, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
+) -> Moments:
+    """A pass for the means and one for the deviations: a shift would store every zero."""
+    xp, n_features = backend.xp, X.shape[1]
+
+    def column_sums(indices: Array, values: Array | None) -> Array:
+        return xp.bincount(indices, values, minlength=n_features)
+
+    def blocks() -> Iterator[tuple[Array, Array, Array | None, float]]:
+        """Columns, values and weights of stored elements, and the weight of their rows."""
+        for block in row_blocks(X, rows, max(BLOCK_ELEMENTS, n_features)):
+            x = X[block]
+            values = x.data.astype(np.float64)
+            if weights is None:
+                yield x.indices, values, None, float(x.shape[0])
+            else:
+                w = xp.asarray(weights[block], dtype=np.float64)
+                yield x.indices, values, w[row_of_each_element(xp, x)], float(w.sum())
+
+    total, stored_weight, squares = (xp.zeros(n_features) for _ in range(3))
+    n_stored = xp.zeros(n_features, dtype=np.int64)
+    low, high = xp.full(n_features, np.inf), xp.full(n_features, -np.inf)
+    weight = 0.0
+    for indices, values, w, block_weight in blocks():
+        weight += block_weight
+        n_stored += column_sums(indices, None)
+        stored_weight += column_sums(indices, w)
+        total += column_sums(indices, values if w is None else values * w)
+        xp.minimum.at(low, indices, values)
+        xp.maximum.at(high, indices, values)
+    mean = total / weight
+    for indices, values, w, _ in blocks():
+        deviation = values - mean[indices]
+        deviation *= deviation
+        squares += column_sums(indices, deviation if w is None else deviation * w)
+    squares += xp.maximum(weight - stored_weight, 0) * mean * mean
+    has_zeros = n_stored < (X.shape[0] if rows is None else len(rows))
+    low = xp.where(has_zeros, xp.minimum(low, 0), low)
+    high = xp.where(has_zeros, xp.maximum(high, 0), high)
+    mean, squares, low, high = backend.to_numpy(xp.stack([mean, squares, low, high]))
+    return Moments(weight, mean, squares, low, high)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax.csr import elements_a_row, is_csr, with_data
 from sksoftmax.problem import Array, Backend
 from sksoftmax.standardize import row_blocks
 
@@ -58,12 +59,15 @@ class Coordinates:
         Returns
         -------
         array of shape (n_rows, n_features)
-            A new array of that dtype.
+            A new array of that dtype, CSR where x is, which is never centred.
         """
+        inverse = xp.asarray(1 / self.scale, dtype=dtype)
+        if is_csr(x):
+            return with_data(x, x.data.astype(dtype) * inverse[x.indices])
         z = x.astype(dtype)
         if self.centre is not None:
             z -= xp.asarray(self.centre, dtype=dtype)
-        z *= xp.asarray(1 / self.scale, dtype=dtype)
+        z *= inverse
         return z
 
 
@@ -204,11 +208,11 @@ def measure_curvature(
     Curvature
         The largest eigenvalue and the longest row.
     """
-    n_rows, n_features = X.shape
+    n_rows = X.shape[0]
     count = n_rows if rows is None else len(rows)
     total = float(count if weights is None else weights.sum(dtype=np.float64))
     longest = _longest_row(backend, X, weights, rows, coordinates, dtype)
-    size = min(count, SAMPLE_ROWS, max(32, SAMPLE_ELEMENTS // n_features))
+    size = min(count, SAMPLE_ROWS, max(32, SAMPLE_ELEMENTS // elements_a_row(X)))
     chosen = np.sort(rng.choice(count, size, replace=False, shuffle=False))
     chosen = chosen if rows is None else rows[chosen]
     w = None if weights is None else weights[chosen]
@@ -227,9 +231,12 @@ def _longest_row(
     """Largest weighted squared length of a row."""
     xp = backend.xp
     longest = xp.zeros((), dtype=dtype)
-    for block in row_blocks(X.shape[1], X.shape[0], rows):
+    for block in row_blocks(X, rows):
         z = coordinates.transform(xp, X[block], dtype)
-        lengths = xp.einsum("ij,ij->i", z, z)
+        if is_csr(z):
+            lengths = with_data(z, z.data * z.data) @ xp.ones(z.shape[1], dtype=dtype)
+        else:
+            lengths = xp.einsum("ij,ij->i", z, z)
         lengths += float(coordinates.fit_intercept)
         if weights is not None:
             lengths *= xp.asarray(weights[block])
@@ -242,21 +249,19 @@ def _largest_eigenvalue(
 ) -> float:
     """Largest eigenvalue of the second moment of x, by power iteration."""
     xp = backend.xp
-    if coordinates.fit_intercept:
-        x = xp.hstack([x, xp.ones((len(x), 1), dtype=x.dtype)])
-    w = (
-        xp.ones(len(x), dtype=x.dtype)
-        if weights is None
-        else xp.asarray(weights, dtype=x.dtype)
-    )
-    w = w / w.sum()
-    start = np.random.default_rng(0).standard_normal(x.shape[1])
+    n_rows, n_features = x.shape
+    ones = float(coordinates.fit_intercept)
+    w = np.full(n_rows, 1 / n_rows) if weights is None else weights / weights.sum()
+    w = xp.asarray(w, dtype=x.dtype)
+    start = np.random.default_rng(0).standard_normal(n_features + 1)
     vector = xp.asarray(start / np.linalg.norm(start), dtype=x.dtype)
     norm = xp.zeros((), dtype=x.dtype)
     tiny = np.finfo(x.dtype).tiny
     for _ in range(POWER_ITERATIONS):
-        vector = x.T @ (w * (x @ vector))
+        scores = w * (x @ vector[:-1] + ones * vector[-1])
+        vector[:-1] = x.T @ scores
+        vector[-1] = ones * scores.sum()
         norm = xp.sqrt(vector @ vector)
         vector = vector / xp.maximum(norm, tiny)
     # The column of ones has second moment 1, and is an eigenvector when x is centred.
-    return max(float(norm), float(coordinates.fit_intercept))
+    return max(float(norm), ones)

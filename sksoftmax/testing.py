@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.csr import is_csr
 from sksoftmax.problem import Backend, Problem, State, Trainer
 from sksoftmax.standardize import feature_moments
 from sksoftmax.training import training_dtype
@@ -50,6 +52,8 @@ class Case:
         As in Problem.
     consecutive : bool
         Whether rows are taken as they lie.
+    csr : bool
+        Whether X is CSR, mostly zeros; the reference then has the same rows dense.
     """
 
     name: str
@@ -69,6 +73,7 @@ class Case:
     nesterov: bool = False
     optimizer: str = "sgd"
     consecutive: bool = False
+    csr: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,31 @@ class CaseReport:
     difference: float
     refused: str = ""
 
+
+CSR_VARIANTS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "weights": {"weighted": True},
+    "no intercept": {"fit_intercept": False},
+    "two classes": {"n_classes": 2},
+    "many steps": {"n_rows": 1000, "batch_size": 8, "l2": 1e-2},
+    "strong penalty": {"l2": 3},
+    "no penalty": {"l2": 0},
+    "little momentum": {"momentum": 0.3},
+    "no momentum": {"momentum": 0},
+    "not averaged": {"average": False},
+    "nothing on": {"average": False, "momentum": 0, "l2": 0},
+    "one batch": {"batch_size": 70},
+    "int16": {"dtype": "int16"},
+    "l1": {"l1": 3e-2},
+    "l1 alone": {"l1": 3e-2, "l2": 0, "momentum": 0},
+    "elastic net": {"l1": 3e-2, "momentum": 0},
+    "elastic net, not averaged": {"l1": 3e-2, "momentum": 0, "average": False},
+    "nesterov": {"nesterov": True},
+    "adam": {"optimizer": "adam"},
+    "adam, l1": {"optimizer": "adam", "l1": 3e-2},
+    "several models": {"n_models": 3, "weighted": True},
+}
+"""Sparse rows in every combination for which a backend may have another way to take steps."""
 
 CASES = (
     Case("defaults with a short last batch"),
@@ -119,6 +149,10 @@ CASES = (
     Case("several models, l1", n_models=3, l1=3e-2),
     Case("several models, nesterov", n_models=3, nesterov=True),
     Case("several models, adam", n_models=3, optimizer="adam"),
+    *(
+        Case(f"csr, {name}", n_features=30, csr=True, centred=False, **changes)
+        for name, changes in CSR_VARIANTS.items()
+    ),
     Case("uint8", dtype="uint8"),
     Case("int16", dtype="int16"),
     Case("several models", n_models=3),
@@ -215,7 +249,11 @@ def _recentred(problem: Problem, n_times: int) -> Problem:
 
 def _make_problem(backend: Backend, case: Case, rng: np.random.Generator) -> Problem:
     X = rng.standard_normal((case.n_rows, case.n_features)) + 3
+    if case.csr:
+        X *= rng.random(X.shape) < np.linspace(0.02, 0.8, case.n_features)
+        X[:, -1] = 0
     X = (X * (10 if case.dtype.startswith(("u", "i")) else 1)).clip(0).astype(case.dtype)
+    X = sparse.csr_array(X) if case.csr else X
     y = rng.integers(case.n_classes, size=case.n_rows).astype(np.int32)
     dtype = training_dtype(X.dtype)
     weights = None
@@ -252,9 +290,10 @@ def _make_problem(backend: Backend, case: Case, rng: np.random.Generator) -> Pro
 
 
 def _in_float64(problem: Problem) -> Problem:
-    """The same numbers, to be computed with in float64."""
+    """The same numbers, dense, to be computed with in float64."""
     weights = None if problem.weights is None else problem.weights.astype(np.float64)
-    return replace(problem, weights=weights, dtype=np.dtype(np.float64))
+    X = problem.X.toarray() if is_csr(problem.X) else problem.X
+    return replace(problem, X=X, weights=weights, dtype=np.dtype(np.float64))
 
 
 def _epoch_arguments(

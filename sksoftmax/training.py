@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax.csr import canonical, elements_a_row, is_csr
 from sksoftmax.problem import Array, Backend, Problem, State
 from sksoftmax.registry import CPU_PREFERENCE, get_backend, registered_names
 from sksoftmax.schedules import LEAST_FACTOR, REDUCTION, step_factors
-from sksoftmax.standardize import Moments, feature_moments
+from sksoftmax.standardize import Moments, feature_moments, on_grid
 from sksoftmax.steps import (
     ADAM_STEP,
     Coordinates,
@@ -133,7 +134,7 @@ class Training:
         self.total_weight = before + targets.total_weight
         self.weights = self._mean_one_weights()
         self.backend = choose_backend(backend)
-        self._placed = self.backend.place(X)
+        self._placed = self.backend.place(canonical(X))
         self._measure(earlier)
         state = None if resume is None else resume.state
         self.problem = self._problem(batches_are_noisy=stream or self.n_batches > 1)
@@ -168,8 +169,11 @@ class Training:
             if earlier is not None and earlier.moments is not None:
                 moments = earlier.moments.merge(moments)
             self.moments, self.mean, self.scale = moments, moments.mean, moments.scale
-            centre = moments.mean if settings.fit_intercept else None
+            centred = settings.fit_intercept and not is_csr(X)  # else zeros would be stored
+            centre = moments.mean if centred else None
             step_scale = moments.step_scale(centre)
+            if is_csr(X):
+                step_scale = on_grid(step_scale, moments.scale)
         self.coordinates = Coordinates(centre, step_scale, settings.fit_intercept)
         self.curvature: Curvature | None = None
         if settings.learning_rate == "auto" and settings.optimizer == "sgd":
@@ -291,7 +295,7 @@ class Training:
 
     def _batches_per_segment(self) -> int:
         """Whole batches in about a second, by counting rather than by the clock."""
-        width = self._placed.shape[1] * len(self.targets.classes)
+        width = elements_a_row(self._placed) * len(self.targets.classes)
         rows = min(SEGMENT_ROWS, int(SEGMENT_OPERATIONS / width))
         return max(1, rows // self.batch_size)
 

@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.csr import is_csr
+from sksoftmax.lazy_trainer import LinearTrainer, lazy_trainer
 from sksoftmax.problem import Array, Problem, State
+from sksoftmax_numpy.sparse_trainer import NumpyLinearTrainer
 from sksoftmax_numpy.trainer import NumpyTrainer
 
 
@@ -37,19 +40,19 @@ class NumpyBackend:
     xp = np
 
     def place(self, X: Array) -> Array:
-        """Return X itself, seen as a plain ndarray.
+        """Return X itself, seen as a plain ndarray where it is dense.
 
         Parameters
         ----------
-        X : ndarray of shape (n_rows, n_features)
+        X : ndarray or CSR array of shape (n_rows, n_features)
             Rows, memory-mapped or not.
 
         Returns
         -------
-        ndarray of shape (n_rows, n_features)
+        ndarray or CSR array of shape (n_rows, n_features)
             The same memory.
         """
-        return np.asarray(X)
+        return X if is_csr(X) else np.asarray(X)
 
     def to_numpy(self, array: Array) -> NDArray[Any]:
         """Return the array itself.
@@ -82,7 +85,7 @@ class NumpyBackend:
         return None
 
     def trainer(self, problem: Problem, state: State) -> ArrayTrainer:
-        """Return a trainer; a single model gets the tuned one.
+        """Return the fastest trainer that there is for a problem.
 
         Parameters
         ----------
@@ -96,5 +99,7 @@ class NumpyBackend:
         ArrayTrainer
             A trainer with buffers of its own.
         """
-        kind = NumpyTrainer if problem.n_models == 1 else ArrayTrainer
-        return kind(problem, state)
+        if is_csr(problem.X):
+            kind = lazy_trainer(problem) or ArrayTrainer
+            return (NumpyLinearTrainer if kind is LinearTrainer else kind)(problem, state)
+        return (NumpyTrainer if problem.n_models == 1 else ArrayTrainer)(problem, state)

@@ -1,0 +1,382 @@
+"""The minibatch loop for CSR rows at the cost of their stored elements.
+
+A step touches only the features of its batch; ``catch_up`` knows what would have happened
+to the others. The weights are those of ``ArrayTrainer``'s dense updates up to rounding.
+This module must not know which namespace it runs on, nor why an epoch is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.catch_up import LinearLaw, ShrinkingLaw
+from sksoftmax.csr import is_csr
+from sksoftmax.optimizers import soft_threshold
+from sksoftmax.problem import Array, Problem, State
+
+MOST_GROUPS = 256
+"""Most distinct penalties, in the coordinates of the step, for which tables are made."""
+
+BLOCK_FEATURES = 2**13
+"""Features that are settled at once, so that they stay in the cache."""
+
+
+def lazy_trainer(problem: Problem) -> type[LazyTrainer] | None:
+    """Return the trainer whose steps cost the stored elements of a problem's rows.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is to be trained.
+
+    Returns
+    -------
+    subclass of LazyTrainer, or None
+        None where updates have to be dense: for dense X, several models, Adam, Nesterov's
+        momentum, an absolute penalty with momentum, or very many distinct penalties.
+    """
+    is_one_sgd = problem.n_models == 1 and problem.optimizer == "sgd" and not problem.nesterov
+    if not (is_csr(problem.X) and is_one_sgd) or len(_groups(problem)[1]) > MOST_GROUPS:
+        return None
+    if not problem.l1.any():
+        return LinearTrainer
+    return None if problem.momentum.any() else ShrinkingTrainer
+
+
+def _groups(problem: Problem) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The group of each feature, and sigma / s of each group: 0 for constant features."""
+    ratio = problem.scales[0] / problem.step_scales[0]
+    if not (problem.l2.any() or problem.l1.any()):
+        ratio = np.sign(ratio)
+    with np.errstate(divide="ignore"):
+        keys = np.round(np.log2(ratio), 12)  # equal but for rounding is equal
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    return group, ratio[first]
+
+
+class LazyTrainer(ArrayTrainer):
+    """What both kinds of lazy updates share: the layout, the batch, the epoch.
+
+    Weights, velocities and averages stand side by side, feature by feature, in the coordinates
+    of the step, so that a batch reads one run of memory for each feature; frequent features
+    come first, and those that no row holds have no place. A settled place holds what these
+    names say; during a run of steps it holds what a law of ``catch_up`` says.
+
+    Parameters
+    ----------
+    problem, state, xp
+        As in ArrayTrainer; `lazy_trainer` returned this class for the problem.
+    """
+
+    def _set_state(self, state: State) -> None:
+        problem, xp = self.problem, self.xp
+        arrays = {"weight": state.parameters}
+        for name in self._optimizer.moment_names:
+            arrays[name] = state.moments.get(name, np.zeros_like(state.parameters))
+        if problem.average:
+            arrays["average"] = state.average
+        # Zeros of a new model need not be read, nor their memory be taken.
+        weighty = [
+            a[0, :, :-1].any(axis=0) for a in arrays.values() if state.n_steps or a.any()
+        ]
+        self._place_features(np.logical_or.reduce(weighty) if weighty else None)
+        shape = (len(self._features), len(arrays), problem.n_classes)
+        self._parts = xp.zeros(shape, dtype=problem.dtype)
+        if weighty:
+            for i, array in enumerate(arrays.values()):
+                coef = self._float(array[0, :, :-1])[:, self._features]
+                self._parts[:, i] = coef.T * self._unit[:, None]
+        self._part_names = list(arrays)
+        self._intercepts = xp.stack([self._float(a[..., -1:]) for a in arrays.values()])
+        self._n_steps = state.n_steps
+
+    def _place_features(self, weighty: NDArray[np.bool_] | None) -> None:
+        """Give a place to each feature that a row holds or that has a weight."""
+        problem, xp = self.problem, self.xp
+        counts = xp.bincount(problem.X.indices, minlength=problem.n_features)
+        needed = counts > 0 if weighty is None else (counts > 0) | xp.asarray(weighty)
+        features = xp.flatnonzero(needed)
+        self._features = features[xp.argsort(-counts[features], kind="stable")]
+        self._place = xp.zeros(problem.n_features, dtype=np.int32)
+        self._place[self._features] = xp.arange(len(features), dtype=np.int32)
+        self._position = xp.zeros(len(features), dtype=np.int32)
+        group, self._ratio = _groups(problem)
+        self._group = xp.asarray(group)[self._features]
+        step_scales = problem.step_scales[0]
+        unit = np.where(np.isfinite(step_scales), step_scales, 1.0)
+        self._unit = self._float(unit)[self._features]
+        self._inverse_unit = self._float(1 / unit)[self._features]
+        self._penalty_ratio = xp.asarray(problem.scales[0] / unit)[self._features]
+
+    def _current(self) -> tuple[Array, Array, dict[str, Array]]:
+        self._settle()
+        shape = (1, self.problem.n_classes, self.problem.n_features + 1)
+        arrays = {}
+        for i, name in enumerate(self._part_names):
+            array = self.xp.zeros(shape, dtype=self.problem.dtype)
+            array[0][:, self._features] = (self._parts[:, i] * self._inverse_unit[:, None]).T
+            array[..., -1:] = self._intercepts[i]
+            arrays[name] = array
+        parameters = arrays.pop("weight")
+        return parameters, arrays.pop("average", parameters), arrays
+
+    def _blocks(self) -> Iterator[slice]:
+        """Places, block by block."""
+        for start in range(0, len(self._features), BLOCK_FEATURES):
+            yield slice(start, start + BLOCK_FEATURES)
+
+    def _penalty(self) -> Array:
+        xp, problem = self.xp, self.problem
+        squares, sizes = xp.zeros(()), xp.zeros(())
+        for block in self._blocks():
+            scaled = self._settled_weights(block) * self._penalty_ratio[block][:, None]
+            squares += xp.einsum("jk,jk->", scaled, scaled)
+            if problem.l1.any():
+                sizes += abs(scaled).sum()
+        return xp.asarray(problem.l2) / 2 * squares + xp.asarray(problem.l1) * sizes
+
+    def run_epoch(
+        self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Take one step for each batch of `order`, in runs that a law can tabulate.
+
+        Parameters
+        ----------
+        order : ndarray of shape (n_rows,), int64
+            Rows of X, batch after batch.
+        step_sizes : ndarray of shape (1, n_batches), float64
+            The step of each batch.
+
+        Returns
+        -------
+        ndarray of shape (1,), float64
+            The objective, each batch measured before its own update.
+        """
+        size = self.problem.batch_size
+        objective = self._penalty() * len(order)
+        steps, done = step_sizes[0], 0
+        while done < len(steps):
+            n_steps = self._begin_run(steps[done:])
+            for t in range(n_steps):
+                rows = order[(done + t) * size : (done + t + 1) * size]
+                objective = objective + self._lazy_step(t, rows, float(steps[done + t]))
+            done += n_steps
+        return self._to_numpy(objective / len(order)).astype(np.float64)
+
+    def _lazy_step(self, t: int, rows: Array, step: float) -> Array:
+        """Step t of a run; returns the batch's summed loss, per model."""
+        places, x = self._places_and_rows(rows)
+        weights, parts = self._read(t, places)
+        logits = (x @ weights).T[None] + self._intercepts[0]
+        residual, loss = self._residual(logits, self._y[rows] == self._classes)
+        if self._weights is not None:
+            of_row = self._weights[:, rows]
+            residual *= of_row[:, None, :]
+            loss = loss * of_row
+        residual *= -step / self.problem.batch_size
+        self._write(t, places, parts, x.T @ residual[0].T)
+        self._n_steps += 1
+        if self.problem.fit_intercept:
+            self._step_intercepts(residual.sum(axis=2, keepdims=True))
+        return loss.sum(axis=1, dtype=np.float64)
+
+    def _step_intercepts(self, change: Array) -> None:
+        """The dense rule: every batch holds the intercepts."""
+        arrays = dict(zip(self._part_names, self._intercepts, strict=True))
+        weight, average = arrays.pop("weight"), arrays.pop("average", None)
+        self._optimizer.update(weight, arrays, change, -1.0, None, self._n_steps)
+        if average is not None:
+            self._add_to_average(average, weight)
+
+    def _places_and_rows(self, rows: Array) -> tuple[Array, Array]:
+        """The places of a batch's features, and its rows with these as columns, scaled."""
+        xp = self.xp
+        x = self.problem.X[rows]
+        of_element = self._place[x.indices]
+        number = xp.arange(len(of_element), dtype=np.int32)
+        self._position[of_element] = number
+        is_last = self._position[of_element] == number  # one element for each place
+        places = of_element[is_last]
+        self._position[places] = number[: len(places)]
+        data = x.data.astype(self.problem.dtype) * self._inverse_unit[of_element]
+        columns = self._position[of_element]
+        shape = (x.shape[0], len(places))
+        return places, type(x)((data, columns, x.indptr), shape=shape)
+
+    def _begin_run(self, step_sizes: NDArray[np.float64]) -> int:
+        """Tabulate a law, turn all places into what it says; return how long it holds."""
+        raise NotImplementedError
+
+    def _settle(self) -> None:
+        """Turn all places back into weights, velocities and averages."""
+        raise NotImplementedError
+
+    def _settled_weights(self, block: slice) -> Array:
+        """The weights of some places, (n_places, n_classes)."""
+        raise NotImplementedError
+
+    def _read(self, t: int, places: Array) -> tuple[Array, Array]:
+        """Weights before step t, (n_places, n_classes), and what `_write` needs."""
+        raise NotImplementedError
+
+    def _write(self, t: int, places: Array, parts: Array, change: Array) -> None:
+        """Add a change of the velocities of some places at step t."""
+        raise NotImplementedError
+
+    def _n_done(self) -> int | None:
+        """Steps before a run, where iterates are averaged."""
+        return self._n_steps if self.problem.average else None
+
+
+class LinearTrainer(LazyTrainer):
+    """The squared penalty, any heavy-ball momentum, averaged or not: see LinearLaw."""
+
+    _finish: Array | None = None  # of the run that left the places unsettled
+
+    def _begin_run(self, step_sizes: NDArray[np.float64]) -> int:
+        problem = self.problem
+        law = LinearLaw.tabulate(
+            step_sizes,
+            problem.penalty_share * problem.l2[0] * self._ratio**2,
+            float(problem.momentum[0]),
+            self._n_done(),
+        )
+        self._reads = self._float(law.read)
+        self._writes = self._float(np.where((self._ratio > 0)[:, None], law.write, 0))
+        start = self._float(law.start)
+        self._map_places(start if self._finish is None else start @ self._finish)
+        self._finish = self._float(law.finish)
+        return law.n_steps
+
+    def _settle(self) -> None:
+        if self._finish is not None:
+            self._map_places(self._finish)
+            self._finish = None
+
+    def _settled_weights(self, block: slice) -> Array:
+        if self._finish is None:
+            return self._parts[block, 0]
+        return (self._finish[self._group[block], :1] @ self._parts[block])[:, 0]
+
+    def _map_places(self, of_group: Array) -> None:
+        """Multiply the parts of every place by the matrix of its group."""
+        for block in self._blocks():
+            self._parts[block] = of_group[self._group[block]] @ self._parts[block]
+
+    def _read(self, t: int, places: Array) -> tuple[Array, Array]:
+        parts = self._parts[places]
+        factors = self._reads[t][self._group[places]]
+        modes = parts[:, : factors.shape[1]]
+        return self.xp.einsum("jm,jmk->jk", factors, modes), parts
+
+    def _write(self, t: int, places: Array, parts: Array, change: Array) -> None:
+        factors = self._writes[t][self._group[places]]
+        self._parts[places] = parts + self.xp.einsum("jp,jk->jpk", factors, change)
+
+
+class ShrinkingTrainer(LazyTrainer):
+    """The elastic net without momentum, averaged or not: see ShrinkingLaw."""
+
+    _n_run = 0  # length of the run that left the places unsettled
+    _threshold: Array
+
+    def _penalty(self) -> Array:
+        self._settle()
+        return super()._penalty()
+
+    def _begin_run(self, step_sizes: NDArray[np.float64]) -> int:
+        self._settle()
+        problem, xp = self.problem, self.xp
+        share = problem.penalty_share
+        law = ShrinkingLaw.tabulate(
+            step_sizes,
+            share * problem.l2[0] * self._ratio**2,
+            share * problem.l1[0] * self._ratio,
+            self._n_done(),
+        )
+        self._factor, self._threshold = xp.asarray(law.factor), xp.asarray(law.threshold)
+        self._share = xp.asarray(law.share)
+        self._shares = xp.cumsum(self._share, axis=0)
+        self._shares_lost = xp.cumsum(self._share * self._threshold, axis=0)
+        self._moves = xp.asarray(self._ratio > 0)
+        self._n_run = law.n_steps
+        self._touched_at = xp.zeros(len(self._features), dtype=np.int32)
+        if problem.average:
+            for block in self._blocks():
+                self._parts[block, 1] *= law.kept
+        return law.n_steps
+
+    def _settle(self) -> None:
+        if self._n_run > 0:
+            for block in self._blocks():
+                parts = self._caught_up(block, self._n_run)
+                parts[:, 0] *= self._of_places(self._factor[self._n_run], block)
+                self._parts[block] = parts
+            self._n_run = 0
+
+    def _settled_weights(self, block: slice) -> Array:
+        return self._parts[block, 0]
+
+    def _read(self, t: int, places: Array) -> tuple[Array, Array]:
+        parts = self._caught_up(places, t)
+        return parts[:, 0] * self._of_places(self._factor[t], places), parts
+
+    def _write(self, t: int, places: Array, parts: Array, change: Array) -> None:
+        weight = parts[:, 0]
+        weight += change * self._of_places(self._moves / self._factor[t + 1], places)
+        lost = self._threshold[t + 1] - self._threshold[t]
+        soft_threshold(self.xp, weight, self._of_places(lost, places))
+        if self.problem.average:
+            parts[:, 1] += weight * self._of_places(self._share[t + 1], places)
+        self._parts[places] = parts
+        self._touched_at[places] = t + 1
+
+    def _of_places(self, of_group: Array, places: Any) -> Array:
+        """A number for each group as a column for some places."""
+        return self._float(of_group[self._group[places]])[:, None]
+
+    def _caught_up(self, places: Any, t: int) -> Array:
+        """A copy of the parts of some places after t steps of the run."""
+        xp = self.xp
+        parts = xp.array(self._parts[places])
+        group, start = self._group[places], self._touched_at[places]
+        before = self._threshold[start, group]
+        lost = self._float(self._threshold[t, group] - before)[:, None]
+        if self.problem.average:
+            self._add_way(parts, group, start, before, lost, t)
+        soft_threshold(xp, parts[:, 0], lost)
+        return parts
+
+    def _add_way(
+        self, parts: Array, group: Array, start: Array, before: Array, lost: Array, t: int
+    ) -> None:
+        """Add what the weights on their way to step t are worth in the average."""
+        size = abs(parts[:, 0])
+        shares, shares_lost = self._shares_on_way(group, start, before, t)
+        way = size * self._float(shares)[:, None] - self._float(shares_lost)[:, None]
+        # Those that arrive at 0 on the way count up to the step before they do.
+        feature, column = self.xp.nonzero(size <= lost)
+        group, start, before = group[feature], start[feature], before[feature]
+        size = size[feature, column].astype(np.float64)
+        low, high = start.astype(np.int64), self.xp.full_like(start, t, dtype=np.int64)
+        for _ in range(int(self._n_run).bit_length() + 1):
+            middle = (low + high + 1) // 2
+            lives = (self._threshold[middle, group] - before < size) & (middle > start)
+            low = self.xp.where(lives, middle, low)
+            high = self.xp.where(lives, high, self.xp.maximum(middle - 1, low))
+        shares, shares_lost = self._shares_on_way(group, start, before, low)
+        way[feature, column] = self._float(size * shares - shares_lost)
+        parts[:, 1] += self.xp.sign(parts[:, 0]) * way
+
+    def _shares_on_way(
+        self, group: Array, start: Array, before: Array, t: Any
+    ) -> tuple[Array, Array]:
+        """Sums over the way of the shares, and of the shares times what is lost by then."""
+        shares = self._shares[t, group] - self._shares[start, group]
+        lost = self._shares_lost[t, group] - self._shares_lost[start, group]
+        return shares, lost - before * shares
