@@ -180,6 +180,7 @@ BAD_PARAMETERS = {
     "backend": [3, object()],
     "batch_size": [2.5, 0],
     "class_weight": [3.0, "heavy"],
+    "early_stopping": ["auto"],
     "fit_intercept": ["yes"],
     "learning_rate": [None, "fast", 0, -0.1],
     "max_iter": [10.0, 0],
@@ -195,6 +196,7 @@ BAD_PARAMETERS = {
     "shuffle": [None],
     "standardize": ["yes"],
     "tol": ["1e-3", -1e-9],
+    "validation_fraction": ["0.1", 0, 1.0],
     "verbose": ["loud", -1],
     "warm_start": ["yes"],
 }
