@@ -169,9 +169,9 @@ class Epochs:
         parts = [f"epoch {len(history.losses):5d}", f"loss {history.losses[-1]:10.6f}"]
         if self.training.validation is not None:
             parts.append(f"validation {history.validation_losses[-1]:10.6f}")
-        parts.append(f"{seconds:9.3f} s")
+        parts.append(f"{seconds:9.4f} s")
         if self.verbose > 1:
-            parts.append(f"backend {self.training.backend_seconds:9.3f} s")
+            parts.append(f"backend {self.training.backend_seconds:9.4f} s")
         return "   ".join(parts)
 
 
