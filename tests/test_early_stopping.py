@@ -241,10 +241,10 @@ def test_warns_and_stops_on_the_training_loss_where_nothing_can_be_held_out():
 
 
 def test_warm_start_goes_on_from_the_best_epoch():
-    clf = estimator(warm_start=True, learning_rate=0.1).fit(X, Y)
+    clf = estimator(warm_start=True, learning_rate=0.2).fit(X, Y)
     first_best, first_loss = clf.best_iter_, clf.best_loss_
     assert 1 < first_best < 30
-    short = estimator(warm_start=True, learning_rate=0.1, max_iter=first_best).fit(X, Y)
+    short = estimator(warm_start=True, learning_rate=0.2, max_iter=first_best).fit(X, Y)
     clf = pickle.loads(pickle.dumps(clf))
     # Shorter steps and a penalty on the noise lead lower than the first fit came.
     for model in (clf, short):
