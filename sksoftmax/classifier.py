@@ -84,7 +84,7 @@ class SoftmaxClassifier(
     validation_fraction : float, default=0.1
         Share of the rows of positive weight to hold out, in (0, 1): rounded up, at least as
         many as there are classes, in proportion to the rows of each class, one of which
-        always stays in training.
+        always stays in training. Ignored without `early_stopping`, or where `X_val` is given.
     learning_rate : "auto" or float, default="auto"
         Step size. "auto" is ``(1 + momentum) / L``, with L a bound on the curvature that
         minibatches meet [3]_, in standardised coordinates; ``1 / L`` with `nesterov`, and 0.01
@@ -157,7 +157,8 @@ class SoftmaxClassifier(
     best_loss_ : float or None
         The lowest validation loss.
     best_iter_ : int or None
-        Its epoch, counted from 1: the one that `fit` kept. `partial_fit` keeps the last one.
+        Its epoch, counted from 1: the one that a `fit` with validation rows keeps, where
+        `partial_fit` keeps the last one.
     step_size_ : float
         The step size of the last call, before `schedule` changes it.
     mean_ : ndarray of shape (n_features,)

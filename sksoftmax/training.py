@@ -110,6 +110,13 @@ class Training:
         Where to go on from.
     stream : bool
         Whether these rows add to those of `resume` (partial_fit) or replace them.
+
+    Attributes
+    ----------
+    n_epochs : int
+        Epochs so far, earlier calls included.
+    backend_seconds : float
+        What the backend took for the last epoch, as apart from orders and evaluation.
     """
 
     def __init__(

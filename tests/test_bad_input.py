@@ -336,5 +336,5 @@ def test_interrupt_from_outside():
         assert process.stdout.readline().startswith("epoch")
         os.kill(process.pid, signal.SIGINT)
         *_, last = process.stdout
-    assert last == "intact\n"
+    assert last.endswith("intact\n")  # perhaps after a line that the interrupt cut short
     assert process.returncode == 0
