@@ -99,6 +99,14 @@ def test_a_callback_ends_the_fit_without_a_warning_of_convergence():
     np.testing.assert_array_equal(clf.coef_, estimator(max_iter=3).fit(X, Y).coef_)
 
 
+def test_the_last_epoch_of_a_fit_that_stops_by_tol_ends_too():
+    recorder = Recorder()
+    clf = estimator(tol=1.0, max_iter=500).set_callbacks(recorder).fit(X, Y)
+    assert clf.n_iter_ < 500
+    assert recorder.calls.count("begin epoch") == clf.n_iter_
+    assert recorder.calls.count("end epoch") == clf.n_iter_
+
+
 @pytest.mark.parametrize("fitted_before", [False, True])
 def test_an_error_in_a_callback_leaves_the_estimator_as_it_was(fitted_before):
     clf = estimator()
