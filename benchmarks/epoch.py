@@ -71,7 +71,7 @@ def gather_epoch(X: np.ndarray, order: np.ndarray, buffer: np.ndarray) -> None:
 def training(settings: Settings, X: np.ndarray, y: np.ndarray, batch_size: int) -> Training:
     """Return a training that is ready to run epochs."""
     settings = Settings(**{**vars(settings), "batch_size": batch_size})
-    targets = encode_targets(y, None, None, X)
+    targets = encode_targets(y, None, X)
     return Training(settings, "numpy", X, targets, seed=0, resume=None, stream=False)
 
 

@@ -172,7 +172,7 @@ def _decay_factors(shrink: NDArray[np.float64]) -> tuple[NDArray[np.float64], in
     # A factor of 0 would forget the weight: the least one that divides stands for it.
     steps = 1 - shrink
     steps[np.abs(steps) < LEAST_FACTOR] = LEAST_FACTOR
-    factor = np.cumprod(steps, axis=0)
+    factor: NDArray[np.float64] = np.cumprod(steps, axis=0)
     n_steps = _steps_in_range(np.abs(factor))
     return factor[:n_steps], n_steps
 

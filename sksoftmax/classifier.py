@@ -1,14 +1,12 @@
-"""SoftmaxClassifier: validate, run epochs, stop.
+"""SoftmaxClassifier: what the caller says in, fitted attributes out.
 
-The estimator decides what is trained and for how long; ``training`` runs the epochs, a
-backend everything between two of them, and ``prediction`` reads the result. This module
-must not know devices.
+The estimator decides what is trained and for how long; ``epochs`` runs epoch after epoch,
+``training`` one of them on a backend, and ``prediction`` reads the result. This module must
+not know devices.
 """
 
 from __future__ import annotations
 
-import math
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,18 +23,24 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
 from sksoftmax._version import __version__
+from sksoftmax.attributes import fitted_attributes, history_up_to
+from sksoftmax.callbacks import CallbackSupportMixin, FitTasks
+from sksoftmax.epochs import Epochs
 from sksoftmax.prediction import SoftmaxPrediction
 from sksoftmax.problem import Backend
 from sksoftmax.schedules import PLANNED
-from sksoftmax.stopping import Plateau
-from sksoftmax.targets import Targets, encode_targets, sorted_classes
+from sksoftmax.stopping import LEAST_STEPS, Plateau
+from sksoftmax.targets import Targets, class_weights, encode_targets, sorted_classes
 from sksoftmax.training import Checkpoint, Settings, Training
-
-LEAST_STEPS = 200
-"""Fewest steps without improvement that can end a fit: epochs of a few steps say little."""
+from sksoftmax.validation import Validation, hold_out
 
 
-class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class SoftmaxClassifier(
+    SoftmaxPrediction,
+    CallbackSupportMixin,  # type: ignore[misc]
+    ClassifierMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     r"""Softmax regression (multinomial logistic regression) trained by minibatch SGD.
 
     Minimises, over the weights W and intercepts b,
@@ -68,12 +72,22 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
     max_iter : int, default=1000
         Most epochs (passes over the rows) of one call to `fit`.
     tol : float or None, default=3e-3
-        `fit` stops when the objective of an epoch has not been `tol` below the best so far for
-        `n_iter_no_change` epochs, and at least 200 steps, running. None runs all `max_iter`
-        epochs. The default suits accuracy; for coefficients at the optimum take 1e-8 and a
-        `batch_size` of at least the number of rows.
+        `fit` stops when the objective of an epoch, or the validation loss under
+        `early_stopping`, has not been `tol` below the best so far for `n_iter_no_change`
+        epochs, and at least 200 steps, running. None runs all `max_iter` epochs. The default
+        suits accuracy; for coefficients at the optimum take 1e-8 and a `batch_size` of at
+        least the number of rows.
     n_iter_no_change : int, default=3
         Epochs without improvement after which to stop.
+    early_stopping : bool, default=False
+        Whether `fit` stops on, and keeps the best epoch by, the loss on rows that it does not
+        train on: the `X_val` given to it, or else a share of the rows of X. The model kept,
+        optimiser included, is that of the epoch of lowest validation loss, however the fit
+        ended. Where no class has two rows, `fit` warns and stops on the objective.
+    validation_fraction : float, default=0.1
+        Share of the rows of positive weight to hold out, in (0, 1): rounded up, at least as
+        many as there are classes, in proportion to the rows of each class, one of which
+        always stays in training. Ignored without `early_stopping`, or where `X_val` is given.
     learning_rate : "auto" or float, default="auto"
         Step size. "auto" is ``(1 + momentum) / L``, with L a bound on the curvature that
         minibatches meet [3]_, in standardised coordinates; ``1 / L`` with `nesterov`, and 0.01
@@ -82,7 +96,8 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         How the step size changes. "invscaling" divides it by the square root of the number of
         the epoch. "adaptive" divides it by 5 wherever the fit would stop, which it does once
         the step is below a thousandth of the first. "linear" and "cosine" [5]_ fall to zero
-        over all `max_iter` epochs of a fit, whatever `tol`; `partial_fit` refuses them.
+        over all `max_iter` epochs of a fit, whatever `tol` (under `early_stopping` the best
+        of them is kept all the same); `partial_fit` refuses them.
     optimizer : {"sgd", "adam"}, default="sgd"
         The update rule: SGD with momentum, or Adam [4]_ in standardised coordinates.
     momentum : float, default=0.9
@@ -105,16 +120,21 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         Positive weights of the classes, multiplied with ``sample_weight``. "balanced" weights
         each class inversely to its weighted frequency. Classes not in a dict weigh 1.
     warm_start : bool, default=False
-        Whether `fit` goes on from where the last call stopped, optimiser included.
+        Whether `fit` goes on from the model that the last call kept, optimiser included. Its
+        epochs after the best one are then forgotten, as if it had ended there. The rows held
+        out are the same again, and the model gone on from counts among the epochs to choose
+        from.
     random_state : int, RandomState instance or None, default=None
-        Source of the one random number from which all orders of a fit follow. The same
+        Source of the one random number from which all orders of a fit, and the rows that it
+        holds out, follow. The same
         `random_state` gives bit-identical results on one machine, backend and number of
         threads.
     backend : str or Backend, default="auto"
         Who runs the epochs: a name that `list_backends` lists, "auto" for the fastest
         installed CPU backend, or a backend object.
     verbose : int, default=0
-        If positive, print a line each epoch.
+        1 prints a line an epoch: its loss, validation loss and seconds. 2 adds the seconds
+        spent in the backend, as apart from orders, evaluation and callbacks.
 
     Attributes
     ----------
@@ -125,11 +145,23 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     n_iter_ : int
-        Epochs so far, `warm_start` and `partial_fit` included.
+        Epochs run: the length of `loss_curve_`. Those that `warm_start` and `partial_fit` went
+        on from are included.
     t_ : int
-        Steps so far.
+        Steps that led to the model kept.
     loss_curve_ : list of float
         The objective of each epoch, each batch measured before its own step.
+    validation_loss_curve_ : list of float, or None
+        Weighted mean cross-entropy on the validation rows after each epoch, by the weights
+        that predict and without the penalty; NaN for epochs without validation rows. None,
+        like the next three, if no epoch had any.
+    validation_scores_ : list of float, or None
+        Accuracy on the validation rows, weighted alike.
+    best_loss_ : float or None
+        The lowest validation loss.
+    best_iter_ : int or None
+        Its epoch, counted from 1: the one that a `fit` with validation rows keeps, where
+        `partial_fit` keeps the last one.
     step_size_ : float
         The step size of the last call, before `schedule` changes it.
     mean_ : ndarray of shape (n_features,)
@@ -137,7 +169,7 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
     scale_ : ndarray of shape (n_features,)
         Weighted standard deviations; 1 for constant features or if `standardize` is False.
     n_samples_seen_ : int
-        Rows of positive weight in `mean_` and `scale_`.
+        Rows of positive weight in `mean_` and `scale_`, those held out not among them.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -156,8 +188,13 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
     float64; statistics are always in float64. X is read where it lies: rows
     in Fortran order, as DataFrames of one dtype have them, are gathered number by number and
     make an epoch several times slower, and ``np.ascontiguousarray(X)`` trades memory for that
-    time. Rows of weight zero have no influence at all. With full batches, weight k equals k
-    copies of a row; beyond, in expectation.
+    time. Rows of weight zero have no influence at all, and rows held out none but through the
+    validation loss: neither on statistics nor on "balanced" class weights. With full batches,
+    weight k equals k copies of a row; beyond, in expectation.
+
+    From scikit-learn 1.9 on, `set_callbacks` takes its callbacks, such as `ProgressBar`. A
+    `fit` has one task an epoch, ends after the one where a callback returns True, and hands
+    callbacks the estimator as it would be if the fit ended there.
 
     References
     ----------
@@ -182,6 +219,12 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
     >>> clf = SoftmaxClassifier(random_state=0).fit(X, y)
     >>> clf.score(X, y) > 0.95
     True
+
+    With a tenth of the rows held out, and the best epoch by them kept:
+
+    >>> clf = SoftmaxClassifier(early_stopping=True, random_state=0).fit(X, y)
+    >>> clf.best_loss_ == clf.validation_loss_curve_[clf.best_iter_ - 1]
+    True
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -192,6 +235,8 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "schedule": [StrOptions({"constant", "invscaling", "adaptive", "linear", "cosine"})],
         "optimizer": [StrOptions({"sgd", "adam"})],
@@ -220,6 +265,8 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         max_iter: int = 1000,
         tol: float | None = 3e-3,
         n_iter_no_change: int = 3,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
         learning_rate: float | str = "auto",
         schedule: str = "constant",
         optimizer: str = "sgd",
@@ -244,6 +291,8 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
         self.learning_rate = learning_rate
         self.schedule = schedule
         self.optimizer = optimizer
@@ -262,7 +311,16 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -274,6 +332,13 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
             Labels: integers or strings, at least two different ones.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; None for equal ones. Only their ratios matter.
+        X_val : array-like of shape (n_val, n_features), default=None
+            Rows to validate on under `early_stopping`, instead of a share of X.
+            ``Pipeline(..., transform_input=["X_val"])`` transforms them as it does X.
+        y_val : array-like of shape (n_val,), default=None
+            Their labels, from those of y.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their non-negative weights, multiplied with those of the classes.
 
         Returns
         -------
@@ -283,8 +348,16 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         Raises
         ------
         ValueError
-            If X, y, the weights or a parameter are invalid, or the steps diverge. A model
-            fitted before is then left as it was.
+            If X, y, the weights or a parameter are invalid, the steps diverge, or validation
+            data are incomplete, do not match X and y, or come without `early_stopping`. A
+            model fitted before is then left as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` epochs were too few for `tol`.
+        UserWarning
+            If `early_stopping` could hold out no row.
 
         Examples
         --------
@@ -293,17 +366,28 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         >>> clf.predict([[-1], [4]]).tolist()
         ['a', 'b']
         """
+        context = self._init_callback_context(max_subtasks=self.max_iter)
         with self._unchanged_on_error():
             resume = self._checkpoint if self.warm_start and self._is_fitted() else None
-            # Of any real dtype: batches are converted.
-            X, y = validate_data(self, X, y, accept_sparse="csr")
-            targets = encode_targets(y, sample_weight, self.class_weight, X)
+            X, y = self._checked(X, y, reset=True)
+            targets = encode_targets(y, sample_weight, X)
             if resume is not None:
                 self._check_can_resume(X, targets)
-            training = self._start(X, targets, resume, stream=False)
-            losses = [] if resume is None else list(self.loss_curve_)
-            self._run_epochs(training, losses)
-            self._adopt(training, losses)
+            given = self._given_validation(targets, X_val, y_val, sample_weight_val)
+            if given is not None and not self.early_stopping:
+                raise ValueError(
+                    "X_val and y_val are passed to fit while early_stopping is False. Set"
+                    " early_stopping=True to stop on them, or leave them out."
+                )
+            tasks = FitTasks(self, context, X, y, sample_weight)
+            seed = self._draw_seed() if resume is None else resume.seed
+            validation = given
+            if self.early_stopping and given is None:
+                targets, validation = self._held_out(X, targets, seed)
+            epochs = self._start(X, targets, validation, resume, seed=seed, stream=False)
+            self._run(epochs, tasks)
+            self.__dict__.update(fitted_attributes(epochs))
+            tasks.end()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
@@ -313,10 +397,17 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         y: ArrayLike,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """Run one epoch over a chunk of a stream.
 
-        Means, scales and the step size follow all chunks so far.
+        Means, scales and the step size follow all chunks so far. Nothing is held out, and
+        the model is always that of the last chunk: where `X_val` is given, the validation
+        loss is noted, and stopping, or keeping a copy when ``best_iter_ == n_iter_``, is up
+        to the caller.
 
         Parameters
         ----------
@@ -328,6 +419,12 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
             All labels that the stream may hold. Needed in the first call only.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, in the same unit in every chunk.
+        X_val : array-like of shape (n_val, n_features), default=None
+            Rows to validate on, whatever `early_stopping`.
+        y_val : array-like of shape (n_val,), default=None
+            Their labels, from `classes`.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their non-negative weights, multiplied with those of the classes.
 
         Returns
         -------
@@ -337,8 +434,9 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
         Raises
         ------
         ValueError
-            If `classes` is missing or has changed, `class_weight` is "balanced", or X, y,
-            the weights or a parameter are invalid. The model is then left as it was.
+            If `classes` is missing or has changed, `class_weight` is "balanced", X, y, the
+            weights or a parameter are invalid, or validation data are incomplete or do not
+            match. The model is then left as it was.
 
         Examples
         --------
@@ -367,12 +465,13 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
                     f"schedule={self.schedule!r} falls to zero at the end of a fit, and a"
                     " stream has none. Use schedule='constant', 'invscaling' or 'adaptive'."
                 )
-            X, y = validate_data(self, X, y, accept_sparse="csr", reset=resume is None)
-            targets = encode_targets(y, sample_weight, self.class_weight, X, known)
-            training = self._start(X, targets, resume, stream=True)
-            losses = [] if resume is None else list(self.loss_curve_)
-            self._run_epoch(training, losses)
-            self._adopt(training, losses)
+            X, y = self._checked(X, y, reset=resume is None)
+            targets = encode_targets(y, sample_weight, X, known)
+            validation = self._given_validation(targets, X_val, y_val, sample_weight_val)
+            seed = self._draw_seed() if resume is None else resume.seed
+            epochs = self._start(X, targets, validation, resume, seed=seed, stream=True)
+            epochs.run_one()
+            self.__dict__.update(fitted_attributes(epochs))
         return self
 
     def __sklearn_tags__(self) -> Tags:
@@ -412,6 +511,11 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
             self.__dict__ = before
             raise
 
+    def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+        """Rows, of any real dtype since batches are converted, and labels."""
+        X, y = validate_data(self, X, y, accept_sparse="csr", reset=reset)
+        return X, y
+
     def _known_classes(self, classes: ArrayLike | None, *, first: bool) -> NDArray[Any]:
         """The labels that a stream may hold."""
         if first:
@@ -439,29 +543,81 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
                 f" {self.coef_.shape[1]} features. Set warm_start=False to start anew."
             )
 
-    def _start(
-        self, X: Any, targets: Targets, resume: Checkpoint | None, *, stream: bool
-    ) -> Training:
-        """Measure the rows and hand them to the backend."""
-        seed = 0
-        if resume is None:
-            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        settings = Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
-        return Training(
-            settings, self.backend, X, targets, seed=seed, resume=resume, stream=stream
-        )
+    def _draw_seed(self) -> int:
+        """The one random number of a fit."""
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
-    def _run_epochs(self, training: Training, losses: list[float]) -> None:
+    def _given_validation(
+        self, targets: Targets, X_val: Any, y_val: Any, sample_weight_val: Any
+    ) -> Validation | None:
+        """The caller's validation data, None where there are none."""
+        given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+        passed = [name for name, value in given.items() if value is not None]
+        missing = [name for name in ("X_val", "y_val") if name not in passed]
+        if not passed:
+            return None
+        if missing:
+            raise ValueError(
+                f"{' and '.join(passed)} {'is' if len(passed) == 1 else 'are'} provided, but"
+                f" {' and '.join(missing)} {'was' if len(missing) == 1 else 'were'} not."
+            )
+        try:
+            X_val, y_val = self._checked(X_val, y_val, reset=False)
+            return Validation(
+                X_val, encode_targets(y_val, sample_weight_val, X_val, targets.classes)
+            )
+        except ValueError as error:
+            raise ValueError(f"Invalid {', '.join(passed)}: {error}") from error
+
+    def _held_out(
+        self, X: Any, targets: Targets, seed: int
+    ) -> tuple[Targets, Validation | None]:
+        """A share of the rows to validate on, and the others to train on."""
+        training, held_out = hold_out(targets, self.validation_fraction, seed)
+        if held_out is not None:
+            return training, Validation(X, held_out)
+        warnings.warn(
+            "early_stopping=True can hold out no row, since no class has two: the fit stops on"
+            " the training loss instead. Pass X_val and y_val, or set early_stopping=False.",
+            UserWarning,
+            stacklevel=4,
+        )
+        return targets, None
+
+    def _start(
+        self,
+        X: Any,
+        targets: Targets,
+        validation: Validation | None,
+        resume: Checkpoint | None,
+        *,
+        seed: int,
+        stream: bool,
+    ) -> Epochs:
+        """Weight the classes, measure the rows and hand them to the backend."""
+        of_class = class_weights(self.class_weight, targets)
+        if validation is not None:
+            weighted = validation.targets.with_class_weights(of_class)
+            validation = Validation(validation.X, weighted)
+        training = Training(
+            Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)}),
+            self.backend,
+            X,
+            targets.with_class_weights(of_class),
+            validation=validation,
+            seed=seed,
+            resume=resume,
+            stream=stream,
+        )
+        return Epochs(training, history_up_to(resume, self), verbose=self.verbose)
+
+    def _run(self, epochs: Epochs, tasks: FitTasks) -> None:
         """Run epochs until the loss no longer improves, or max_iter is reached."""
-        patience = max(self.n_iter_no_change, -(-LEAST_STEPS // training.n_batches))
         tol = None if self.schedule in PLANNED else self.tol
+        patience = max(self.n_iter_no_change, -(-LEAST_STEPS // epochs.training.n_batches))
         plateau = Plateau(tol, patience)
-        for _ in range(self.max_iter):
-            if plateau.reached(self._run_epoch(training, losses)):
-                if self.schedule != "adaptive" or not training.reduce_step():
-                    return
-                plateau.restart()
-        if tol is not None:
+        stopped = epochs.run(self.max_iter, plateau, tasks, lambda: fitted_attributes(epochs))
+        if tol is not None and not stopped:
             warnings.warn(
                 f"Maximum number of epochs (max_iter={self.max_iter}) reached before the loss"
                 f" stopped improving by tol={self.tol} an epoch. Increase max_iter or tol, or"
@@ -469,55 +625,3 @@ class SoftmaxClassifier(SoftmaxPrediction, ClassifierMixin, BaseEstimator):  # t
                 ConvergenceWarning,
                 stacklevel=4,
             )
-
-    def _run_epoch(self, training: Training, losses: list[float]) -> float:
-        """Run one epoch and note its loss."""
-        start = time.perf_counter()
-        loss = training.run_epoch()
-        if not math.isfinite(loss):
-            raise ValueError(self._divergence_message(training))
-        losses.append(loss)
-        if self.verbose:
-            seconds = time.perf_counter() - start
-            print(f"epoch {training.n_epochs:5d}   loss {loss:.6f}   {seconds:8.3f} s")
-        return loss
-
-    def _divergence_message(self, training: Training) -> str:
-        if self.learning_rate != "auto":
-            cure = f"Lower learning_rate (now {self.learning_rate}), or set it to 'auto'."
-        elif self.standardize:
-            cure = "Scale the features: their squares leave the range of float64."
-        else:
-            cure = "Set standardize=True, or scale the features."
-        return f"Floating-point under-/overflow occurred at epoch #{training.n_epochs}. {cure}"
-
-    def _adopt(self, training: Training, losses: list[float]) -> None:
-        """Set the fitted attributes."""
-        checkpoint = training.checkpoint()
-        state = checkpoint.state
-        coef, intercept = _caller_units(state.predicting(training.problem)[0], state.means[0])
-        if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
-            raise ValueError(self._divergence_message(training))
-        if len(coef) == 2:
-            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        self.classes_ = training.targets.classes
-        self.coef_ = coef
-        self.intercept_ = intercept
-        self.n_iter_ = training.n_epochs
-        self.t_ = state.n_steps
-        self.loss_curve_ = losses
-        self.step_size_ = training.step_size
-        self.mean_ = training.mean
-        self.scale_ = training.scale
-        self.n_samples_seen_ = training.n_samples_seen
-        self.backend_ = training.backend.name
-        self._checkpoint = checkpoint
-
-
-def _caller_units(
-    parameters: NDArray[Any], means: NDArray[np.float64]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Weights and the intercepts of features that are not centred."""
-    coef, centred = parameters[:, :-1], parameters[:, -1]
-    intercept = centred - coef.astype(np.float64) @ means
-    return coef.copy(), intercept.astype(coef.dtype)

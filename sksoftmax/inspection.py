@@ -14,12 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 
 
 class LossCurveDisplay:
-    """The objective of each epoch as a curve.
+    """The objective of each epoch as a curve, and the validation loss as a second one.
 
     Parameters
     ----------
     loss_curve : array-like of shape (n_epochs,)
         The objective of each epoch.
+    validation_loss_curve : array-like of shape (n_epochs,), default=None
+        The validation loss of each epoch, NaN where there is none; None for no second curve.
     estimator_name : str or None, default=None
         The label of the curve; None for none.
 
@@ -31,20 +33,29 @@ class LossCurveDisplay:
         Its figure.
     line_ : matplotlib Line2D
         The curve.
+    validation_line_ : matplotlib Line2D, or None
+        The second curve.
 
     Examples
     --------
     >>> from sklearn.datasets import load_wine
     >>> from sksoftmax import SoftmaxClassifier
     >>> from sksoftmax.inspection import LossCurveDisplay
-    >>> clf = SoftmaxClassifier().fit(*load_wine(return_X_y=True))
+    >>> clf = SoftmaxClassifier(early_stopping=True).fit(*load_wine(return_X_y=True))
     >>> display = LossCurveDisplay.from_estimator(clf)
-    >>> display.ax_.get_xlabel()
-    'Epoch'
+    >>> display.ax_.get_xlabel(), len(display.ax_.lines)
+    ('Epoch', 2)
     """
 
-    def __init__(self, loss_curve: Any, *, estimator_name: str | None = None):
+    def __init__(
+        self,
+        loss_curve: Any,
+        *,
+        validation_loss_curve: Any = None,
+        estimator_name: str | None = None,
+    ):
         self.loss_curve = loss_curve
+        self.validation_loss_curve = validation_loss_curve
         self.estimator_name = estimator_name
 
     @classmethod
@@ -62,7 +73,7 @@ class LossCurveDisplay:
         name : str, default=None
             The label of the curve; None for the name of the estimator's class.
         **kwargs : dict
-            Passed on to ``Axes.plot``.
+            Passed on to ``Axes.plot``, for both curves.
 
         Returns
         -------
@@ -78,10 +89,15 @@ class LossCurveDisplay:
         """
         check_is_fitted(estimator, "loss_curve_")
         name = type(estimator).__name__ if name is None else name
-        return cls(estimator.loss_curve_, estimator_name=name).plot(ax, **kwargs)
+        display = cls(
+            estimator.loss_curve_,
+            validation_loss_curve=estimator.validation_loss_curve_,
+            estimator_name=name,
+        )
+        return display.plot(ax, **kwargs)
 
     def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
-        """Draw the curve.
+        """Draw the curve, and that of the validation loss dashed in the same colour.
 
         Parameters
         ----------
@@ -90,7 +106,7 @@ class LossCurveDisplay:
         name : str, default=None
             The label of the curve; None for `estimator_name`.
         **kwargs : dict
-            Passed on to ``Axes.plot``.
+            Passed on to ``Axes.plot``, for both curves.
 
         Returns
         -------
@@ -107,12 +123,19 @@ class LossCurveDisplay:
         name = self.estimator_name if name is None else name
         epochs = np.arange(1, len(self.loss_curve) + 1)
         style = {"marker": "o", "markersize": 3} if len(epochs) <= 50 else {}
-        if name is not None:
-            style["label"] = name
-        (self.line_,) = ax.plot(epochs, self.loss_curve, **(style | kwargs))
-        ax.set(xlabel="Epoch", ylabel="Objective")
+        style |= ({} if name is None else {"label": name}) | kwargs
+        (self.line_,) = ax.plot(epochs, self.loss_curve, **style)
+        self.validation_line_ = None
+        ylabel = "Objective"
+        if self.validation_loss_curve is not None:
+            ylabel = "Objective, validation loss"
+            if "label" in style:
+                style["label"] = f"{style['label']}, validation"
+            style |= {"color": self.line_.get_color(), "linestyle": "--"}
+            (self.validation_line_,) = ax.plot(epochs, self.validation_loss_curve, **style)
+        ax.set(xlabel="Epoch", ylabel=ylabel)
         ax.xaxis.get_major_locator().set_params(integer=True)
-        if "label" in style | kwargs:
+        if "label" in style:
             ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self

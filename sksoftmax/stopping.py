@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+LEAST_STEPS = 200
+"""Fewest steps without improvement that can end a fit: epochs of a few steps say little."""
+
 
 class Plateau:
     """Stop once the loss has not improved by `tol` for several epochs running.

@@ -6,8 +6,8 @@ scikit-learn's wording.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,9 +30,10 @@ class Targets:
     codes : ndarray of shape (n_rows,), int32
         Index of each row's label in `classes`; meaningless for rows of weight zero.
     weights : ndarray of shape (n_rows,), float64, or None
-        Product of sample and class weights in the caller's unit; None for all ones.
+        Product of sample and class weights in the caller's unit, zero outside `rows`; None
+        where every one of `rows` weighs 1.
     rows : ndarray of int64, or None
-        The rows of positive weight; None for all.
+        The rows that count, in ascending order; None for all.
     """
 
     classes: NDArray[Any]
@@ -42,19 +43,56 @@ class Targets:
 
     @property
     def n_rows(self) -> int:
-        """Number of rows of positive weight."""
+        """Number of rows that count."""
         return len(self.codes) if self.rows is None else len(self.rows)
 
     @property
     def total_weight(self) -> float:
         """Sum of the weights."""
-        return float(len(self.codes) if self.weights is None else self.weights.sum())
+        return float(self.n_rows if self.weights is None else self.weights.sum())
+
+    def restricted_to(self, rows: NDArray[np.int64]) -> Self:
+        """Return the same targets with no rows but some of those that count.
+
+        Parameters
+        ----------
+        rows : ndarray of int64
+            Some of `rows`, in ascending order.
+
+        Returns
+        -------
+        Targets
+            As if all other rows had no weight.
+        """
+        weights = None if self.weights is None else _only(self.weights, rows)
+        return replace(self, weights=weights, rows=rows)
+
+    def with_class_weights(self, of_class: NDArray[np.float64] | None) -> Self:
+        """Return the same targets, each row weighted by its class as well.
+
+        Parameters
+        ----------
+        of_class : ndarray of shape (n_classes,), or None
+            What `class_weights` returned.
+
+        Returns
+        -------
+        Targets
+            This one where `of_class` is None.
+        """
+        if of_class is None:
+            return self
+        weights = of_class[self.codes]
+        if self.weights is not None:
+            weights *= self.weights
+        elif self.rows is not None:
+            weights = _only(weights, self.rows)
+        return replace(self, weights=weights)
 
 
 def encode_targets(
     y: ArrayLike,
     sample_weight: ArrayLike | None,
-    class_weight: Any,
     X: Any,
     classes: NDArray[Any] | None = None,
 ) -> Targets:
@@ -66,8 +104,6 @@ def encode_targets(
         Labels.
     sample_weight : array-like of shape (n_rows,), or None
         Non-negative weights.
-    class_weight : dict, "balanced" or None
-        Weights of the classes.
     X : array of shape (n_rows, n_features)
         The rows, validated, to compare lengths with.
     classes : ndarray of shape (n_classes,), optional
@@ -76,7 +112,7 @@ def encode_targets(
     Returns
     -------
     Targets
-        Codes and weights.
+        Codes and sample weights.
 
     Raises
     ------
@@ -96,8 +132,47 @@ def encode_targets(
         )
     codes = np.zeros(len(labels), np.int32)
     codes[slice(None) if rows is None else rows] = _codes(kept, classes)
-    weights = _with_class_weights(class_weight, classes, codes, weights, rows)
     return Targets(classes, codes, weights, rows)
+
+
+def class_weights(class_weight: Any, targets: Targets) -> NDArray[np.float64] | None:
+    """Return the weight of each class.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+        Weights of the classes.
+    targets : Targets
+        The rows to be balanced, by their sample weights.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), float64, or None
+        Positive weights; None where every class weighs 1.
+
+    Raises
+    ------
+    ValueError
+        If a weight is not positive and finite, or a dict names unknown classes.
+    """
+    if class_weight is None:
+        return None
+    n_classes = len(targets.classes)
+    if isinstance(class_weight, str):  # "balanced", by weighted counts
+        kept = slice(None) if targets.rows is None else targets.rows
+        sample_weights = None if targets.weights is None else targets.weights[kept]
+        counts = np.bincount(targets.codes[kept], sample_weights, minlength=n_classes)
+        of_class = counts.sum() / (n_classes * np.maximum(counts, np.finfo(float).tiny))
+    else:
+        of_class = compute_class_weight(
+            class_weight, classes=targets.classes, y=targets.classes
+        )
+    if not np.all((of_class > 0) & np.isfinite(of_class)):
+        raise ValueError(
+            f"class_weight must be positive and finite for each class, got {class_weight!r}"
+        )
+    found: NDArray[np.float64] = of_class
+    return found
 
 
 def sorted_classes(classes: ArrayLike) -> NDArray[Any]:
@@ -179,27 +254,8 @@ def _codes(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
     return positions
 
 
-def _with_class_weights(
-    class_weight: Any,
-    classes: NDArray[Any],
-    codes: NDArray[np.int32],
-    weights: NDArray[np.float64] | None,
-    rows: NDArray[np.int64] | None,
-) -> NDArray[np.float64] | None:
-    """Multiply the weights of the rows by those of their classes."""
-    if class_weight is None:
-        return weights
-    if isinstance(class_weight, str):  # "balanced", by weighted counts
-        kept = slice(None) if rows is None else rows
-        counts = np.bincount(
-            codes[kept], None if weights is None else weights[kept], minlength=len(classes)
-        )
-        of_class = counts.sum() / (len(classes) * np.maximum(counts, np.finfo(float).tiny))
-    else:
-        of_class = compute_class_weight(class_weight, classes=classes, y=classes)
-    if not np.all((of_class > 0) & np.isfinite(of_class)):
-        raise ValueError(
-            f"class_weight must be positive and finite for each class, got {class_weight!r}"
-        )
-    row_weights: NDArray[np.float64] = of_class[codes]
-    return row_weights if weights is None else row_weights * weights
+def _only(weights: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The weights of some rows, and zero for all others."""
+    kept = np.zeros_like(weights)
+    kept[rows] = weights[rows]
+    return kept

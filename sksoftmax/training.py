@@ -6,6 +6,7 @@ pickles; it does not know why or when to stop, nor anything about prediction.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from sksoftmax.steps import (
     measure_curvature,
 )
 from sksoftmax.targets import Targets
+from sksoftmax.validation import Validation
 
 SEGMENT_OPERATIONS = 2e9
 """Multiplications in a run of batches, about a second's work, after which Python looks up."""
@@ -102,12 +104,21 @@ class Training:
         Validated rows.
     targets : Targets
         Labels and weights.
+    validation : Validation or None
+        Rows to evaluate on; those of `X` are read where `X` lies.
     seed : int
         Used where `resume` is None.
     resume : Checkpoint or None
         Where to go on from.
     stream : bool
         Whether these rows add to those of `resume` (partial_fit) or replace them.
+
+    Attributes
+    ----------
+    n_epochs : int
+        Epochs so far, earlier calls included.
+    backend_seconds : float
+        What the backend took for the last epoch, as apart from orders and evaluation.
     """
 
     def __init__(
@@ -117,6 +128,7 @@ class Training:
         X: Array,
         targets: Targets,
         *,
+        validation: Validation | None = None,
         seed: int,
         resume: Checkpoint | None,
         stream: bool,
@@ -135,6 +147,13 @@ class Training:
         self.weights = self._mean_one_weights()
         self.backend = choose_backend(backend)
         self._placed = self.backend.place(canonical(X))
+        self.validation = validation
+        if validation is not None:
+            shared = validation.X is X
+            self._placed_validation = (
+                self._placed if shared else self.backend.place(canonical(validation.X))
+            )
+        self.backend_seconds = 0.0
         self._measure(earlier)
         state = None if resume is None else resume.state
         self.problem = self._problem(batches_are_noisy=stream or self.n_batches > 1)
@@ -252,12 +271,36 @@ class Training:
         order, step_sizes = self._order(), self._step_sizes()
         n_batches = self._batches_per_segment()
         objective = 0.0
+        self.backend_seconds = 0.0
         for first in range(0, self.n_batches, n_batches):
             steps = step_sizes[:, first : first + n_batches]
             part = order[first * self.batch_size : (first + n_batches) * self.batch_size]
+            start = time.perf_counter()
             objective += len(part) * float(self._trainer.run_epoch(part, steps)[0])
+            self.backend_seconds += time.perf_counter() - start
         self.n_epochs += 1
         return objective / len(order)
+
+    def evaluate(self) -> tuple[float, float]:
+        """Return loss and accuracy of the averaged weights on the validation rows.
+
+        Returns
+        -------
+        loss, accuracy : float
+            Weighted means, without the penalty.
+        """
+        assert self.validation is not None
+        targets, X = self.validation.targets, self._placed_validation
+        if targets.rows is None:
+            loss, accuracy = self._trainer.evaluate(X, targets.codes, targets.weights)
+            return float(loss[0]), float(accuracy[0])
+        sums = np.zeros(2)
+        for rows in self.validation.blocks():
+            weights = None if targets.weights is None else targets.weights[rows]
+            total = len(rows) if weights is None else weights.sum()
+            means = self._trainer.evaluate(X[rows], targets.codes[rows], weights)
+            sums += np.ravel(means) * (total / targets.total_weight)
+        return float(sums[0]), float(sums[1])
 
     def reduce_step(self) -> bool:
         """Divide the step size for the "adaptive" schedule.

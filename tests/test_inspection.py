@@ -42,6 +42,24 @@ def test_loss_curve_is_drawn_from_the_first_epoch(digits):
     assert again.ax_.get_legend() is None
 
 
+def test_validation_loss_is_a_second_curve(digits):
+    assert LossCurveDisplay.from_estimator(digits).validation_line_ is None
+    X, y = load_digits(return_X_y=True)
+    clf = SoftmaxClassifier(early_stopping=True, random_state=0).fit(X, y)
+    display = LossCurveDisplay.from_estimator(clf, name="digits")
+    first, second = display.ax_.lines
+    assert second is display.validation_line_
+    assert_allclose(second.get_xdata(), np.arange(1, clf.n_iter_ + 1))
+    assert_allclose(second.get_ydata(), clf.validation_loss_curve_)
+    assert second.get_color() == first.get_color()
+    assert second.get_linestyle() != first.get_linestyle()
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert texts == ["digits", "digits, validation"]
+    again = LossCurveDisplay([2.0, 1.0], validation_loss_curve=[np.nan, 1.5]).plot(color="red")
+    assert again.validation_line_.get_color() == "red"
+    assert again.ax_.get_legend() is None
+
+
 def test_coefficients_are_one_image_a_class_in_one_scale(digits):
     display = CoefficientDisplay.from_estimator(digits, image_shape=(8, 8))
     assert [ax.get_title() for ax in display.axes_] == list("0123456789")

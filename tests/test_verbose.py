@@ -1,0 +1,39 @@
+"""What verbose prints: one line an epoch, in columns."""
+
+import re
+
+import pytest
+from sklearn.datasets import load_digits
+
+from sksoftmax import SoftmaxClassifier
+
+X, Y = load_digits(return_X_y=True)
+NUMBER = r" *(\d+\.\d+)"
+
+
+def lines_of(capsys, **parameters):
+    clf = SoftmaxClassifier(max_iter=12, tol=None, random_state=0, **parameters).fit(X, Y)
+    return clf, capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("verbose", [1, True, 2])
+def test_one_aligned_line_an_epoch(capsys, verbose, early_stopping):
+    clf, lines = lines_of(capsys, verbose=verbose, early_stopping=early_stopping)
+    pattern = rf"epoch +(\d+)   loss{NUMBER}"
+    pattern += rf"   validation{NUMBER}" if early_stopping else ""
+    pattern += rf"   {NUMBER} s"
+    pattern += rf"   backend{NUMBER} s" if verbose == 2 else ""
+    rows = [[float(text) for text in re.fullmatch(pattern, line).groups()] for line in lines]
+    assert [row[0] for row in rows] == list(range(1, 13))
+    assert [row[1] for row in rows] == pytest.approx(clf.loss_curve_, abs=1e-6)
+    if early_stopping:
+        assert [row[2] for row in rows] == pytest.approx(clf.validation_loss_curve_, abs=1e-6)
+    if verbose == 2:
+        assert all(row[-1] <= row[-2] for row in rows)
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_silence_by_default(capsys):
+    _, lines = lines_of(capsys)
+    assert lines == []
