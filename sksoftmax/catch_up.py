@@ -9,6 +9,7 @@ of its batch only. They know neither rows nor classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,12 +168,12 @@ class _Modes:
         return cls(start, np.stack([weight[-1], velocity[-1]], axis=1), weight[:-1], write[1:])
 
 
-def _decay_factors(shrink: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+def _decay_factors(shrink: NDArray[np.float64]) -> tuple[NDArray[Any], int]:
     """Running products of 1 - eta delta, and how many of them are in range."""
     # A factor of 0 would forget the weight: the least one that divides stands for it.
     steps = 1 - shrink
     steps[np.abs(steps) < LEAST_FACTOR] = LEAST_FACTOR
-    factor: NDArray[np.float64] = np.cumprod(steps, axis=0)
+    factor = np.cumprod(steps, axis=0)
     n_steps = _steps_in_range(np.abs(factor))
     return factor[:n_steps], n_steps
 
