@@ -287,8 +287,8 @@ class ShrinkingTrainer(LazyTrainer):
         )
         self._factor, self._threshold = xp.asarray(law.factor), xp.asarray(law.threshold)
         self._share = xp.asarray(law.share)
-        self._shares = xp.cumsum(self._share, axis=0)
-        self._shares_lost = xp.cumsum(self._share * self._threshold, axis=0)
+        self._shares = self._sums_from(self._share)
+        self._shares_lost = self._sums_from(self._share * self._threshold)
         self._moves = xp.asarray(self._ratio > 0)
         self._n_run = law.n_steps
         self._touched_at = xp.zeros(len(self._features), dtype=np.int32)
@@ -360,6 +360,12 @@ class ShrinkingTrainer(LazyTrainer):
         self, group: Array, start: Array, before: Array, t: Any
     ) -> tuple[Array, Array]:
         """Sums over the way of the shares, and of the shares times what is lost by then."""
-        shares = self._shares[t, group] - self._shares[start, group]
-        lost = self._shares_lost[t, group] - self._shares_lost[start, group]
+        shares = self._shares[start + 1, group] - self._shares[t + 1, group]
+        lost = self._shares_lost[start + 1, group] - self._shares_lost[t + 1, group]
         return shares, lost - before * shares
+
+    def _sums_from(self, of_step: Array) -> Array:
+        """Sums from each step on: shares fall with the factor, and so lose no digits."""
+        xp = self.xp
+        sums = xp.cumsum(of_step[::-1], axis=0)[::-1]
+        return xp.concatenate([sums, xp.zeros_like(sums[:1])])
