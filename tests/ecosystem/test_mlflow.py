@@ -10,8 +10,12 @@ from sklearn.preprocessing import StandardScaler
 
 from sksoftmax import SoftmaxClassifier
 
-# MLflow's store declares a relationship by an option that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+pytestmark = [
+    # MLflow's store declares a relationship by an option that SQLAlchemy 2.1 deprecates, and
+    # importing mlflow.pyfunc warns of hints of its own.
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated"),
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
+]
 
 X, Y = load_iris(return_X_y=True)
 
