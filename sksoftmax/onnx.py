@@ -29,7 +29,8 @@ try:
     from skl2onnx.common.utils_classifier import get_label_classes
 except ImportError as error:
     raise ImportError(
-        'sksoftmax.onnx needs skl2onnx. Install it with: pip install "sksoftmax[onnx]"'
+        f"sksoftmax.onnx needs skl2onnx, and importing it failed: {error}."
+        ' Install it with: pip install "sksoftmax[onnx]"'
     ) from error
 
 

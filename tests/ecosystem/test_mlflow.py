@@ -11,10 +11,11 @@ from sklearn.preprocessing import StandardScaler
 from sksoftmax import SoftmaxClassifier
 
 pytestmark = [
-    # MLflow's store declares a relationship by an option that SQLAlchemy 2.1 deprecates, and
-    # importing mlflow.pyfunc warns of hints of its own.
+    # MLflow's store declares a relationship by an option that SQLAlchemy 2.1 deprecates,
+    # importing mlflow.pyfunc warns of hints of its own, and 3.9 warns of its format "pickle".
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated"),
     pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Saving scikit-learn models in the pickle:FutureWarning"),
 ]
 
 X, Y = load_iris(return_X_y=True)
