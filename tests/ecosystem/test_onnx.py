@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits, load_iris
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -146,12 +145,6 @@ def test_within_other_estimators(n_classes, dtype):
     calibrated = CalibratedClassifierCV(clf, cv=3).fit(rows, y)
     for model in (search, calibrated):
         assert_same_predictions(model, rows, *run(model, rows, zipmap=False))
-
-
-def test_stock_converters_are_left_alone():
-    stock = LogisticRegression(solver="newton-cholesky").fit(X, Y)
-    sksoftmax.onnx.register()
-    assert_same_predictions(stock, X, *run(stock, X, zipmap=False))
 
 
 def test_a_missing_skl2onnx_is_an_import_error_with_the_cure():
