@@ -102,12 +102,7 @@ def _feeds_zipmap(operator: Any) -> bool:
 def _labels(operator: Any) -> NDArray[Any]:
     """The labels as ONNX can hold them: int64, or str in an array of objects."""
     classes = np.asarray(get_label_classes(operator.scope_inst, operator.raw_operator))
-    if classes.dtype.kind in "OU":
-        return classes.astype(object)
-    labels = classes.astype(np.int64)
-    if not np.array_equal(labels, classes):
-        raise ValueError(f"ONNX labels are integers or strings, and these are not: {classes}.")
-    return labels
+    return classes.astype(object if classes.dtype.kind in "OU" else np.int64)
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
