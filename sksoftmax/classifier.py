@@ -480,11 +480,16 @@ class SoftmaxClassifier(
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_sksoftmax_version": __version__}
+        state = {**super().__getstate__(), "_sksoftmax_version": __version__}
+        if self._is_fitted():
+            state["_checkpoint"] = self._checkpoint.to_dict()
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         version = state.pop("_sksoftmax_version", "unknown")
+        if "_checkpoint" in state:
+            state["_checkpoint"] = Checkpoint.from_dict(state["_checkpoint"])
         if version != __version__:
             warning = InconsistentVersionWarning(
                 estimator_name=type(self).__name__,

@@ -7,7 +7,7 @@ pickles; it does not know why or when to stop, nor anything about prediction.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,48 @@ class Checkpoint:
     total_weight: float
     reduction: float
     state: State
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return nested dicts of arrays and numbers, which any format can store.
+
+        Returns
+        -------
+        dict
+            Values by field name; no array is copied.
+        """
+        plain: dict[str, Any] = _plain(self)
+        return plain
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Checkpoint:
+        """Return the checkpoint that `to_dict` turned into these dicts.
+
+        Parameters
+        ----------
+        stored : dict
+            What `to_dict` returned.
+
+        Returns
+        -------
+        Checkpoint
+            No array is copied.
+        """
+        moments, curvature = stored["moments"], stored["curvature"]
+        return cls(
+            **{
+                **stored,
+                "moments": None if moments is None else Moments(**moments),
+                "curvature": None if curvature is None else Curvature(**curvature),
+                "state": State(**stored["state"]),
+            }
+        )
+
+
+def _plain(value: Any) -> Any:
+    """A dataclass as nested dicts; anything else as it is."""
+    if not is_dataclass(value):
+        return value
+    return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
 
 
 class Training:
