@@ -25,9 +25,7 @@ EPOCHS = (1, 2, 3, 5, 8, 12, 20, 30)
 N_RUNS = 5
 
 
-def zipf_rows(
-    n_rows: int, n_features: int, rng: np.random.Generator
-) -> sparse.csr_array:
+def zipf_rows(n_rows: int, n_features: int, rng: np.random.Generator) -> sparse.csr_array:
     """Rows of 75 different columns, the r-th most frequent one drawn in proportion to 1/r."""
     share = np.cumsum(1 / np.arange(1, n_features + 1))
     name = rng.permutation(n_features).astype(np.int32)

@@ -41,8 +41,7 @@ class NumpyLinearTrainer(LinearTrainer):
         )
 
     def _elements(self, places: Array, count: int) -> tuple[Array, int, Array, Array]:
-        """All parts as one long column of rows; which of them belong to the first parts of
-        some places; and where those of each place start."""
+        """The parts as one long list of rows; those of some places; where each place starts."""
         n_places, n_parts, _ = self._parts.shape
         n_flat = n_places * n_parts
         dtype = np.int32 if n_flat <= np.iinfo(np.int32).max else np.int64
