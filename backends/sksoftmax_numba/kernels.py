@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from sksoftmax_numba.compilation import compiled
+from sksoftmax_numba.exponential import exponential
 from sksoftmax_numba.intrinsics import prefetch
 
 ROWS, CLASSES = 4, 5
@@ -134,24 +135,30 @@ def softmax_minus_targets(z: Any, intercept: Any, codes: Any, weights: Any) -> f
         The weighted loss.
     """
     loss = 0.0
-    n_classes = len(intercept)
-    for i in range(len(codes)):
-        row, code = z[i], codes[i]
+    n_rows, n_classes = len(codes), len(intercept)
+    for i in range(n_rows):
+        row = z[i]
         largest = row[0] + intercept[0]
         for c in range(n_classes):
             row[c] += intercept[c]
             # Not max(): a NaN must reach the loss.
             largest = row[c] if not row[c] <= largest else largest
-        of_target = row[code] - largest
+        for c in range(n_classes):
+            row[c] -= largest
+        loss -= row[codes[i]] * (weights[i] if len(weights) > 0 else z.dtype.type(1))
+    flat = z.reshape(-1)  # long enough for vectors
+    for e in range(n_rows * n_classes):
+        flat[e] = exponential(flat[e])
+    for i in range(n_rows):
+        row = z[i]
         total = z.dtype.type(0)
         for c in range(n_classes):
-            row[c] = math.exp(row[c] - largest)
             total += row[c]
         weight = weights[i] if len(weights) > 0 else z.dtype.type(1)
-        loss += weight * (math.log(total) - of_target)
+        loss += weight * math.log(total)
         for c in range(n_classes):
             row[c] *= weight / total
-        row[code] -= weight
+        row[codes[i]] -= weight
     return loss
 
 

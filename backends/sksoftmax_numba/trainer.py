@@ -7,7 +7,6 @@ dtype and is kept on disk.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -71,7 +70,7 @@ class NumbaTrainer(ArrayTrainer):
             newest[:] = [averaging_weight(self._n_steps + 1 + i) for i in range(n_batches)]
         velocity = self._moments.get("velocity", self._nothing)[0]
         average = (self._average if problem.average else self._nothing)[0]
-        with announced():
+        with announced("epoch", problem.X.dtype, problem.dtype):
             loss = momentum_epoch(
                 problem.X, self._y, self._row_weights, order, problem.batch_size,
                 self._float(step_sizes[0]), self._float(newest),
@@ -86,7 +85,7 @@ class NumbaTrainer(ArrayTrainer):
         coef, intercept, *_, gradient, of_intercept = self._buffers
         n = self.problem.n_features
         copy_coefficients(self._parameters[0], self._centre, coef, intercept)
-        with announced() if self._n_steps == 0 else nullcontext():
+        with announced("gradient", self.problem.X.dtype, self.problem.dtype):
             loss = summed_gradient(
                 self.problem.X, self._y, self._row_weights, rows, rows[:0], *self._buffers
             )
