@@ -23,7 +23,7 @@ from sksoftmax_numba.kernels import (
     summed_gradient,
 )
 
-BLOCK_BYTES = 2**17
+BLOCK_BYTES = 2**18
 """Bytes of rows in a block: they stay in the second-level cache between both products."""
 
 LINE = 64
@@ -100,7 +100,9 @@ class NumbaTrainer(ArrayTrainer):
         n, k = problem.n_features, problem.n_classes
         lane = LINE // dtype.itemsize
         width = -(-n // lane) * lane
-        rows = min(problem.batch_size, max(1, BLOCK_BYTES // (width * dtype.itemsize)))
+        most = max(1, BLOCK_BYTES // (width * dtype.itemsize))
+        n_blocks = -(-problem.batch_size // most)
+        rows = -(-problem.batch_size // n_blocks)  # alike, since each asks for the next one's
         block = -(-rows // ROWS) * ROWS
         self._buffers = (
             aligned_zeros((k, width), dtype),  # weights
