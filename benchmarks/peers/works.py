@@ -123,7 +123,7 @@ def timed_fit(model: Any, X: Any, y: np.ndarray) -> tuple[float, float]:
 def curve(
     contestant: Contestant, data: Any, seed: int, enough: float = np.inf
 ) -> dict[str, Any]:
-    """Fits of more and more epochs: seconds, CPU seconds and test accuracy of each, until enough."""
+    """Time fits of more and more epochs, and score each on the test rows, until enough."""
     X, y, X_test, y_test = data
     shape = shape_of(X, y)
     contestant.make(1, seed, shape).fit(X, y)
@@ -132,9 +132,7 @@ def curve(
         model = contestant.make(epochs, seed, shape)
         seconds, cpu = timed_fit(model, X, y)
         accuracy = float(np.mean(model.predict(X_test) == y_test))
-        points.append(
-            {"epochs": epochs, "seconds": seconds, "cpu": cpu, "accuracy": accuracy}
-        )
+        points.append({"epochs": epochs, "seconds": seconds, "cpu": cpu, "accuracy": accuracy})
         if accuracy >= enough:
             break
     return {"points": points}
