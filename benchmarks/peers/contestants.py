@@ -155,7 +155,7 @@ def minibatch_peers(ladder: tuple[int, ...]) -> dict[str, Contestant]:
             lambda e, s, shape: skorch_classifier(e, s, 3e-3, shape),
             ladder[:3],
             needs="skorch",
-            repeats=3,
+            repeats=1,
         ),
         "JAX, scan over batches": Contestant(
             "rate 0.2, batch 100", lambda e, s, _: jax_loop(e, s, 0.2), ladder, needs="jax"
@@ -181,20 +181,20 @@ def on_mnist() -> dict[str, Contestant]:
                 loss="log_loss", alpha=1e-5, max_iter=e, tol=None, random_state=s
             ),
             (1, 2),
-            repeats=3,
+            repeats=1,
         ),
         "LogisticRegression": Contestant(
             "lbfgs, C 1",
             lambda e, s, _: LogisticRegression(C=1, max_iter=e, tol=0),
             iterations,
-            repeats=3,
+            repeats=1,
         ),
         "LogisticRegression, intelex": Contestant(
             "lbfgs, C 1",
             lambda e, s, _: intelex_logistic_regression(C=1, max_iter=e, tol=0),
             iterations,
             needs="sklearnex",
-            repeats=3,
+            repeats=1,
         ),
     }
 
@@ -249,6 +249,11 @@ def in_grid_search() -> dict[str, Contestant]:
             "StandardScaler, lbfgs, C = 1 / (alpha n)",
             lambda e, s, _: scaled(LogisticRegression()),
             grid=grid_of_c,
+        ),
+        "LogisticRegression, raw pixels": Contestant(
+            "no scaler, lbfgs, C = 1 / (alpha n)",
+            lambda e, s, _: LogisticRegression(),
+            grid=lambda n: {"C": 1 / (ALPHAS * n)},
         ),
         "LogisticRegression, intelex": Contestant(
             "StandardScaler, lbfgs, C = 1 / (alpha n)",
