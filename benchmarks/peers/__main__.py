@@ -44,7 +44,7 @@ def run_work(name: str, quick: bool, only: list[str]) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the works and write peers.json, peers.md, and a plot or two."""
+    """Run the works and write peers.json, its tables as peers.md and peers.inc, and plots."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small data, one repeat")
     parser.add_argument("--only", action="append", choices=[*WORKS], help="a work; repeatable")
@@ -59,6 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
         # After each work, so that an interrupted run leaves what it had.
         (options.out / "peers.json").write_text(json.dumps(results, indent=1) + "\n")
         (options.out / "peers.md").write_text(report.markdown(results))
+        (options.out / "peers.inc").write_text(report.restructured(results))
     report.plot(results, options.out)
     print(report.markdown(results))
 

@@ -1,4 +1,4 @@
-"""From measurements to Markdown tables and plots: medians, each with its least and greatest.
+"""From measurements to tables and plots: medians, each with its least and greatest.
 
 It reads what peers.json holds, and must not know how anything was measured.
 """
@@ -121,35 +121,51 @@ def medians_along(runs: Measurements, axis: str) -> list[tuple[int, float]]:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Return all tables, the machine and the versions."""
-    runs = [r for w in results["works"].values() for m in w["measured"].values() for r in m]
-    machine = next((run["machine"] for run in runs if "machine" in run), "an unknown machine")
-    libraries = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
-    parts = [f"Measured on {machine}; {libraries}.", "Medians (least to greatest)."]
+    """Return the tables in Markdown, under the machine and the versions."""
+    parts = [measured_on(results)]
     for name, work in results["works"].items():
+        header, *rows = table(name, work)
+        lines = [header, ["---"] * len(header), *rows]
         parts.append(f"## {work['title']}")
-        parts.append(table(name, work))
+        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
         parts += [f"Not installed: {', '.join(work['missing'])}."] if work["missing"] else []
     return "\n\n".join(parts) + "\n"
 
 
-def table(name: str, work: dict[str, Any]) -> str:
-    """Return one work's table; a contestant that failed gets a row that says so."""
+def restructured(results: dict[str, Any]) -> str:
+    """Return the same as reStructuredText, which the page in docs/ includes."""
+    parts = [measured_on(results)]
+    for name, work in results["works"].items():
+        lines = [", ".join(f'"{cell}"' for cell in row) for row in table(name, work)]
+        body = "\n".join(f"   {line}" for line in lines)
+        parts.append(f".. csv-table:: {work['title']}\n   :header-rows: 1\n\n{body}")
+    return "\n\n".join(parts) + "\n"
+
+
+def measured_on(results: dict[str, Any]) -> str:
+    """Name the machine and the libraries."""
+    runs = [r for w in results["works"].values() for m in w["measured"].values() for r in m]
+    machine = next((run["machine"] for run in runs if "machine" in run), "an unknown machine")
+    libraries = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
+    return f"Measured on {machine}; {libraries}.\nMedians (least to greatest)."
+
+
+def table(name: str, work: dict[str, Any]) -> list[list[str]]:
+    """Return the cells of one work; a contestant that failed gets a row that says so."""
     good = {
         key: [run for run in runs if "error" not in run]
         for key, runs in work["measured"].items()
     }
     good = {key: runs for key, runs in good.items() if runs}
-    shown = columns(name, good) if good else []
-    header = ["", "settings", *(title for title, _ in shown)]
-    lines = [header, ["---"] * len(header)]
+    shown = columns(name, good) if good else [("result", lambda runs: "")]
+    rows = [["", "settings", *(title for title, _ in shown)]]
     for key, runs in work["measured"].items():
         if key in good:
             cells = [column(good[key]) for _, column in shown]
         else:
             cells = [f"failed: {runs[0]['error']}", *[""] * (len(shown) - 1)]
-        lines.append([key, work["settings"][key], *cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        rows.append([key, work["settings"][key], *cells])
+    return rows
 
 
 def plot(results: dict[str, Any], folder: Path) -> None:
