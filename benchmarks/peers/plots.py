@@ -18,18 +18,21 @@ from benchmarks.peers.report import Measurements, medians_along
 def accuracy(measured: dict[str, Measurements], file: Path) -> None:
     """Draw a line a contestant, through the medians of its fits of 1, 2, 3, ... epochs."""
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    markers = cycle("osv^D<>PX*")
-    for name, runs in measured.items():
+    markers = cycle("osv^D<>PX*hp")
+    colours = plt.get_cmap("tab20").colors
+    for (name, runs), colour in zip(measured.items(), cycle(colours), strict=False):
         at: dict[int, list[Any]] = {}
         for run in runs:
             for point in run.get("points", []):
                 at.setdefault(point["epochs"], []).append(point)
-        # Fits that few seeds needed are left out: their median would be of the slow ones.
+        # A measurement that failed must not leave medians of fewer seeds here and there.
         whole = [points for points in at.values() if len(points) == len(runs)]
         x = [median(p["seconds"] for p in points) for points in whole]
         y = [100 * median(p["accuracy"] for p in points) for points in whole]
         bold = 2.5 if name.startswith("sksoftmax") else 1
-        axes.plot(x, y, marker=next(markers), markersize=4, linewidth=bold, label=name)
+        axes.plot(
+            x, y, color=colour, marker=next(markers), markersize=4, linewidth=bold, label=name
+        )
     axes.set(xscale="log", xlabel="seconds of the whole fit", ylabel="test accuracy, %")
     axes.set_ylim(bottom=max(85, axes.get_ylim()[0]))
     axes.grid(alpha=0.3, which="both")
