@@ -27,6 +27,8 @@ class CupyTrainer(ArrayTrainer):
         What is trained; ``problem.X`` is on the device.
     state : State
         Where it starts.
+    xp : module, default=cupy
+        The namespace of ``problem.X``.
     reduce : callable, optional
         See ArrayTrainer.
     """
@@ -36,10 +38,11 @@ class CupyTrainer(ArrayTrainer):
         problem: Problem,
         state: State,
         *,
+        xp: Any = cupy,
         reduce: Callable[[Array], Array] | None = None,
     ):
         with explained("moving the model to it"):
-            super().__init__(problem, state, xp=cupy, reduce=reduce)
+            super().__init__(problem, state, xp=xp, reduce=reduce)
 
     def _to_numpy(self, array: Array) -> NDArray[Any]:
         copy: NDArray[Any] = cupy.asnumpy(array)
@@ -70,7 +73,7 @@ class CupyTrainer(ArrayTrainer):
             If the device fails.
         """
         with explained("running an epoch"):
-            return super().run_epoch(cupy.asarray(order), step_sizes)
+            return super().run_epoch(self.xp.asarray(order), step_sizes)
 
     def evaluate(
         self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None

@@ -1,0 +1,59 @@
+// The arithmetic of a step, shared by all kernels: what ArrayTrainer does, in the same order.
+//
+// Defined by whoever compiles: ROW, the type of an element of X; REAL, the type of the
+// arithmetic; N_CLASSES. Parameters of a feature, one for each class, lie side by side in
+// shared memory. Loops over classes are unrolled, so that arrays of N_CLASSES are registers.
+
+// Turn the scores of a row into its weighted residuals, probability minus target, and return
+// its weighted loss.
+__device__ inline REAL softmax_residual(
+    REAL (&scores)[N_CLASSES], int label, REAL weight, REAL* residual
+) {
+    REAL largest = scores[0];
+#pragma unroll
+    for (int k = 1; k < N_CLASSES; k++) largest = scores[k] > largest ? scores[k] : largest;
+    REAL of_target = 0, total = 0;
+#pragma unroll
+    for (int k = 0; k < N_CLASSES; k++) {
+        scores[k] -= largest;
+        // Not scores[label]: an index known only at run time would move the array to memory.
+        of_target = k == label ? scores[k] : of_target;
+        scores[k] = exp(scores[k]);
+        total += scores[k];
+    }
+#pragma unroll
+    for (int k = 0; k < N_CLASSES; k++)
+        residual[k] = weight * (scores[k] / total - REAL(k == label));
+    return weight * (log(total) - of_target);
+}
+
+// What the update rule knows of a feature.
+struct Scales {
+    REAL inverse;   // 1 / s
+    REAL gradient;  // 1 / (s batch_size)
+    REAL decay;     // the squared penalty in the coordinates of the step
+};
+
+// What it knows of a step.
+struct Step {
+    REAL size;
+    REAL momentum;
+    REAL newest;  // the weight of this iterate in the average; 0 without averaging
+};
+
+// The step of number `done` + 1, counted from the first of all.
+__device__ inline Step make_step(REAL size, REAL momentum, int average, long long done) {
+    return {size, momentum, average ? REAL(9.0 / (static_cast<double>(done) + 9.0)) : REAL(0)};
+}
+
+// Heavy-ball momentum and averaging for one parameter, given its gradient summed over a batch.
+__device__ inline void update(
+    const Step& step, const Scales& scales, REAL gradient,
+    REAL& parameter, REAL& velocity, REAL& average
+) {
+    REAL change = gradient * scales.gradient + scales.decay * parameter;
+    change *= step.size * scales.inverse;
+    velocity = step.momentum * velocity - change;
+    parameter += velocity;
+    average += step.newest * (parameter - average);
+}

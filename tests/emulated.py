@@ -1,0 +1,150 @@
+"""The kernels built for a CPU: a module that the fused trainers take in place of CUDA's."""
+
+import ctypes
+import re
+import shutil
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from sksoftmax_cupy.fused import ClusterTrainer, GraphTrainer
+from sksoftmax_cupy.plan import (
+    CLUSTER,
+    ClusterPlan,
+    Workload,
+    cluster_plan,
+    graph_plan,
+    unsupported,
+)
+from sksoftmax_cupy.source import kernel_source, macros, options
+
+PRIMITIVES = Path(__file__).parent / "emulation" / "primitives.cuh"
+KERNELS = {
+    "cluster.cu": [("cluster_epoch", CLUSTER)],
+    "graph.cu": [("graph_residuals", 1), ("graph_update", 1)],
+}
+COMPILER = shutil.which("g++")
+FLAGS = ("-O1", "-shared", "-fPIC", "-w", "-x", "c++")
+SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+def emulated_source(name):
+    exports = (f"EMULATED({kernel}, {size})" for kernel, size in KERNELS[name])
+    return "\n".join([kernel_source(name, PRIMITIVES.read_text()), *exports, ""])
+
+
+def barriers(name):
+    """Where the source of a kernel waits, as spans of its text."""
+    text = kernel_source(name, "")
+    return [m.span() for m in re.finditer(r"\b\w+_(barrier|wait)\(\);", text)]
+
+
+def without_barrier(name, number):
+    """The source without one of its waits."""
+    kernels = kernel_source(name, "")
+    begin, end = barriers(name)[number]
+    assert emulated_source(name).count(kernels[:begin][-200:]) == 1
+    return emulated_source(name).replace(
+        kernels[:end][-200 - (end - begin) :], kernels[:begin][-200:] + ";"
+    )
+
+
+class EmulatedModule:
+    """Kernels of one file for one kind of work, built with g++ in a folder."""
+
+    def __init__(self, folder, name, definitions, seed=0, source=None, flags=()):
+        self.seed = seed
+        text = emulated_source(name) if source is None else source
+        key = "-".join(str(v).replace(" ", "") for v in definitions.values())
+        library = Path(folder) / f"{Path(name).stem}-{key}-{sha256(repr((text, flags)).encode()).hexdigest()[:16]}.so"
+        if not library.exists():
+            command = [COMPILER, *FLAGS, *flags, *options(definitions), "-o", library, "-"]
+            done = subprocess.run(command, input=text, text=True, capture_output=True)
+            assert done.returncode == 0, done.stderr
+        self.library = ctypes.CDLL(str(library))
+
+    def launch(self, launch):
+        held = [pointer(argument) for argument in launch.arguments]
+        arguments = (ctypes.c_void_p * len(held))(*(array.ctypes.data for array in held))
+        self.seed += 1
+        status = self.library[f"launch_{launch.kernel}"](
+            arguments,
+            ctypes.c_uint(launch.grid),
+            ctypes.c_uint(launch.block),
+            ctypes.c_size_t(launch.shared_bytes),
+            ctypes.c_ulonglong(self.seed),
+        )
+        if status != 0:
+            raise RuntimeError("a thread can never go on" if status == 1 else "a bad access")
+
+    def record(self, launches):
+        def replay():
+            for launch in launches:
+                self.launch(launch)
+
+        return replay
+
+
+def pointer(argument):
+    """What a kernel finds for an argument, as an array that holds it."""
+    if isinstance(argument, np.ndarray):
+        assert argument.flags.c_contiguous
+        return np.array(argument.ctypes.data, np.uint64)
+    return np.array(argument)
+
+
+class OnCpu:
+    """Stands before a fused trainer whose arrays are NumPy's."""
+
+    def _to_numpy(self, array):
+        return np.array(array)
+
+
+class CpuClusterTrainer(OnCpu, ClusterTrainer):
+    pass
+
+
+class CpuGraphTrainer(OnCpu, GraphTrainer):
+    pass
+
+
+def workload(problem):
+    address = problem.X.ctypes.data
+    k, size = problem.n_classes, problem.batch_size
+    return Workload(problem.n_features, k, size, problem.X.dtype, problem.dtype, address)
+
+
+class EmulatedBackend:
+    """The fused trainers, with few threads so that the loops over them go round."""
+
+    name = "emulated"
+    version = "1"
+    device = "none"
+    xp = np
+
+    def __init__(self, folder, kind, threads=48, rows=16, **module_arguments):
+        self.folder, self.kind, self.threads, self.rows = folder, kind, threads, rows
+        self.module_arguments = module_arguments
+
+    def place(self, X):
+        return X
+
+    def to_numpy(self, array):
+        return np.asarray(array)
+
+    def supports(self, problem):
+        return unsupported(problem)
+
+    def trainer(self, problem, state):
+        work = workload(problem)
+        if self.kind is ClusterPlan:
+            plan = cluster_plan(work, self.threads, self.rows)
+            name, trainer = "cluster.cu", CpuClusterTrainer
+        else:
+            plan, name, trainer = graph_plan(work), "graph.cu", CpuGraphTrainer
+        module = EmulatedModule(
+            self.folder, name, macros(work, plan.threads), **self.module_arguments
+        )
+        return trainer(problem, state, plan, module, np)
