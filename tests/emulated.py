@@ -42,13 +42,14 @@ def barriers(name):
 
 
 def without_barrier(name, number):
-    """The source without one of its waits."""
-    kernels = kernel_source(name, "")
-    begin, end = barriers(name)[number]
-    assert emulated_source(name).count(kernels[:begin][-200:]) == 1
-    return emulated_source(name).replace(
-        kernels[:end][-200 - (end - begin) :], kernels[:begin][-200:] + ";"
-    )
+    """The source without one of the kernels' waits."""
+    kernels, (begin, end) = kernel_source(name, ""), barriers(name)[number]
+    whole = emulated_source(name)
+    # The kernels follow the primitives: only the end of the text is the same.
+    common = len(whole) - whole.index(kernels[begin - 300 : begin + 300]) - 300
+    at = len(whole) - common
+    assert whole[at : at + end - begin] == kernels[begin:end]
+    return whole[:at] + ";" + whole[at + end - begin :]
 
 
 class EmulatedModule:
@@ -143,7 +144,7 @@ class EmulatedBackend:
             plan = cluster_plan(work, self.threads, self.rows)
             name, trainer = "cluster.cu", CpuClusterTrainer
         else:
-            plan, name, trainer = graph_plan(work), "graph.cu", CpuGraphTrainer
+            plan, name, trainer = graph_plan(work, 64), "graph.cu", CpuGraphTrainer
         module = EmulatedModule(
             self.folder, name, macros(work, plan.threads), **self.module_arguments
         )

@@ -7,6 +7,7 @@ overruled without a GPU. This module must not import CuPy, nor know how a kernel
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ LARGE_BATCH = 1e8
 
 FEATURE_TILE = 32
 """Features that a block of the graph's kernels takes at once: a warp's width."""
+
+THREADS = (512, 256, 128, 64)
+"""Threads of a block, the first of these that fits."""
 
 DEFAULT_SHARED_BYTES = 48 * 1024
 """Shared memory that a block has on every device without asking."""
@@ -61,6 +65,11 @@ class Workload:
             if size >= itemsize and row_bytes % size == 0 and self.address % size == 0:
                 return size
         return itemsize
+
+    @property
+    def most_threads(self) -> int:
+        """Threads of a block among which the registers suffice for a number a class."""
+        return 512 if self.n_classes * self.dtype.itemsize <= 64 else 256
 
 
 @dataclass(frozen=True)
@@ -185,12 +194,11 @@ def choose_plan(
     if work.batch_size * work.n_features * work.n_classes >= LARGE_BATCH:
         return None
     if capability >= (9, 0):
-        for threads in (512, 256, 128):
-            for most_rows in (128, 64, 32, 16):
-                plan = cluster_plan(work, threads, most_rows)
-                if plan.shared_bytes <= shared_bytes:
-                    return plan
-    return graph_plan(work)
+        for threads, most_rows in product(THREADS[:3], (128, 64, 32, 16)):
+            plan = cluster_plan(work, threads, most_rows)
+            if threads <= work.most_threads and plan.shared_bytes <= shared_bytes:
+                return plan
+    return graph_plan(work, work.most_threads)
 
 
 def cluster_plan(work: Workload, threads: int, most_rows: int) -> ClusterPlan:
@@ -247,13 +255,15 @@ def cluster_shared_bytes(work: Workload, plan: ClusterPlan) -> int:
     return -(-tiles // 16) * 16 + reals * work.dtype.itemsize
 
 
-def graph_plan(work: Workload) -> GraphPlan:
+def graph_plan(work: Workload, most_threads: int) -> GraphPlan:
     """Divide the work of the graph's kernels so that any device has the shared memory.
 
     Parameters
     ----------
     work : Workload
         Shape and dtypes.
+    most_threads : int
+        Most threads of a block, at least 64.
 
     Returns
     -------
@@ -262,7 +272,7 @@ def graph_plan(work: Workload) -> GraphPlan:
     """
     k, itemsize = work.n_classes, work.dtype.itemsize
     residual_rows, update_rows = min(4, work.batch_size), min(64, work.batch_size)
-    for threads in (512, 256, 128):
+    for threads in THREADS[THREADS.index(most_threads) :]:
         tiles = residual_rows * (FEATURE_TILE + 1) + FEATURE_TILE * k
         residual = tiles + threads // residual_rows * residual_rows * k
         update = update_rows * k + threads // FEATURE_TILE * FEATURE_TILE * k

@@ -24,7 +24,7 @@
 
 #define __global__
 #define __device__
-#define __launch_bounds__(n)
+#define __launch_bounds__(...)
 #define __cluster_dims__(...)
 #define threadIdx (emulation::running->thread)
 #define blockIdx (emulation::running->block->index)

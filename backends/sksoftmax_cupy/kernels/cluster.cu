@@ -63,7 +63,7 @@ __device__ inline void add_scores(
     }
 }
 
-extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(MAX_THREADS)
+extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(MAX_THREADS, 1)
 cluster_epoch(
     const ROW* X, long long n_features, int block_features, int pitch,
     const long long* order, const int* labels, const REAL* weights, long long n_rows,

@@ -25,7 +25,7 @@ struct Batch {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS) graph_residuals(
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1) graph_residuals(
     const ROW* X, long long n_features, const long long* order, const int* labels,
     const REAL* weights, const long long* epoch, int batch_number, int batch_size,
     int tile_rows, const REAL* means, const REAL* parameters, REAL* residuals, REAL* losses
@@ -93,7 +93,7 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS) graph_residuals(
     }
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS) graph_update(
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1) graph_update(
     const ROW* X, long long n_features, const long long* order, const long long* epoch,
     int batch_number, int batch_size, int tile_rows, const REAL* steps, REAL momentum,
     int average, const REAL* means, const REAL* inverse_scales, const REAL* gradient_scales,
