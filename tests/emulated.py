@@ -9,21 +9,27 @@ from pathlib import Path
 
 import numpy as np
 
+from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax_cupy.fused import ClusterTrainer, GraphTrainer
 from sksoftmax_cupy.plan import (
     CLUSTER,
+    MOST_CLASSES,
     ClusterPlan,
+    ProductPlan,
     Workload,
     cluster_plan,
     graph_plan,
+    product_plan,
     unsupported,
 )
+from sksoftmax_cupy.product import ProductTrainer
 from sksoftmax_cupy.source import kernel_source, macros, options
 
 PRIMITIVES = Path(__file__).parent / "emulation" / "primitives.cuh"
 KERNELS = {
     "cluster.cu": [("cluster_epoch", CLUSTER)],
     "graph.cu": [("graph_residuals", 1), ("graph_update", 1)],
+    "residual.cu": [("softmax_residuals", 1)],
 }
 COMPILER = shutil.which("g++")
 FLAGS = ("-O1", "-shared", "-fPIC", "-w", "-x", "c++")
@@ -58,8 +64,8 @@ class EmulatedModule:
     def __init__(self, folder, name, definitions, seed=0, source=None, flags=()):
         self.seed = seed
         text = emulated_source(name) if source is None else source
-        key = "-".join(str(v).replace(" ", "") for v in definitions.values())
-        library = Path(folder) / f"{Path(name).stem}-{key}-{sha256(repr((text, flags)).encode()).hexdigest()[:16]}.so"
+        digest = sha256(repr((text, flags, definitions)).encode()).hexdigest()[:16]
+        library = Path(folder) / f"{Path(name).stem}-{digest}.so"
         if not library.exists():
             command = [COMPILER, *FLAGS, *flags, *options(definitions), "-o", library, "-"]
             done = subprocess.run(command, input=text, text=True, capture_output=True)
@@ -111,6 +117,10 @@ class CpuGraphTrainer(OnCpu, GraphTrainer):
     pass
 
 
+class CpuProductTrainer(OnCpu, ProductTrainer):
+    pass
+
+
 def workload(problem):
     address = problem.X.ctypes.data
     k, size = problem.n_classes, problem.batch_size
@@ -140,7 +150,11 @@ class EmulatedBackend:
 
     def trainer(self, problem, state):
         work = workload(problem)
-        if self.kind is ClusterPlan:
+        if self.kind is ProductPlan:
+            plan, name, trainer = product_plan(work, 64), "residual.cu", CpuProductTrainer
+        elif work.n_classes > MOST_CLASSES:
+            return ArrayTrainer(problem, state)
+        elif self.kind is ClusterPlan:
             plan = cluster_plan(work, self.threads, self.rows)
             name, trainer = "cluster.cu", CpuClusterTrainer
         else:

@@ -16,6 +16,11 @@ from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.csr import is_csr
 from sksoftmax.problem import Array, Problem, State
 from sksoftmax_cupy.device import current_device, explained
+from sksoftmax_cupy.fused import ClusterTrainer, GraphTrainer
+from sksoftmax_cupy.module import cuda_module
+from sksoftmax_cupy.plan import ClusterPlan, GraphPlan, Workload, choose_plan, unsupported
+from sksoftmax_cupy.product import ProductTrainer
+from sksoftmax_cupy.source import macros, options
 from sksoftmax_cupy.trainer import CupyTrainer
 
 
@@ -45,7 +50,8 @@ class CupyBackend:
     xp = cupy
 
     def __init__(self) -> None:
-        self.device = str(current_device())
+        self._device = current_device()
+        self.device = str(self._device)
 
     def place(self, X: Array) -> Array:
         """Return X on the device, in its own dtype where CuPy has that.
@@ -69,7 +75,7 @@ class CupyBackend:
         """
         with explained("moving X to it"):
             if not is_csr(X):
-                return cupy.asarray(X, dtype=device_dtype(X.dtype))
+                return cupy.asarray(X, dtype=device_dtype(X.dtype), order="C")
             if isinstance(X.data, cupy.ndarray):
                 return X
             # Imported only here: it takes half a second.
@@ -119,7 +125,7 @@ class CupyBackend:
         return None
 
     def trainer(self, problem: Problem, state: State) -> ArrayTrainer:
-        """Return the trainer for a problem.
+        """Return the fastest trainer for a problem: see ``plan.choose_plan``.
 
         Parameters
         ----------
@@ -140,7 +146,26 @@ class CupyBackend:
         RuntimeError
             If the device fails.
         """
-        return CupyTrainer(problem, state)
+        if unsupported(problem) is not None:
+            return CupyTrainer(problem, state)
+        with explained("choosing its kernels"):
+            work = Workload(
+                n_features=problem.n_features,
+                n_classes=problem.n_classes,
+                batch_size=problem.batch_size,
+                row_dtype=problem.X.dtype,
+                dtype=problem.dtype,
+                address=problem.X.data.ptr,
+            )
+            plan = choose_plan(work, self._device.capability, self._device.shared_bytes)
+            flags, number = options(macros(work, plan.threads)), cupy.cuda.runtime.getDevice()
+        if isinstance(plan, ClusterPlan):
+            return ClusterTrainer(
+                problem, state, plan, cuda_module("cluster.cu", flags, number)
+            )
+        if isinstance(plan, GraphPlan):
+            return GraphTrainer(problem, state, plan, cuda_module("graph.cu", flags, number))
+        return ProductTrainer(problem, state, plan, cuda_module("residual.cu", flags, number))
 
 
 def device_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -27,6 +27,9 @@ LARGE_BATCH = 1e8
 FEATURE_TILE = 32
 """Features that a block of the graph's kernels takes at once: a warp's width."""
 
+ROW_TILE = 32
+"""Rows of a block of the kernel between two products: a warp's width."""
+
 THREADS = (512, 256, 128, 64)
 """Threads of a block, the first of these that fits."""
 
@@ -59,7 +62,7 @@ class Workload:
 
     @property
     def chunk(self) -> int:
-        """Bytes copied at once: 16, 8 or 4 where all rows are aligned to them, else a number."""
+        """Bytes copied at once: 16, 8 or 4 where all rows are aligned to them, or a number."""
         row_bytes, itemsize = self.n_features * self.row_dtype.itemsize, self.row_dtype.itemsize
         for size in (16, 8, 4):
             if size >= itemsize and row_bytes % size == 0 and self.address % size == 0:
@@ -124,6 +127,22 @@ class GraphPlan:
     update_bytes: int
 
 
+@dataclass(frozen=True)
+class ProductPlan:
+    """How the kernel between two products divides its work.
+
+    Parameters
+    ----------
+    threads : int
+        Threads of a block.
+    shared_bytes : int
+        Shared memory of a block.
+    """
+
+    threads: int
+    shared_bytes: int
+
+
 def unsupported(problem: Problem) -> str | None:
     """Say what of a problem the kernels lack; the loop over CuPy has it.
 
@@ -144,7 +163,6 @@ def unsupported(problem: Problem) -> str | None:
         "Adam": problem.optimizer != "sgd",
         "Nesterov's momentum": problem.nesterov,
         "an absolute penalty": bool(problem.l1.any()),
-        f"more than {MOST_CLASSES} classes": problem.n_classes > MOST_CLASSES,
     }
     if not is_csr(X):
         missing[f"rows of {X.dtype}"] = X.dtype.str[1:] not in ("f4", "f8", "u1")
@@ -154,13 +172,14 @@ def unsupported(problem: Problem) -> str | None:
 
 def choose_plan(
     work: Workload, capability: tuple[int, int], shared_bytes: int
-) -> ClusterPlan | GraphPlan | None:
+) -> ClusterPlan | GraphPlan | ProductPlan:
     """Choose the kernels for a problem that `unsupported` finds nothing in.
 
     ===================================================== ==================================
     where                                                 what
     ===================================================== ==================================
-    a batch of 1e8 multiplications or more                None: cuBLAS does the products
+    a batch of 1e8 multiplications or more, or more than  products by cuBLAS, and one kernel
+    32 classes                                            between them
     compute capability 9.0 or later, and the model's      one launch an epoch: a cluster of
     slices fit in the shared memory of 8 blocks           8 blocks
     else                                                  two launches a step, in a graph
@@ -177,8 +196,8 @@ def choose_plan(
 
     Returns
     -------
-    ClusterPlan, GraphPlan or None
-        None for the loop over CuPy.
+    ClusterPlan, GraphPlan or ProductPlan
+        Of the kernels to take.
 
     Examples
     --------
@@ -191,8 +210,9 @@ def choose_plan(
     >>> type(choose_plan(mnist, (8, 0), 163 * 1024)).__name__
     'GraphPlan'
     """
-    if work.batch_size * work.n_features * work.n_classes >= LARGE_BATCH:
-        return None
+    n_products = work.batch_size * work.n_features * work.n_classes
+    if n_products >= LARGE_BATCH or work.n_classes > MOST_CLASSES:
+        return product_plan(work, 256)
     if capability >= (9, 0):
         for threads, most_rows in product(THREADS[:3], (128, 64, 32, 16)):
             plan = cluster_plan(work, threads, most_rows)
@@ -278,4 +298,24 @@ def graph_plan(work: Workload, most_threads: int) -> GraphPlan:
         update = update_rows * k + threads // FEATURE_TILE * FEATURE_TILE * k
         if max(residual, update) * itemsize <= DEFAULT_SHARED_BYTES:
             break
-    return GraphPlan(threads, residual_rows, update_rows, residual * itemsize, update * itemsize)
+    return GraphPlan(
+        threads, residual_rows, update_rows, residual * itemsize, update * itemsize
+    )
+
+
+def product_plan(work: Workload, threads: int) -> ProductPlan:
+    """Divide the work of the kernel between two products.
+
+    Parameters
+    ----------
+    work : Workload
+        Shape and dtypes.
+    threads : int
+        Threads of a block, a multiple of 32.
+
+    Returns
+    -------
+    ProductPlan
+        Its shared memory is what residual.cu lays out.
+    """
+    return ProductPlan(threads, (2 * threads + ROW_TILE) * work.dtype.itemsize)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sksoftmax_cupy.plan import CLUSTER, FEATURE_TILE, Workload
+from sksoftmax_cupy.plan import CLUSTER, FEATURE_TILE, ROW_TILE, Workload
 
 C_TYPES = {"f4": "float", "f8": "double", "u1": "unsigned char"}
 
@@ -65,6 +65,7 @@ def macros(work: Workload, threads: int) -> dict[str, Any]:
         "CHUNK": work.chunk,
         "CLUSTER": CLUSTER,
         "FEATURE_TILE": FEATURE_TILE,
+        "ROW_TILE": ROW_TILE,
         "MAX_THREADS": threads,
     }
 

@@ -149,15 +149,16 @@ cluster_epoch(
         cluster_barrier();  // the scores of all blocks are here
 
         for (int r = thread; r < n_tile; r += n_threads) {
-            REAL scores[N_CLASSES];
-#pragma unroll
+            REAL* scores = residuals + r * N_CLASSES;
+#pragma unroll 4
             for (int k = 0; k < N_CLASSES; k++) {
-                scores[k] = own[count * N_CLASSES + k];
+                REAL score = own[count * N_CLASSES + k];
                 for (int block = 0; block < CLUSTER; block++)
-                    scores[k] += partial[(block * N_CLASSES + k) * tile_rows + r];
+                    score += partial[(block * N_CLASSES + k) * tile_rows + r];
+                scores[k] = score;
             }
             const REAL loss = softmax_residual(
-                scores, labels[position + r], weights[position + r], residuals + r * N_CLASSES
+                scores, 1, labels[position + r], weights[position + r], scores
             );
             if (rank == 0) losses[position + r] = loss;
         }

@@ -2,28 +2,28 @@
 //
 // Defined by whoever compiles: ROW, the type of an element of X; REAL, the type of the
 // arithmetic; N_CLASSES. Parameters of a feature, one for each class, lie side by side in
-// shared memory. Loops over classes are unrolled, so that arrays of N_CLASSES are registers.
+// shared memory. In the loops over features or rows those over classes are unrolled, so that
+// arrays of N_CLASSES are registers.
 
-// Turn the scores of a row into its weighted residuals, probability minus target, and return
-// its weighted loss.
+// Turn the scores of a row, `pitch` apart in memory that this thread alone uses, into its weighted
+// residuals, probability minus target, and return its weighted loss. Scores are used up; the
+// residuals may take their place. Held in registers, 32 of them in float64 would be too many.
 __device__ inline REAL softmax_residual(
-    REAL (&scores)[N_CLASSES], int label, REAL weight, REAL* residual
+    REAL* scores, int pitch, int label, REAL weight, REAL* residual
 ) {
-    REAL largest = scores[0];
-#pragma unroll
-    for (int k = 1; k < N_CLASSES; k++) largest = scores[k] > largest ? scores[k] : largest;
-    REAL of_target = 0, total = 0;
-#pragma unroll
+    REAL largest = scores[0], total = 0;
+#pragma unroll 4
+    for (int k = 1; k < N_CLASSES; k++)
+        largest = scores[k * pitch] > largest ? scores[k * pitch] : largest;
+    const REAL of_target = scores[label * pitch] - largest;
+#pragma unroll 4
     for (int k = 0; k < N_CLASSES; k++) {
-        scores[k] -= largest;
-        // Not scores[label]: an index known only at run time would move the array to memory.
-        of_target = k == label ? scores[k] : of_target;
-        scores[k] = exp(scores[k]);
-        total += scores[k];
+        scores[k * pitch] = exp(scores[k * pitch] - largest);
+        total += scores[k * pitch];
     }
-#pragma unroll
+#pragma unroll 4
     for (int k = 0; k < N_CLASSES; k++)
-        residual[k] = weight * (scores[k] / total - REAL(k == label));
+        residual[k] = weight * (scores[k * pitch] / total - REAL(k == label));
     return weight * (log(total) - of_target);
 }
 
