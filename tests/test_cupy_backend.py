@@ -27,6 +27,24 @@ def test_the_fallback_follows_the_reference(monkeypatch):
     assert not any(report.refused for report in check_backend(backend))
 
 
+@pytest.mark.parametrize("path", ["cluster", "graph", "product"])
+def test_every_path_follows_the_reference(monkeypatch, path):
+    from sksoftmax_cupy import backend as module
+    from sksoftmax_cupy.plan import MOST_CLASSES, cluster_plan, graph_plan, product_plan
+
+    device = module.current_device()
+    if path == "cluster" and device.capability < (9, 0):
+        pytest.skip(f"{device} has no clusters")
+
+    def plan(work, capability, shared_bytes):
+        if path == "product" or work.n_classes > MOST_CLASSES:
+            return product_plan(work, 256)
+        return cluster_plan(work, 128, 16) if path == "cluster" else graph_plan(work, 256)
+
+    monkeypatch.setattr(module, "choose_plan", plan)
+    assert not any(report.refused for report in check_backend(module.CupyBackend()))
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64, np.float16, ">f8"])
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array, sparse.csr_matrix])
 def test_a_fit_is_that_of_the_numpy_backend(dtype, container):

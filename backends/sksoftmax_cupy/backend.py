@@ -18,7 +18,14 @@ from sksoftmax.problem import Array, Problem, State
 from sksoftmax_cupy.device import current_device, explained
 from sksoftmax_cupy.fused import ClusterTrainer, GraphTrainer
 from sksoftmax_cupy.module import cuda_module
-from sksoftmax_cupy.plan import ClusterPlan, GraphPlan, Workload, choose_plan, unsupported
+from sksoftmax_cupy.plan import (
+    ClusterPlan,
+    GraphPlan,
+    ProductPlan,
+    Workload,
+    choose_plan,
+    unsupported,
+)
 from sksoftmax_cupy.product import ProductTrainer
 from sksoftmax_cupy.source import macros, options
 from sksoftmax_cupy.trainer import CupyTrainer
@@ -148,24 +155,63 @@ class CupyBackend:
         """
         if unsupported(problem) is not None:
             return CupyTrainer(problem, state)
-        with explained("choosing its kernels"):
-            work = Workload(
-                n_features=problem.n_features,
-                n_classes=problem.n_classes,
-                batch_size=problem.batch_size,
-                row_dtype=problem.X.dtype,
-                dtype=problem.dtype,
-                address=problem.X.data.ptr,
-            )
-            plan = choose_plan(work, self._device.capability, self._device.shared_bytes)
-            flags, number = options(macros(work, plan.threads)), cupy.cuda.runtime.getDevice()
-        if isinstance(plan, ClusterPlan):
-            return ClusterTrainer(
-                problem, state, plan, cuda_module("cluster.cu", flags, number)
-            )
-        if isinstance(plan, GraphPlan):
-            return GraphTrainer(problem, state, plan, cuda_module("graph.cu", flags, number))
-        return ProductTrainer(problem, state, plan, cuda_module("residual.cu", flags, number))
+        work = workload(problem)
+        plan = choose_plan(work, self._device.capability, self._device.shared_bytes)
+        return planned_trainer(problem, state, work, plan)
+
+
+def workload(problem: Problem) -> Workload:
+    """Return what the choice of kernels depends on.
+
+    Parameters
+    ----------
+    problem : Problem
+        With dense X on the device.
+
+    Returns
+    -------
+    Workload
+        Shape, dtypes and alignment.
+    """
+    return Workload(
+        n_features=problem.n_features,
+        n_classes=problem.n_classes,
+        batch_size=problem.batch_size,
+        row_dtype=problem.X.dtype,
+        dtype=problem.dtype,
+        address=problem.X.data.ptr,
+    )
+
+
+def planned_trainer(
+    problem: Problem, state: State, work: Workload, plan: ClusterPlan | GraphPlan | ProductPlan
+) -> CupyTrainer:
+    """Return the trainer of a plan, with its kernels.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is to be trained.
+    state : State
+        Where to start.
+    work : Workload
+        Of the problem.
+    plan : ClusterPlan, GraphPlan or ProductPlan
+        For the workload.
+
+    Returns
+    -------
+    CupyTrainer
+        A trainer with arrays of its own on the device.
+    """
+    flags = options(macros(work, plan.threads))
+    with explained("looking at it"):
+        number = cupy.cuda.runtime.getDevice()
+    if isinstance(plan, ClusterPlan):
+        return ClusterTrainer(problem, state, plan, cuda_module("cluster.cu", flags, number))
+    if isinstance(plan, GraphPlan):
+        return GraphTrainer(problem, state, plan, cuda_module("graph.cu", flags, number))
+    return ProductTrainer(problem, state, plan, cuda_module("residual.cu", flags, number))
 
 
 def device_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
