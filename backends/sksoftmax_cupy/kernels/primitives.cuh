@@ -22,10 +22,10 @@ __device__ inline unsigned cluster_rank() {
 }
 
 // Wait for all threads of the cluster; what they wrote to each other's shared memory is then
-// visible.
+// visible. Not the aligned form, which lets a warp's threads arrive together only.
 __device__ inline void cluster_barrier() {
-    asm volatile("barrier.cluster.arrive.release.aligned;\n"
-                 "barrier.cluster.wait.acquire.aligned;" ::: "memory");
+    asm volatile("barrier.cluster.arrive.release;\n"
+                 "barrier.cluster.wait.acquire;" ::: "memory");
 }
 
 // The address, in the shared memory of another block of the cluster, of what lies at
