@@ -70,6 +70,11 @@ class Workload:
         return itemsize
 
     @property
+    def vector_bytes(self) -> int:
+        """Bytes of a number for each class, in whole groups of 16."""
+        return -(-self.n_classes * self.dtype.itemsize // 16) * 16
+
+    @property
     def most_threads(self) -> int:
         """Threads of a block among which the registers suffice for a number a class."""
         return 512 if self.n_classes * self.dtype.itemsize <= 64 else 256
@@ -269,10 +274,10 @@ def cluster_shared_bytes(work: Workload, plan: ClusterPlan) -> int:
     """
     columns, k, rows = plan.block_features + 1, work.n_classes, plan.tile_rows
     tiles = 2 * rows * plan.pitch * work.row_dtype.itemsize
-    models = (3 + plan.gradient_segments) * columns * k  # with velocities, averages, gradients
+    vectors = (3 + plan.gradient_segments) * columns + rows  # the model's, and residuals
     scores = (plan.score_segments + 2 * CLUSTER) * k * rows
-    reals = models + columns + scores + rows * k  # with means and residuals
-    return -(-tiles // 16) * 16 + reals * work.dtype.itemsize
+    reals = plan.block_features + 3 * columns + scores  # with means and scales
+    return -(-tiles // 16) * 16 + vectors * work.vector_bytes + reals * work.dtype.itemsize
 
 
 def graph_plan(work: Workload, most_threads: int) -> GraphPlan:
@@ -293,14 +298,13 @@ def graph_plan(work: Workload, most_threads: int) -> GraphPlan:
     k, itemsize = work.n_classes, work.dtype.itemsize
     residual_rows, update_rows = min(4, work.batch_size), min(64, work.batch_size)
     for threads in THREADS[THREADS.index(most_threads) :]:
-        tiles = residual_rows * (FEATURE_TILE + 1) + FEATURE_TILE * k
-        residual = tiles + threads // residual_rows * residual_rows * k
-        update = update_rows * k + threads // FEATURE_TILE * FEATURE_TILE * k
-        if max(residual, update) * itemsize <= DEFAULT_SHARED_BYTES:
+        segments = threads // residual_rows * residual_rows * k
+        rows = residual_rows * (FEATURE_TILE + 1)
+        residual = FEATURE_TILE * work.vector_bytes + (rows + segments) * itemsize
+        update = update_rows * work.vector_bytes + threads * k * itemsize
+        if max(residual, update) <= DEFAULT_SHARED_BYTES:
             break
-    return GraphPlan(
-        threads, residual_rows, update_rows, residual * itemsize, update * itemsize
-    )
+    return GraphPlan(threads, residual_rows, update_rows, residual, update)
 
 
 def product_plan(work: Workload, threads: int) -> ProductPlan:

@@ -25,7 +25,10 @@ extern "C" __global__ void in_block(int count) {{
 }}
 #if __CUDA_ARCH__ >= 900
 extern "C" __global__ void __cluster_dims__({CLUSTER}, 1, 1) in_cluster(int count) {{
-    for (int i = 0; i < count; i++) cluster_barrier();
+    for (int i = 0; i < count; i++) {{
+        cluster_arrive();
+        cluster_wait();
+    }}
 }}
 #endif
 """

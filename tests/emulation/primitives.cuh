@@ -61,6 +61,7 @@ struct Fiber {
     Block* block;
     std::vector<Copy> copies;
     bool waits_for_block = false, waits_for_cluster = false;
+    unsigned n_arrivals = 0;
     void* fake_stack = nullptr;
 };
 
@@ -68,6 +69,7 @@ Fiber* running;
 Index block_size;
 std::vector<Block> cluster;
 bool failed;
+unsigned n_at_cluster, n_cluster_phases;  // arrivals that not all have made; those that all have
 ucontext_t scheduler;
 void* scheduler_fake_stack;
 const void* scheduler_stack;
@@ -150,12 +152,14 @@ class Queue {
 inline bool run_cluster(std::deque<Fiber>& fibers, unsigned long long seed) {
     Queue queue(seed);
     const unsigned n_threads = block_size.x;
-    unsigned n_ended = 0, n_at_cluster = 0;
+    unsigned n_ended = 0, n_phases_seen = 0;
+    n_at_cluster = n_cluster_phases = 0;
     for (size_t i = 0; i < fibers.size(); i++) {
         Fiber& fiber = fibers[i];
         fiber.thread = {static_cast<unsigned>(i % n_threads)};
         fiber.block = &cluster[i / n_threads];
         fiber.copies.clear();
+        fiber.n_arrivals = 0;
         getcontext(&fiber.context);
         fiber.context.uc_stack.ss_sp = fiber.stack.get();
         fiber.context.uc_stack.ss_size = STACK_BYTES;
@@ -175,16 +179,16 @@ inline bool run_cluster(std::deque<Fiber>& fibers, unsigned long long seed) {
                         queue.push(&other);
                     }
             }
-        } else if (fiber->waits_for_cluster) {
-            if (++n_at_cluster == fibers.size()) {
-                n_at_cluster = 0;
-                for (Fiber& other : fibers) {
+        } else if (!fiber->waits_for_cluster) {
+            n_ended++;
+        }
+        if (n_phases_seen < n_cluster_phases) {
+            n_phases_seen = n_cluster_phases;
+            for (Fiber& other : fibers)
+                if (other.waits_for_cluster) {
                     other.waits_for_cluster = false;
                     queue.push(&other);
                 }
-            }
-        } else {
-            n_ended++;
         }
     }
     return n_ended == fibers.size();
@@ -243,8 +247,20 @@ inline void block_barrier() {
 
 inline unsigned cluster_rank() { return emulation::running->block->rank; }
 
-inline void cluster_barrier() {
-    emulation::running->waits_for_cluster = true;
+inline void cluster_arrive() {
+    auto& self = *emulation::running;
+    if (self.n_arrivals > emulation::n_cluster_phases) emulation::failed = true;  // no wait
+    self.n_arrivals++;
+    if (++emulation::n_at_cluster == emulation::cluster.size() * emulation::block_size.x) {
+        emulation::n_at_cluster = 0;
+        emulation::n_cluster_phases++;
+    }
+}
+
+inline void cluster_wait() {
+    auto& self = *emulation::running;
+    if (self.n_arrivals <= emulation::n_cluster_phases) return;
+    self.waits_for_cluster = true;
     emulation::yield();
 }
 

@@ -14,9 +14,14 @@
 #include "softmax.cuh"
 
 constexpr int CHUNK_ELEMENTS = CHUNK / sizeof(ROW);
+constexpr int CHUNK_REALS = CHUNK_ELEMENTS * sizeof(REAL);
 
 struct alignas(CHUNK) Chunk {
-    ROW values[CHUNK_ELEMENTS];
+    ROW of[CHUNK_ELEMENTS];
+};
+
+struct alignas(CHUNK_REALS < 16 ? CHUNK_REALS : 16) Means {
+    REAL of[CHUNK_ELEMENTS];
 };
 
 // Rows of the tile that starts at a position in the epoch: a tile never crosses a batch.
@@ -46,19 +51,18 @@ __device__ inline void load_rows(
     }
 }
 
-// Add what features begin to end of a row contribute to its scores.
+// Add what the chunks begin to end of a row contribute to its scores.
 __device__ inline void add_scores(
-    REAL (&scores)[N_CLASSES], const ROW* row, const REAL* parameters, const REAL* means,
-    int begin, int end
+    PerClass& scores, const ROW* row, const PerClass* parameters, const REAL* means, int begin,
+    int end
 ) {
-    for (int j = begin; j < end; j += CHUNK_ELEMENTS) {
-        const Chunk chunk = *reinterpret_cast<const Chunk*>(row + j);
+    for (int i = begin; i < end; i++) {
+        const Chunk chunk = reinterpret_cast<const Chunk*>(row)[i];
+        const Means mean = reinterpret_cast<const Means*>(means)[i];
 #pragma unroll
-        for (int i = 0; i < CHUNK_ELEMENTS; i++) {
-            const REAL x = REAL(chunk.values[i]) - means[j + i];
-#pragma unroll
-            for (int k = 0; k < N_CLASSES; k++)
-                scores[k] += x * parameters[(j + i) * N_CLASSES + k];
+        for (int j = 0; j < CHUNK_ELEMENTS; j++) {
+            const REAL x = REAL(chunk.of[j]) - mean.of[j];
+            add_multiple(scores, x, parameters[i * CHUNK_ELEMENTS + j]);
         }
     }
 }
@@ -84,29 +88,35 @@ cluster_epoch(
     ROW* tiles = reinterpret_cast<ROW*>(shared_memory());
     // Tiles of bytes may end anywhere.
     const long long tile_bytes = 2LL * tile_rows * pitch * sizeof(ROW);
-    REAL* own = reinterpret_cast<REAL*>(shared_memory() + (tile_bytes + 15) / 16 * 16);
-    REAL* velocity = own + most_columns * N_CLASSES;
-    REAL* averaged = velocity + most_columns * N_CLASSES;
-    REAL* gradients = averaged + most_columns * N_CLASSES;
-    REAL* mean = gradients + gradient_segments * most_columns * N_CLASSES;
-    REAL* segments = mean + most_columns;
+    PerClass* own =
+        reinterpret_cast<PerClass*>(shared_memory() + (tile_bytes + 15) / 16 * 16);
+    PerClass* velocity = own + most_columns;
+    PerClass* averaged = velocity + most_columns;
+    PerClass* gradients = averaged + most_columns;
+    PerClass* residuals = gradients + gradient_segments * most_columns;
+    REAL* mean = reinterpret_cast<REAL*>(residuals + tile_rows);
+    Scales* scales = reinterpret_cast<Scales*>(mean + block_features);
+    REAL* segments = reinterpret_cast<REAL*>(scales + most_columns);
     REAL* partial_scores = segments + score_segments * N_CLASSES * tile_rows;
-    REAL* residuals = partial_scores + 2 * CLUSTER * N_CLASSES * tile_rows;
 
     // Element i is class i % N_CLASSES of column i / N_CLASSES; its thread alone updates it.
     for (int i = thread; i < n_columns * N_CLASSES; i += n_threads) {
-        const int column = i / N_CLASSES, k = i % N_CLASSES;
-        const long long place =
-            k * (n_features + 1) + (column < count ? first + column : n_features);
-        own[i] = parameters[place];
-        velocity[i] = velocities[place];
-        averaged[i] = averages[place];
+        const int j = i / N_CLASSES, k = i % N_CLASSES;
+        const long long place = k * (n_features + 1) + (j < count ? first + j : n_features);
+        own[j].of[k] = parameters[place];
+        velocity[j].of[k] = velocities[place];
+        averaged[j].of[k] = averages[place];
     }
-    for (int j = thread; j < count; j += n_threads) mean[j] = means[first + j];
+    for (int j = thread; j < n_columns; j += n_threads) {
+        const long long place = j < count ? first + j : n_features;
+        scales[j] = {inverse_scales[place], gradient_scales[place], decay[place]};
+        if (j < count) mean[j] = means[place];
+    }
 
     int n_next = rows_of_tile(0, n_rows, batch_size, tile_rows);
     load_rows(tiles, pitch, X + first, n_features, count, order, n_next);
-    cluster_barrier();  // every block has begun: its shared memory may be written to
+    cluster_arrive();
+    cluster_wait();  // every block has begun: its shared memory may be written to
     long long position = 0;
     for (int stage = 0; position < n_rows; stage ^= 1) {
         const int n_tile = n_next;
@@ -114,27 +124,23 @@ cluster_epoch(
         const ROW* tile = tiles + stage * tile_rows * pitch;
         copy_async_wait();
         block_barrier();  // this tile is here, the parameters are new, the other tile is free
-        if (next < n_rows) {
-            n_next = rows_of_tile(next, n_rows, batch_size, tile_rows);
-            load_rows(
-                tiles + (stage ^ 1) * tile_rows * pitch, pitch, X + first, n_features, count,
-                order + next, n_next
-            );
-        }
+        // Of the row whose residuals this thread computes; read early, since it takes long.
+        const bool has_row = thread < n_tile;
+        const int label = has_row ? labels[position + thread] : 0;
+        const REAL weight = has_row ? weights[position + thread] : REAL(0);
 
         // Scores: a thread takes a segment of the features of a row.
         const int row = thread % tile_rows, segment = thread / tile_rows;
         if (row < n_tile && segment < score_segments) {
-            REAL scores[N_CLASSES] = {};
+            PerClass scores = {};
             const int n_chunks = count / CHUNK_ELEMENTS;
             add_scores(
-                scores, tile + row * pitch, own, mean,
-                segment * n_chunks / score_segments * CHUNK_ELEMENTS,
-                (segment + 1) * n_chunks / score_segments * CHUNK_ELEMENTS
+                scores, tile + row * pitch, own, mean, segment * n_chunks / score_segments,
+                (segment + 1) * n_chunks / score_segments
             );
 #pragma unroll
             for (int k = 0; k < N_CLASSES; k++)
-                segments[(segment * N_CLASSES + k) * tile_rows + row] = scores[k];
+                segments[(segment * N_CLASSES + k) * tile_rows + row] = scores.of[k];
         }
         block_barrier();  // the segments of each row are there to be added up
         REAL* partial = partial_scores + stage * CLUSTER * N_CLASSES * tile_rows;
@@ -146,21 +152,27 @@ cluster_epoch(
             for (int block = 0; block < CLUSTER; block++)
                 store_in_block(partial + rank * N_CLASSES * tile_rows + i, block, sum);
         }
-        cluster_barrier();  // the scores of all blocks are here
+        cluster_arrive();
+        if (next < n_rows) {  // the other blocks take their time: use it
+            n_next = rows_of_tile(next, n_rows, batch_size, tile_rows);
+            load_rows(
+                tiles + (stage ^ 1) * tile_rows * pitch, pitch, X + first, n_features, count,
+                order + next, n_next
+            );
+        }
+        cluster_wait();  // the scores of all blocks are here
 
-        for (int r = thread; r < n_tile; r += n_threads) {
-            REAL* scores = residuals + r * N_CLASSES;
+        if (has_row) {
+            REAL* scores = residuals[thread].of;
 #pragma unroll 4
             for (int k = 0; k < N_CLASSES; k++) {
-                REAL score = own[count * N_CLASSES + k];
+                REAL score = own[count].of[k];
                 for (int block = 0; block < CLUSTER; block++)
-                    score += partial[(block * N_CLASSES + k) * tile_rows + r];
+                    score += partial[(block * N_CLASSES + k) * tile_rows + thread];
                 scores[k] = score;
             }
-            const REAL loss = softmax_residual(
-                scores, 1, labels[position + r], weights[position + r], scores
-            );
-            if (rank == 0) losses[position + r] = loss;
+            const REAL loss = softmax_residual(scores, 1, label, weight, scores);
+            if (rank == 0) losses[position + thread] = loss;
         }
         block_barrier();  // the residuals are there
 
@@ -170,16 +182,15 @@ cluster_epoch(
         const bool is_new = position % batch_size == 0;
         for (int j = thread % n_lanes; j < n_columns; j += n_lanes) {
             if (part >= gradient_segments) break;
-            REAL sums[N_CLASSES] = {};
+            PerClass* gradient = gradients + part * most_columns + j;
+            PerClass sum = {};
+            if (!is_new) sum = *gradient;
+            const REAL shift = j < count ? mean[j] : REAL(0);
             for (int r = part; r < n_tile; r += gradient_segments) {
-                const REAL x = j < count ? REAL(tile[r * pitch + j]) - mean[j] : REAL(1);
-#pragma unroll
-                for (int k = 0; k < N_CLASSES; k++) sums[k] += x * residuals[r * N_CLASSES + k];
+                const REAL x = j < count ? REAL(tile[r * pitch + j]) - shift : REAL(1);
+                add_multiple(sum, x, residuals[r]);
             }
-            REAL* gradient = gradients + (part * most_columns + j) * N_CLASSES;
-#pragma unroll
-            for (int k = 0; k < N_CLASSES; k++)
-                gradient[k] = is_new ? sums[k] : gradient[k] + sums[k];
+            *gradient = sum;
         }
 
         if (next % batch_size == 0 || next == n_rows) {
@@ -187,27 +198,24 @@ cluster_epoch(
             const long long batch = position / batch_size;
             const Step step = make_step(steps[batch], momentum, average, steps_done + batch);
             for (int i = thread; i < n_columns * N_CLASSES; i += n_threads) {
+                const int j = i / N_CLASSES, k = i % N_CLASSES;
                 REAL gradient = 0;
                 for (int s = 0; s < gradient_segments; s++)
-                    gradient += gradients[s * most_columns * N_CLASSES + i];
-                const int column = i / N_CLASSES;
-                const long long place = column < count ? first + column : n_features;
-                const Scales scales = {
-                    inverse_scales[place], gradient_scales[place], decay[place]
-                };
-                update(step, scales, gradient, own[i], velocity[i], averaged[i]);
+                    gradient += gradients[s * most_columns + j].of[k];
+                update(
+                    step, scales[j], gradient, own[j].of[k], velocity[j].of[k], averaged[j].of[k]
+                );
             }
         }
         position = next;
     }
 
     for (int i = thread; i < n_columns * N_CLASSES; i += n_threads) {
-        const int column = i / N_CLASSES, k = i % N_CLASSES;
-        if (column == count && rank > 0) break;  // the intercepts are the same in all blocks
-        const long long place =
-            k * (n_features + 1) + (column < count ? first + column : n_features);
-        parameters[place] = own[i];
-        velocities[place] = velocity[i];
-        averages[place] = averaged[i];
+        const int j = i / N_CLASSES, k = i % N_CLASSES;
+        if (j == count && rank > 0) break;  // the intercepts are the same in all blocks
+        const long long place = k * (n_features + 1) + (j < count ? first + j : n_features);
+        parameters[place] = own[j].of[k];
+        velocities[place] = velocity[j].of[k];
+        averages[place] = averaged[j].of[k];
     }
 }

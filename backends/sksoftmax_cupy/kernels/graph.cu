@@ -41,11 +41,11 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1) graph_residuals(
     // One more than a power of two apart, rows begin in different banks.
     constexpr int PITCH = FEATURE_TILE + 1;
 
-    REAL* rows = reinterpret_cast<REAL*>(shared_memory());
-    REAL* coefficients = rows + tile_rows * PITCH;
-    REAL* segments = coefficients + FEATURE_TILE * N_CLASSES;
+    PerClass* coefficients = reinterpret_cast<PerClass*>(shared_memory());
+    REAL* rows = reinterpret_cast<REAL*>(coefficients + FEATURE_TILE);
+    REAL* segments = rows + tile_rows * PITCH;
 
-    REAL scores[N_CLASSES] = {};
+    PerClass scores = {};
     for (long long first = 0; first < n_features; first += FEATURE_TILE) {
         for (int i = thread; i < n_rows * FEATURE_TILE; i += n_threads) {
             const int r = i / FEATURE_TILE, j = i % FEATURE_TILE;
@@ -57,25 +57,21 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1) graph_residuals(
         for (int i = thread; i < FEATURE_TILE * N_CLASSES; i += n_threads) {
             const int k = i / FEATURE_TILE, j = i % FEATURE_TILE;
             if (first + j < n_features)
-                coefficients[j * N_CLASSES + k] = parameters[k * (n_features + 1) + first + j];
+                coefficients[j].of[k] = parameters[k * (n_features + 1) + first + j];
         }
         block_barrier();  // the tiles are here
         const int width =
             n_features - first < FEATURE_TILE ? int(n_features - first) : FEATURE_TILE;
         if (row < n_rows && segment < n_segments) {
-            for (int j = segment; j < width; j += n_segments) {
-                const REAL x = rows[row * PITCH + j];
-#pragma unroll
-                for (int k = 0; k < N_CLASSES; k++)
-                    scores[k] += x * coefficients[j * N_CLASSES + k];
-            }
+            for (int j = segment; j < width; j += n_segments)
+                add_multiple(scores, rows[row * PITCH + j], coefficients[j]);
         }
         block_barrier();  // the tiles are free
     }
     if (row < n_rows && segment < n_segments) {
 #pragma unroll
         for (int k = 0; k < N_CLASSES; k++)
-            segments[(segment * N_CLASSES + k) * tile_rows + row] = scores[k];
+            segments[(segment * N_CLASSES + k) * tile_rows + row] = scores.of[k];
     }
     block_barrier();  // the segments of each row are there to be added up
 
@@ -108,30 +104,29 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1) graph_update(
     const int n_segments = n_threads / FEATURE_TILE;
     const long long column = static_cast<long long>(blockIdx.x) * FEATURE_TILE + lane;
 
-    REAL* tile = reinterpret_cast<REAL*>(shared_memory());
-    REAL* segments = tile + tile_rows * N_CLASSES;
+    PerClass* tile = reinterpret_cast<PerClass*>(shared_memory());
+    REAL* segments = reinterpret_cast<REAL*>(tile + tile_rows);
 
-    REAL gradient[N_CLASSES] = {};
+    PerClass gradient = {};
     const REAL mean = column < n_features ? means[column] : REAL(0);
     for (int first = 0; first < batch.n_rows; first += tile_rows) {
         const int left = batch.n_rows - first, n_rows = left < tile_rows ? left : tile_rows;
         for (int i = thread; i < n_rows * N_CLASSES; i += n_threads)
-            tile[i] = residuals[first * N_CLASSES + i];
+            tile[i / N_CLASSES].of[i % N_CLASSES] = residuals[first * N_CLASSES + i];
         block_barrier();  // the residuals are here
         if (column <= n_features) {
             const long long* rows = order + batch.start + first;
             for (int r = segment; r < n_rows; r += n_segments) {
                 const REAL x = column < n_features
                     ? REAL(X[rows[r] * n_features + column]) - mean : REAL(1);
-#pragma unroll
-                for (int k = 0; k < N_CLASSES; k++) gradient[k] += x * tile[r * N_CLASSES + k];
+                add_multiple(gradient, x, tile[r]);
             }
         }
         block_barrier();  // the residuals may be replaced
     }
 #pragma unroll
     for (int k = 0; k < N_CLASSES; k++)
-        segments[(segment * N_CLASSES + k) * FEATURE_TILE + lane] = gradient[k];
+        segments[(segment * N_CLASSES + k) * FEATURE_TILE + lane] = gradient.of[k];
     block_barrier();  // the gradient of the batch is complete
 
     if (column > n_features) return;

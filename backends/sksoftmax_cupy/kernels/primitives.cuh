@@ -21,11 +21,16 @@ __device__ inline unsigned cluster_rank() {
     return rank;
 }
 
-// Wait for all threads of the cluster; what they wrote to each other's shared memory is then
-// visible. Not the aligned form, which lets a warp's threads arrive together only.
-__device__ inline void cluster_barrier() {
-    asm volatile("barrier.cluster.arrive.release;\n"
-                 "barrier.cluster.wait.acquire;" ::: "memory");
+// Say that this thread has come here. What it wrote to the cluster's shared memory before is
+// visible to a thread of the cluster that has waited for all to come. Not the aligned forms, which
+// let a warp's threads come together only.
+__device__ inline void cluster_arrive() {
+    asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+}
+
+// Wait for all threads of the cluster to come; once for each time that this one has.
+__device__ inline void cluster_wait() {
+    asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
 }
 
 // The address, in the shared memory of another block of the cluster, of what lies at

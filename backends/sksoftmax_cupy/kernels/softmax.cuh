@@ -1,9 +1,19 @@
 // The arithmetic of a step, shared by all kernels: what ArrayTrainer does, in the same order.
 //
 // Defined by whoever compiles: ROW, the type of an element of X; REAL, the type of the
-// arithmetic; N_CLASSES. Parameters of a feature, one for each class, lie side by side in
-// shared memory. In the loops over features or rows those over classes are unrolled, so that
-// arrays of N_CLASSES are registers.
+// arithmetic; N_CLASSES.
+
+// A number for each class, so aligned that a thread reads four floats, or two doubles, at once.
+// In the loops over features or rows those over classes are unrolled: it then is registers.
+struct alignas(16) PerClass {
+    REAL of[(N_CLASSES * sizeof(REAL) + 15) / 16 * 16 / sizeof(REAL)];
+};
+
+// Add a multiple.
+__device__ inline void add_multiple(PerClass& sum, REAL factor, const PerClass& values) {
+#pragma unroll
+    for (int k = 0; k < N_CLASSES; k++) sum.of[k] += factor * values.of[k];
+}
 
 // Turn the scores of a row, `pitch` apart in memory that this thread alone uses, into its weighted
 // residuals, probability minus target, and return its weighted loss. Scores are used up; the
