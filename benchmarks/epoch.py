@@ -16,6 +16,7 @@ from sksoftmax.training import Settings, Training
 
 N_RUNS = 7
 DEFAULTS = {
+    "l1_ratio": 0,
     "schedule": "constant",
     "max_iter": 1,
     "optimizer": "sgd",

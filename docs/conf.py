@@ -20,6 +20,7 @@ extensions = [
 exclude_patterns = ["_build", "generated"]
 default_role = "literal"  # `alpha` in a docstring is a name of that docstring
 
+autodoc_mock_imports = ["onnx", "skl2onnx"]  # of which sksoftmax.onnx needs the names alone
 autodoc_typehints = "none"  # numpydoc's sections say more: shapes, ranges, defaults
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {"GL03", "GL08", "PR01", "PR02", "PR04", "RT01", "SS03"}

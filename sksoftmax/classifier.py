@@ -192,6 +192,16 @@ class SoftmaxClassifier(
     validation loss: neither on statistics nor on "balanced" class weights. With full batches,
     weight k equals k copies of a row; beyond, in expectation.
 
+    Sparse X is standardised without centring, so that no zero is stored: dense and sparse rows
+    have one optimum. A step of "sgd" costs the stored elements of its batch times the classes,
+    whatever the number of features: what it would have done to the other features is made up
+    for, exactly, when they are next touched. With `l1_ratio` that holds for ``momentum=0``;
+    with momentum, with `nesterov` and with "adam" each step costs n_features times n_classes.
+    An epoch goes over all weights once or twice, and so does each call of `partial_fit`.
+
+    Minibatch noise moves weights off zero, so that `coef_` is as sparse as the optimum only
+    near it: after full batches, or with small steps.
+
     From scikit-learn 1.9 on, `set_callbacks` takes its callbacks, such as `ProgressBar`. A
     `fit` has one task an epoch, ends after the one where a callback returns True, and hands
     callbacks the estimator as it would be if the fit ended there.
@@ -480,11 +490,16 @@ class SoftmaxClassifier(
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_sksoftmax_version": __version__}
+        state = {**super().__getstate__(), "_sksoftmax_version": __version__}
+        if self._is_fitted():
+            state["_checkpoint"] = self._checkpoint.to_dict()
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         version = state.pop("_sksoftmax_version", "unknown")
+        if "_checkpoint" in state:
+            state["_checkpoint"] = Checkpoint.from_dict(state["_checkpoint"])
         if version != __version__:
             warning = InconsistentVersionWarning(
                 estimator_name=type(self).__name__,

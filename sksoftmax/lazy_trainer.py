@@ -62,10 +62,11 @@ def _groups(problem: Problem) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
 class LazyTrainer(ArrayTrainer):
     """What both kinds of lazy updates share: the layout, the batch, the epoch.
 
-    Weights, velocities and averages stand side by side, feature by feature, in the coordinates
-    of the step, so that a batch reads one run of memory for each feature; frequent features
-    come first, and those that no row holds have no place. A settled place holds what these
-    names say; during a run of steps it holds what a law of ``catch_up`` says.
+    Weights, velocities and averages stand side by side, feature by feature, so that a batch
+    reads one run of memory for each feature; frequent features come first, and those that no
+    row holds have no place. Between epochs a place holds what these names say, in units that
+    are powers of 2: they change no bit. During a run of steps it holds what a law of
+    ``catch_up`` says, in the coordinates of the step.
 
     Parameters
     ----------
@@ -102,19 +103,21 @@ class LazyTrainer(ArrayTrainer):
         needed = counts > 0 if weighty is None else (counts > 0) | xp.asarray(weighty)
         features = xp.flatnonzero(needed)
         self._features = features[xp.argsort(-counts[features], kind="stable")]
-        self._place = xp.zeros(problem.n_features, dtype=np.int32)
-        self._place[self._features] = xp.arange(len(features), dtype=np.int32)
+        self._place = xp.zeros(problem.n_features, dtype=np.int64)
+        self._place[self._features] = xp.arange(len(features))
         self._position = xp.zeros(len(features), dtype=np.int32)
         group, self._ratio = _groups(problem)
         self._group = xp.asarray(group)[self._features]
         step_scales = problem.step_scales[0]
-        unit = np.where(np.isfinite(step_scales), step_scales, 1.0)
+        step_scales = np.where(np.isfinite(step_scales), step_scales, 1.0)
+        unit = 2 ** np.round(np.log2(step_scales))
         self._unit = self._float(unit)[self._features]
         self._inverse_unit = self._float(1 / unit)[self._features]
-        self._penalty_ratio = xp.asarray(problem.scales[0] / unit)[self._features]
+        self._inverse_step_scale = self._float(1 / step_scales)[self._features]
+        self._step_scale_in_units = self._float(step_scales / unit)[self._features]
+        self._scale_in_units = xp.asarray(problem.scales[0] / unit)[self._features]
 
     def _current(self) -> tuple[Array, Array, dict[str, Array]]:
-        self._settle()
         shape = (1, self.problem.n_classes, self.problem.n_features + 1)
         arrays = {}
         for i, name in enumerate(self._part_names):
@@ -134,7 +137,7 @@ class LazyTrainer(ArrayTrainer):
         xp, problem = self.xp, self.problem
         squares, sizes = xp.zeros(()), xp.zeros(())
         for block in self._blocks():
-            scaled = self._settled_weights(block) * self._penalty_ratio[block][:, None]
+            scaled = self._parts[block, 0] * self._scale_in_units[block][:, None]
             squares += xp.einsum("jk,jk->", scaled, scaled)
             if problem.l1.any():
                 sizes += abs(scaled).sum()
@@ -165,6 +168,7 @@ class LazyTrainer(ArrayTrainer):
             for t in range(n_steps):
                 rows = order[(done + t) * size : (done + t + 1) * size]
                 objective = objective + self._lazy_step(t, rows, float(steps[done + t]))
+            self._end_run()
             done += n_steps
         return self._to_numpy(objective / len(order)).astype(np.float64)
 
@@ -197,14 +201,14 @@ class LazyTrainer(ArrayTrainer):
         """The places of a batch's features, and its rows with these as columns, scaled."""
         xp = self.xp
         x = self.problem.X[rows]
-        of_element = self._place[x.indices]
+        of_element = self._place.take(x.indices)
         number = xp.arange(len(of_element), dtype=np.int32)
         self._position[of_element] = number
-        is_last = self._position[of_element] == number  # one element for each place
+        is_last = self._position.take(of_element) == number  # one element for each place
         places = of_element[is_last]
         self._position[places] = number[: len(places)]
-        data = x.data.astype(self.problem.dtype) * self._inverse_unit[of_element]
-        columns = self._position[of_element]
+        data = x.data.astype(self.problem.dtype) * self._inverse_step_scale.take(of_element)
+        columns = self._position.take(of_element)
         shape = (x.shape[0], len(places))
         return places, type(x)((data, columns, x.indptr), shape=shape)
 
@@ -212,12 +216,8 @@ class LazyTrainer(ArrayTrainer):
         """Tabulate a law, turn all places into what it says; return how long it holds."""
         raise NotImplementedError
 
-    def _settle(self) -> None:
+    def _end_run(self) -> None:
         """Turn all places back into weights, velocities and averages."""
-        raise NotImplementedError
-
-    def _settled_weights(self, block: slice) -> Array:
-        """The weights of some places, (n_places, n_classes)."""
         raise NotImplementedError
 
     def _read(self, t: int, places: Array) -> tuple[Array, Array]:
@@ -236,8 +236,6 @@ class LazyTrainer(ArrayTrainer):
 class LinearTrainer(LazyTrainer):
     """The squared penalty, any heavy-ball momentum, averaged or not: see LinearLaw."""
 
-    _finish: Array | None = None  # of the run that left the places unsettled
-
     def _begin_run(self, step_sizes: NDArray[np.float64]) -> int:
         problem = self.problem
         law = LinearLaw.tabulate(
@@ -248,25 +246,19 @@ class LinearTrainer(LazyTrainer):
         )
         self._reads = self._float(law.read)
         self._writes = self._float(np.where((self._ratio > 0)[:, None], law.write, 0))
-        start = self._float(law.start)
-        self._map_places(start if self._finish is None else start @ self._finish)
         self._finish = self._float(law.finish)
+        self._map_places(self._float(law.start), self._step_scale_in_units)
         return law.n_steps
 
-    def _settle(self) -> None:
-        if self._finish is not None:
-            self._map_places(self._finish)
-            self._finish = None
+    def _end_run(self) -> None:
+        self._map_places(self._finish, 1 / self._step_scale_in_units)
 
-    def _settled_weights(self, block: slice) -> Array:
-        if self._finish is None:
-            return self._parts[block, 0]
-        return (self._finish[self._group[block], :1] @ self._parts[block])[:, 0]
-
-    def _map_places(self, of_group: Array) -> None:
-        """Multiply the parts of every place by the matrix of its group."""
+    def _map_places(self, of_group: Array, of_place: Array) -> None:
+        """Multiply the parts of every place by the matrix of its group and a number."""
         for block in self._blocks():
-            self._parts[block] = of_group[self._group[block]] @ self._parts[block]
+            parts = of_group[self._group[block]] @ self._parts[block]
+            parts *= of_place[block][:, None, None]
+            self._parts[block] = parts
 
     def _read(self, t: int, places: Array) -> tuple[Array, Array]:
         parts = self._parts[places]
@@ -282,15 +274,9 @@ class LinearTrainer(LazyTrainer):
 class ShrinkingTrainer(LazyTrainer):
     """The elastic net without momentum, averaged or not: see ShrinkingLaw."""
 
-    _n_run = 0  # length of the run that left the places unsettled
     _threshold: Array
 
-    def _penalty(self) -> Array:
-        self._settle()
-        return super()._penalty()
-
     def _begin_run(self, step_sizes: NDArray[np.float64]) -> int:
-        self._settle()
         problem, xp = self.problem, self.xp
         share = problem.penalty_share
         law = ShrinkingLaw.tabulate(
@@ -301,26 +287,23 @@ class ShrinkingTrainer(LazyTrainer):
         )
         self._factor, self._threshold = xp.asarray(law.factor), xp.asarray(law.threshold)
         self._share = xp.asarray(law.share)
-        self._shares = xp.cumsum(self._share, axis=0)
-        self._shares_lost = xp.cumsum(self._share * self._threshold, axis=0)
+        self._shares = self._sums_from(self._share)
+        self._shares_lost = self._sums_from(self._share * self._threshold)
         self._moves = xp.asarray(self._ratio > 0)
         self._n_run = law.n_steps
         self._touched_at = xp.zeros(len(self._features), dtype=np.int32)
-        if problem.average:
-            for block in self._blocks():
+        for block in self._blocks():
+            self._parts[block] *= self._step_scale_in_units[block][:, None, None]
+            if problem.average:
                 self._parts[block, 1] *= law.kept
         return law.n_steps
 
-    def _settle(self) -> None:
-        if self._n_run > 0:
-            for block in self._blocks():
-                parts = self._caught_up(block, self._n_run)
-                parts[:, 0] *= self._of_places(self._factor[self._n_run], block)
-                self._parts[block] = parts
-            self._n_run = 0
-
-    def _settled_weights(self, block: slice) -> Array:
-        return self._parts[block, 0]
+    def _end_run(self) -> None:
+        for block in self._blocks():
+            parts = self._caught_up(block, self._n_run)
+            parts[:, 0] *= self._of_places(self._factor[self._n_run], block)
+            parts /= self._step_scale_in_units[block][:, None, None]
+            self._parts[block] = parts
 
     def _read(self, t: int, places: Array) -> tuple[Array, Array]:
         parts = self._caught_up(places, t)
@@ -377,6 +360,12 @@ class ShrinkingTrainer(LazyTrainer):
         self, group: Array, start: Array, before: Array, t: Any
     ) -> tuple[Array, Array]:
         """Sums over the way of the shares, and of the shares times what is lost by then."""
-        shares = self._shares[t, group] - self._shares[start, group]
-        lost = self._shares_lost[t, group] - self._shares_lost[start, group]
+        shares = self._shares[start + 1, group] - self._shares[t + 1, group]
+        lost = self._shares_lost[start + 1, group] - self._shares_lost[t + 1, group]
         return shares, lost - before * shares
+
+    def _sums_from(self, of_step: Array) -> Array:
+        """Sums from each step on: shares fall with the factor, and so lose no digits."""
+        xp = self.xp
+        sums = xp.cumsum(of_step[::-1], axis=0)[::-1]
+        return xp.concatenate([sums, xp.zeros_like(sums[:1])])

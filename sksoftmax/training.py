@@ -7,7 +7,8 @@ pickles; it does not know why or when to stop, nor anything about prediction.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,48 @@ class Checkpoint:
     reduction: float
     state: State
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return nested dicts of arrays and numbers, which any format can store.
+
+        Returns
+        -------
+        dict
+            Values by field name; no array is copied.
+        """
+        plain: dict[str, Any] = _plain(self)
+        return plain
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Checkpoint:
+        """Return the checkpoint that `to_dict` turned into these dicts.
+
+        Parameters
+        ----------
+        stored : dict
+            What `to_dict` returned.
+
+        Returns
+        -------
+        Checkpoint
+            No array is copied.
+        """
+        moments, curvature = stored["moments"], stored["curvature"]
+        return cls(
+            **{
+                **stored,
+                "moments": None if moments is None else Moments(**moments),
+                "curvature": None if curvature is None else Curvature(**curvature),
+                "state": State(**stored["state"]),
+            }
+        )
+
+
+def _plain(value: Any) -> Any:
+    """A dataclass as nested dicts; anything else as it is."""
+    if not is_dataclass(value):
+        return value
+    return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+
 
 class Training:
     """Rows, targets and settings, ready to run epochs.
@@ -145,25 +188,30 @@ class Training:
         before = 0.0 if earlier is None else earlier.total_weight
         self.total_weight = before + targets.total_weight
         self.weights = self._mean_one_weights()
-        self.backend = choose_backend(backend)
-        self._placed = self.backend.place(canonical(X))
         self.validation = validation
-        if validation is not None:
-            shared = validation.X is X
-            self._placed_validation = (
-                self._placed if shared else self.backend.place(canonical(validation.X))
-            )
         self.backend_seconds = 0.0
-        self._measure(earlier)
-        state = None if resume is None else resume.state
-        self.problem = self._problem(batches_are_noisy=stream or self.n_batches > 1)
-        reason = self.backend.supports(self.problem)
-        if reason is not None:
+        noisy = stream or self.n_batches > 1
+        for self.backend in candidate_backends(backend):
+            self._place(canonical(X), validation is not None and validation.X is X)
+            self._measure(earlier)
+            self.problem = self._problem(batches_are_noisy=noisy)
+            reason = self.backend.supports(self.problem)
+            if reason is None:
+                break
+        else:
             raise ValueError(f"Backend {self.backend.name!r} cannot train this: {reason}")
+        state = None if resume is None else resume.state
         if state is None:
             shape = (1, self.problem.n_classes, self.problem.n_features)
             state = State.zeros(*shape, self.dtype)
         self._trainer = self.backend.trainer(self.problem, state)
+
+    def _place(self, X: Array, shared: bool) -> None:
+        """Bring the rows to the backend; `shared` says that validation rows are among them."""
+        self._placed = self.backend.place(X)
+        self._placed_validation = self._placed
+        if self.validation is not None and not shared:
+            self._placed_validation = self.backend.place(canonical(self.validation.X))
 
     def _mean_one_weights(self) -> NDArray[Any] | None:
         """Weights of mean 1 over all rows so far, None when all are 1."""
@@ -379,18 +427,19 @@ def training_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if small or dtype == np.float32 else np.float64)
 
 
-def choose_backend(backend: str | Backend) -> Backend:
-    """Return the backend to train on.
+def candidate_backends(backend: str | Backend) -> Iterator[Backend]:
+    """Yield the backends that may train, the best first.
 
     Parameters
     ----------
     backend : str or Backend
-        A registered name, "auto" for the best CPU backend installed, or a backend object.
+        A registered name, "auto" for the CPU backends whose libraries are installed, or a
+        backend object.
 
-    Returns
-    -------
+    Yields
+    ------
     Backend
-        The backend.
+        One, or several for "auto".
 
     Raises
     ------
@@ -398,8 +447,14 @@ def choose_backend(backend: str | Backend) -> Backend:
         If the name is unknown.
     """
     if not isinstance(backend, str):
-        return backend
-    if backend != "auto":
-        return get_backend(backend)
-    installed = registered_names()
-    return get_backend(next(name for name in CPU_PREFERENCE if name in installed))
+        yield backend
+    elif backend != "auto":
+        yield get_backend(backend)
+    else:
+        installed = registered_names()
+        for name in (name for name in CPU_PREFERENCE if name in installed):
+            try:
+                found = get_backend(name)
+            except ImportError:
+                continue  # it comes along with us, its library does not
+            yield found

@@ -1,0 +1,58 @@
+"""How kernels are compiled, and what a user is told while it takes its time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Timer
+from typing import Any, TypeVar
+
+from numba import njit
+
+ANY_ORDER = {"reassoc", "contract", "nsz", "arcp"}
+"""Floating-point freedoms: they change rounding, never the treatment of inf and NaN."""
+
+SECONDS = 1.0
+"""How long a call may take before something is said."""
+
+LOG = logging.getLogger(__name__)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function at its first call, keep it on disk, and run it without the GIL.
+
+    Parameters
+    ----------
+    function : callable
+        Of arrays and numbers.
+
+    Returns
+    -------
+    callable
+        The same, compiled for each combination of dtypes.
+    """
+    compile_: Any = njit(cache=True, nogil=True, fastmath=ANY_ORDER, boundscheck=False)
+    kernel: Function = compile_(function)
+    return kernel
+
+
+@contextmanager
+def announced() -> Iterator[None]:
+    """Log a line if what runs takes as long as only compiling can.
+
+    Yields
+    ------
+    None
+        Once.
+    """
+    message = "Compiling kernels, once for these dtypes; they are kept on disk for next time."
+    timer = Timer(SECONDS, LOG.warning, [message])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,0 +1,275 @@
+"""A minibatch of dense rows, from gathering to the gradient, in registers and in the cache.
+
+Products go by tiles of four rows and five classes, whose twenty sums stay in registers while
+a row passes once; the rows of the next block are asked for meanwhile. Sums may be taken in
+any order, but nothing is assumed of infinities or NaN. These functions know arrays only.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sksoftmax_numba.compilation import compiled
+from sksoftmax_numba.intrinsics import prefetch
+
+ROWS, CLASSES = 4, 5
+"""Rows and classes of a tile: 20 of the 32 vector registers hold its sums."""
+
+
+@compiled
+def _scores_of_tile(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
+    """z[r:r+4, c:c+5] = x[r:r+4] @ coef[c:c+5].T."""
+    zero = x.dtype.type(0)
+    s00 = s01 = s02 = s03 = s04 = zero
+    s10 = s11 = s12 = s13 = s14 = zero
+    s20 = s21 = s22 = s23 = s24 = zero
+    s30 = s31 = s32 = s33 = s34 = zero
+    x0, x1, x2, x3 = x[r], x[r + 1], x[r + 2], x[r + 3]
+    w0, w1, w2, w3, w4 = coef[c], coef[c + 1], coef[c + 2], coef[c + 3], coef[c + 4]
+    for j in range(x.shape[1]):
+        v0, v1, v2, v3 = x0[j], x1[j], x2[j], x3[j]
+        w = w0[j]
+        s00, s10, s20, s30 = s00 + v0 * w, s10 + v1 * w, s20 + v2 * w, s30 + v3 * w
+        w = w1[j]
+        s01, s11, s21, s31 = s01 + v0 * w, s11 + v1 * w, s21 + v2 * w, s31 + v3 * w
+        w = w2[j]
+        s02, s12, s22, s32 = s02 + v0 * w, s12 + v1 * w, s22 + v2 * w, s32 + v3 * w
+        w = w3[j]
+        s03, s13, s23, s33 = s03 + v0 * w, s13 + v1 * w, s23 + v2 * w, s33 + v3 * w
+        w = w4[j]
+        s04, s14, s24, s34 = s04 + v0 * w, s14 + v1 * w, s24 + v2 * w, s34 + v3 * w
+    z[r, c], z[r, c + 1], z[r, c + 2], z[r, c + 3], z[r, c + 4] = s00, s01, s02, s03, s04
+    r += 1
+    z[r, c], z[r, c + 1], z[r, c + 2], z[r, c + 3], z[r, c + 4] = s10, s11, s12, s13, s14
+    r += 1
+    z[r, c], z[r, c + 1], z[r, c + 2], z[r, c + 3], z[r, c + 4] = s20, s21, s22, s23, s24
+    r += 1
+    z[r, c], z[r, c + 1], z[r, c + 2], z[r, c + 3], z[r, c + 4] = s30, s31, s32, s33, s34
+
+
+@compiled
+def _scores_of_class(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
+    """z[r:r+4, c] = x[r:r+4] @ coef[c]."""
+    s0 = s1 = s2 = s3 = x.dtype.type(0)
+    x0, x1, x2, x3, w = x[r], x[r + 1], x[r + 2], x[r + 3], coef[c]
+    for j in range(x.shape[1]):
+        s0 += x0[j] * w[j]
+        s1 += x1[j] * w[j]
+        s2 += x2[j] * w[j]
+        s3 += x3[j] * w[j]
+    z[r, c], z[r + 1, c], z[r + 2, c], z[r + 3, c] = s0, s1, s2, s3
+
+
+@compiled
+def _add_tile(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
+    """gradient[c:c+5] += z[r:r+4, c:c+5].T @ x[r:r+4]."""
+    x0, x1, x2, x3 = x[r], x[r + 1], x[r + 2], x[r + 3]
+    g0, g1, g2 = gradient[c], gradient[c + 1], gradient[c + 2]
+    g3, g4 = gradient[c + 3], gradient[c + 4]
+    a0, b0, c0, d0 = z[r, c], z[r + 1, c], z[r + 2, c], z[r + 3, c]
+    a1, b1, c1, d1 = z[r, c + 1], z[r + 1, c + 1], z[r + 2, c + 1], z[r + 3, c + 1]
+    a2, b2, c2, d2 = z[r, c + 2], z[r + 1, c + 2], z[r + 2, c + 2], z[r + 3, c + 2]
+    a3, b3, c3, d3 = z[r, c + 3], z[r + 1, c + 3], z[r + 2, c + 3], z[r + 3, c + 3]
+    a4, b4, c4, d4 = z[r, c + 4], z[r + 1, c + 4], z[r + 2, c + 4], z[r + 3, c + 4]
+    for j in range(x.shape[1]):
+        v0, v1, v2, v3 = x0[j], x1[j], x2[j], x3[j]
+        g0[j] += a0 * v0 + b0 * v1 + c0 * v2 + d0 * v3
+        g1[j] += a1 * v0 + b1 * v1 + c1 * v2 + d1 * v3
+        g2[j] += a2 * v0 + b2 * v1 + c2 * v2 + d2 * v3
+        g3[j] += a3 * v0 + b3 * v1 + c3 * v2 + d3 * v3
+        g4[j] += a4 * v0 + b4 * v1 + c4 * v2 + d4 * v3
+
+
+@compiled
+def _add_class(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
+    """gradient[c] += z[r:r+4, c] @ x[r:r+4]."""
+    x0, x1, x2, x3, g = x[r], x[r + 1], x[r + 2], x[r + 3], gradient[c]
+    a, b, c_, d = z[r, c], z[r + 1, c], z[r + 2, c], z[r + 3, c]
+    for j in range(x.shape[1]):
+        g[j] += a * x0[j] + b * x1[j] + c_ * x2[j] + d * x3[j]
+
+
+@compiled
+def _gather(X: Any, rows: Any, x: Any) -> int:
+    """Copy rows into x in its dtype, and zeros up to a whole tile; return the rows then."""
+    count = len(rows)
+    for i in range(count):
+        row = rows[i]
+        for j in range(X.shape[1]):
+            x[i, j] = X[row, j]
+    n_tiled = (count + ROWS - 1) // ROWS * ROWS
+    for i in range(count, n_tiled):
+        x[i] = 0
+    return n_tiled
+
+
+@compiled
+def _ask_for(X: Any, rows: Any, start: int) -> None:
+    """Prefetch the rows of one tile of the next block."""
+    line = max(1, 64 // X.itemsize)
+    for i in range(start, min(start + ROWS, len(rows))):
+        for j in range(0, X.shape[1], line):
+            prefetch(X, rows[i], j)
+
+
+@compiled
+def softmax_minus_targets(z: Any, intercept: Any, codes: Any, weights: Any) -> float:
+    """Turn scores into weighted residuals; return the summed loss.
+
+    Parameters
+    ----------
+    z : array of shape (at least n_rows, n_classes)
+        Scores without intercepts, turned into residuals.
+    intercept : array of shape (n_classes,)
+        Intercepts.
+    codes : int32 array of shape (n_rows,)
+        Class codes.
+    weights : array of shape (n_rows,) or (0,)
+        Row weights; empty for ones.
+
+    Returns
+    -------
+    float
+        The weighted loss.
+    """
+    loss = 0.0
+    n_classes = len(intercept)
+    for i in range(len(codes)):
+        row, code = z[i], codes[i]
+        largest = row[0] + intercept[0]
+        for c in range(n_classes):
+            row[c] += intercept[c]
+            # Not max(): a NaN must reach the loss.
+            largest = row[c] if not row[c] <= largest else largest
+        of_target = row[code] - largest
+        total = z.dtype.type(0)
+        for c in range(n_classes):
+            row[c] = math.exp(row[c] - largest)
+            total += row[c]
+        weight = weights[i] if len(weights) > 0 else z.dtype.type(1)
+        loss += weight * (math.log(total) - of_target)
+        for c in range(n_classes):
+            row[c] *= weight / total
+        row[code] -= weight
+    return loss
+
+
+@compiled
+def copy_coefficients(parameters: Any, means: Any, coef: Any, intercept: Any) -> None:
+    """Copy weights into aligned rows, and the intercepts of features that are not centred."""
+    for c in range(parameters.shape[0]):
+        shift = coef.dtype.type(0)
+        for j in range(len(means)):
+            weight = parameters[c, j]
+            coef[c, j] = weight
+            shift += weight * means[j]
+        intercept[c] = parameters[c, len(means)] - shift
+
+
+@compiled
+def summed_gradient(
+    X: Any, y: Any, weights: Any, rows: Any, then: Any, coef: Any, intercept: Any, x: Any,
+    z: Any, gradient: Any, of_intercept: Any,
+) -> float:  # fmt: skip
+    """Write the gradient of the summed loss of some rows, not centred; return that loss.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+        Any real dtype.
+    y : int32 array of shape (n_rows,)
+        Class codes.
+    weights : array of shape (n_rows,) or (0,)
+        Row weights; empty for ones.
+    rows, then : int64 arrays
+        The rows of the batch, and those that will be asked for next.
+    coef, intercept : arrays of shape (n_classes, width), (n_classes,)
+        Weights, with zeros beyond the features, and intercepts.
+    x, z : arrays of shape (block, width), (block, n_classes)
+        Buffers; block is a multiple of 4, and x is zero beyond the features.
+    gradient, of_intercept : arrays of shape (n_classes, width), (n_classes,)
+        What is written.
+
+    Returns
+    -------
+    float
+        The weighted loss.
+    """
+    n_classes, block = coef.shape[0], x.shape[0]
+    tiled = n_classes // CLASSES * CLASSES
+    gradient[:] = 0
+    of_intercept[:] = 0
+    loss = 0.0
+    for start in range(0, len(rows), block):
+        here = rows[start : start + block]
+        ahead = rows[start + block : start + 2 * block]
+        if len(ahead) == 0:
+            ahead = then[:block]
+        n_tiled = _gather(X, here, x)
+        for r in range(0, n_tiled, ROWS):
+            _ask_for(X, ahead, r)
+            for c in range(0, tiled, CLASSES):
+                _scores_of_tile(x, r, coef, c, z)
+            for c in range(tiled, n_classes):
+                _scores_of_class(x, r, coef, c, z)
+        of_rows = weights[here] if len(weights) > 0 else weights
+        loss += softmax_minus_targets(z, intercept, y[here], of_rows)
+        z[len(here) : n_tiled] = 0
+        for i in range(len(here)):
+            for c in range(n_classes):
+                of_intercept[c] += z[i, c]
+        for r in range(0, n_tiled, ROWS):
+            for c in range(0, tiled, CLASSES):
+                _add_tile(x, r, gradient, c, z)
+            for c in range(tiled, n_classes):
+                _add_class(x, r, gradient, c, z)
+    return loss
+
+
+@compiled
+def momentum_step(
+    parameters: Any, velocity: Any, average: Any, gradient: Any, of_intercept: Any, means: Any,
+    gradient_scales: Any, decay: Any, inverse_scales: Any, step: Any, momentum: Any,
+    nesterov: bool, newest: Any,
+) -> None:  # fmt: skip
+    """Centre the gradient, step by SGD with momentum, and average, in one pass."""
+    n = len(means)
+    for c in range(parameters.shape[0]):
+        w, v, a, g = parameters[c], velocity[c], average[c], gradient[c]
+        total = of_intercept[c]
+        for j in range(n + 1):
+            slope = g[j] - total * means[j] if j < n else total
+            change = (slope * gradient_scales[j] + decay[j] * w[j]) * (step * inverse_scales[j])
+            moved = momentum * v[j] - change
+            v[j] = moved
+            weight = w[j] + (momentum * moved - change if nesterov else moved)
+            w[j] = weight
+            a[j] += newest * (weight - a[j])
+
+
+@compiled
+def momentum_epoch(
+    X: Any, y: Any, weights: Any, order: Any, batch_size: int, steps: Any, newest: Any,
+    parameters: Any, velocity: Any, average: Any, means: Any, gradient_scales: Any, decay: Any,
+    inverse_scales: Any, momentum: Any, nesterov: bool, coef: Any, intercept: Any, x: Any,
+    z: Any, gradient: Any, of_intercept: Any,
+) -> float:  # fmt: skip
+    """Take one step for each batch of `order`; return the summed loss.
+
+    Steps and `newest`, the weights of the iterates in the average, have shape (n_batches,);
+    scales have shape (n_features + 1,); the rest is as in `summed_gradient`.
+    """
+    loss = 0.0
+    for i in range(len(steps)):
+        start, stop = i * batch_size, (i + 1) * batch_size
+        copy_coefficients(parameters, means, coef, intercept)
+        loss += summed_gradient(
+            X, y, weights, order[start:stop], order[stop:], coef, intercept, x, z, gradient,
+            of_intercept,
+        )  # fmt: skip
+        momentum_step(
+            parameters, velocity, average, gradient, of_intercept, means, gradient_scales,
+            decay, inverse_scales, steps[i], momentum, nesterov, newest[i],
+        )  # fmt: skip
+    return loss

@@ -1,0 +1,141 @@
+"""A trainer for dense rows and one model that runs compiled kernels.
+
+SGD without an absolute penalty takes a whole epoch in one call; other rules take their
+gradients from the kernels and their updates from the core. Compiling happens once for each
+dtype and is kept on disk.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.optimizers import averaging_weight
+from sksoftmax.problem import Array
+from sksoftmax_numba.compilation import announced
+from sksoftmax_numba.kernels import (
+    ROWS,
+    copy_coefficients,
+    momentum_epoch,
+    summed_gradient,
+)
+
+BLOCK_BYTES = 2**17
+"""Bytes of rows in a block: they stay in the second-level cache between both products."""
+
+LINE = 64
+"""Bytes of a cache line, and of the widest vectors."""
+
+
+class NumbaTrainer(ArrayTrainer):
+    """ArrayTrainer for one model on dense rows, with compiled gradients and updates.
+
+    Parameters
+    ----------
+    problem, state
+        As in ArrayTrainer; ``problem.n_models`` is 1 and its X dense.
+    """
+
+    _is_new = True
+
+    def run_epoch(
+        self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Take one step for each batch of `order`.
+
+        Parameters
+        ----------
+        order : ndarray of shape (n_rows,), int64
+            Rows of X, batch after batch.
+        step_sizes : ndarray of shape (1, n_batches), float64
+            The step of each batch.
+
+        Returns
+        -------
+        ndarray of shape (1,), float64
+            The objective, each batch measured before its own update.
+        """
+        problem = self.problem
+        if self._is_new:
+            self._allocate()
+        if problem.optimizer != "sgd" or problem.l1.any() or self.reduce is not None:
+            return super().run_epoch(order, step_sizes)
+        objective = self._penalty()
+        n_batches = step_sizes.shape[1]
+        newest = np.zeros(n_batches)
+        if problem.average:
+            newest[:] = [averaging_weight(self._n_steps + 1 + i) for i in range(n_batches)]
+        velocity = self._moments.get("velocity", self._nothing)[0]
+        average = (self._average if problem.average else self._nothing)[0]
+        with announced():
+            loss = momentum_epoch(
+                problem.X, self._y, self._row_weights, order, problem.batch_size,
+                self._float(step_sizes[0]), self._float(newest),
+                self._parameters[0], velocity, average, self._centre,
+                self._gradient_scales[0, 0], self._decays, self._inverse_scales[0, 0],
+                problem.dtype.type(problem.momentum[0]), problem.nesterov, *self._buffers,
+            )  # fmt: skip
+        self._n_steps += n_batches
+        return np.asarray(objective + loss / len(order))
+
+    def _summed_gradient(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
+        coef, intercept, *_, gradient, of_intercept = self._buffers
+        n = self.problem.n_features
+        copy_coefficients(self._parameters[0], self._centre, coef, intercept)
+        with announced() if self._n_steps == 0 else nullcontext():
+            loss = summed_gradient(
+                self.problem.X, self._y, self._row_weights, rows, rows[:0], *self._buffers
+            )
+        centred = np.empty_like(self._parameters)
+        np.subtract(gradient[:, :n], np.outer(of_intercept, self._centre), centred[0, :, :n])
+        centred[0, :, n] = of_intercept
+        return centred, loss
+
+    def _allocate(self) -> None:
+        """Buffers, and arrays that stand for what the problem lacks."""
+        problem, dtype = self.problem, self.problem.dtype
+        n, k = problem.n_features, problem.n_classes
+        lane = LINE // dtype.itemsize
+        width = -(-n // lane) * lane
+        rows = min(problem.batch_size, max(1, BLOCK_BYTES // (width * dtype.itemsize)))
+        block = -(-rows // ROWS) * ROWS
+        self._buffers = (
+            aligned_zeros((k, width), dtype),  # weights
+            np.zeros(k, dtype),
+            aligned_zeros((block, width), dtype),  # rows
+            np.zeros((block, k), dtype),
+            aligned_zeros((k, width), dtype),  # gradient
+            np.zeros(k, dtype),
+        )
+        # A velocity or an average that nobody reads, written to where there is none.
+        self._nothing = np.zeros_like(self._parameters)
+        no_decay = np.zeros(n + 1, dtype)
+        self._decays = no_decay if self._decay is None else self._decay[0, 0]
+        self._centre = np.zeros(n, dtype) if self._means is None else self._means[0]
+        self._row_weights = np.zeros(0, dtype) if self._weights is None else self._weights[0]
+        self._is_new = False
+
+
+def aligned_zeros(shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return zeros that start on a cache line, as vector loads like best.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows, and columns that fill whole lines.
+    dtype : numpy dtype
+        float32 or float64.
+
+    Returns
+    -------
+    ndarray
+        C-contiguous.
+    """
+    size = shape[0] * shape[1] * dtype.itemsize
+    memory = np.zeros(size + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    return memory[start : start + size].view(dtype).reshape(shape)

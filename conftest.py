@@ -1,0 +1,9 @@
+"""What doctests leave out: modules whose optional dependencies are not installed."""
+
+from importlib.util import find_spec
+
+collect_ignore = []
+if find_spec("skl2onnx") is None or find_spec("onnxruntime") is None:
+    collect_ignore.append("sksoftmax/onnx.py")
+if find_spec("cupy") is None:
+    collect_ignore.append("backends/sksoftmax_cupy")

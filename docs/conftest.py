@@ -1,0 +1,21 @@
+"""The pages' snippets run as doctests, each page in an empty folder that it may fill."""
+
+import warnings
+
+import pytest
+
+FOREIGN = [
+    "The set_(bad|over|under) function will be deprecated",  # shap, of matplotlib
+    "The ``noload`` loader strategy is deprecated",  # mlflow, of SQLAlchemy
+    ".*Any type hint is inferred as AnyType",  # mlflow, of itself
+]
+"""Warnings that a tool gives of its own code, which no page can help."""
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    """Run in a folder that is thrown away."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    for message in FOREIGN:
+        warnings.filterwarnings("ignore", message)
