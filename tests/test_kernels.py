@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
+from sksoftmax import SoftmaxClassifier
 from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.problem import Problem, State
 from sksoftmax.testing import CASES, check_backend
@@ -142,6 +144,24 @@ def test_any_order_of_threads_and_blocks_gives_the_same_bits(name, seed, folder)
     assert loss == first_loss
     np.testing.assert_array_equal(state.parameters, first.parameters)
     np.testing.assert_array_equal(state.average, first.average)
+
+
+@needs_compiler
+@ALL
+def test_a_fit_is_that_of_the_numpy_backend(name, folder):
+    X, y = load_digits(return_X_y=True)
+    X = X[:300].astype(np.uint8)
+    common = {"max_iter": 4, "batch_size": 64, "tol": None, "random_state": 0}
+    fits = []
+    for backend in (EmulatedBackend(folder, PLANS[name]), "numpy"):
+        clf = SoftmaxClassifier(backend=backend, **common).fit(X, y[:300])
+        clf.set_params(warm_start=True, max_iter=2).fit(X, y[:300])
+        fits.append(clf.partial_fit(X[:50], y[:50]))
+    ours, numpys = fits
+    np.testing.assert_allclose(ours.loss_curve_, numpys.loss_curve_, rtol=1e-4)
+    np.testing.assert_allclose(
+        ours.predict_proba(X), numpys.predict_proba(X), rtol=0, atol=1e-3
+    )
 
 
 def mutations():
