@@ -17,6 +17,7 @@ from sksoftmax_cupy.plan import (
     ClusterPlan,
     ProductPlan,
     Workload,
+    choose_plan,
     cluster_plan,
     graph_plan,
     product_plan,
@@ -128,16 +129,19 @@ def workload(problem):
 
 
 class EmulatedBackend:
-    """The fused trainers, with few threads so that the loops over them go round."""
+    """The fused trainers, with few threads so that the loops over them go round.
+
+    Where `gpu` is given, a compute capability and bytes of shared memory, its plan is taken.
+    """
 
     name = "emulated"
     version = "1"
     device = "none"
     xp = np
 
-    def __init__(self, folder, kind, threads=48, rows=16, **module_arguments):
+    def __init__(self, folder, kind, threads=48, rows=16, gpu=None, **module_arguments):
         self.folder, self.kind, self.threads, self.rows = folder, kind, threads, rows
-        self.module_arguments = module_arguments
+        self.gpu, self.module_arguments = gpu, module_arguments
 
     def place(self, X):
         return X
@@ -150,6 +154,8 @@ class EmulatedBackend:
 
     def trainer(self, problem, state):
         work = workload(problem)
+        chosen = None if self.gpu is None else choose_plan(work, *self.gpu)
+        assert chosen is None or type(chosen) is self.kind
         if self.kind is ProductPlan:
             plan, name, trainer = product_plan(work, 64), "residual.cu", CpuProductTrainer
         elif work.n_classes > MOST_CLASSES:
@@ -159,6 +165,7 @@ class EmulatedBackend:
             name, trainer = "cluster.cu", CpuClusterTrainer
         else:
             plan, name, trainer = graph_plan(work, 64), "graph.cu", CpuGraphTrainer
+        plan = chosen or plan
         module = EmulatedModule(
             self.folder, name, macros(work, plan.threads), **self.module_arguments
         )

@@ -7,7 +7,6 @@ kernels are called, and not what runs them.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Any
 
 import cupy
@@ -90,9 +89,9 @@ class FusedTrainer(CupyTrainer):
             objective: NDArray[np.float64] = self._to_numpy(penalty + mean)
             return objective
 
-    @abstractmethod
     def _run(self, rows: Array, labels: Array, weights: Array, steps: Array) -> Array:
         """Run an epoch over rows in order; return the weighted loss of each."""
+        raise NotImplementedError
 
     def _scalar(self, value: float) -> Any:
         """A number of the arithmetic's dtype, to be passed to a kernel."""

@@ -34,7 +34,7 @@ using std::log;
 
 namespace emulation {
 
-constexpr size_t STACK_BYTES = 128 * 1024;
+constexpr size_t STACK_BYTES = 64 * 1024;
 
 struct Index {
     unsigned x;
