@@ -98,7 +98,7 @@ class FusedTrainer(CupyTrainer):
         return self.problem.dtype.type(value)
 
     def _rule(self) -> tuple[Any, ...]:
-        """What both update kernels are told of the update rule, and the arrays they change."""
+        """What the kernels are told of each feature: its mean and its factors of a step."""
         return (
             self._centre,
             self._inverse_scales.ravel(),

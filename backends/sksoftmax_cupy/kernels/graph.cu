@@ -75,14 +75,14 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1) graph_residuals(
     }
     block_barrier();  // the segments of each row are there to be added up
 
+    for (int i = thread; i < N_CLASSES * tile_rows; i += n_threads) {
+        if (i % tile_rows >= n_rows) continue;
+        REAL score = parameters[i / tile_rows * (n_features + 1) + n_features];
+        for (int s = 0; s < n_segments; s++) score += segments[s * N_CLASSES * tile_rows + i];
+        segments[i] = score;
+    }
+    block_barrier();  // the scores are there
     for (int r = thread; r < n_rows; r += n_threads) {
-#pragma unroll 4
-        for (int k = 0; k < N_CLASSES; k++) {
-            REAL score = parameters[k * (n_features + 1) + n_features];
-            for (int s = 0; s < n_segments; s++)
-                score += segments[(s * N_CLASSES + k) * tile_rows + r];
-            segments[k * tile_rows + r] = score;
-        }
         losses[start + r] = softmax_residual(
             segments + r, tile_rows, labels[start + r], weights[start + r],
             residuals + (first_row + r) * N_CLASSES
