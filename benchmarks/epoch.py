@@ -10,11 +10,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import alternate, machine, mnist, peak_extra_memory, print_table
-from sksoftmax import SoftmaxClassifier
+from sksoftmax import SoftmaxClassifier, list_backends
+from sksoftmax.registry import CPU_PREFERENCE
 from sksoftmax.targets import encode_targets
 from sksoftmax.training import Settings, Training
 
 N_RUNS = 7
+CPU_BACKENDS = [b.name for b in list_backends() if b.available and b.name in CPU_PREFERENCE]
 DEFAULTS = {
     "l1_ratio": 0,
     "schedule": "constant",
@@ -69,11 +71,13 @@ def gather_epoch(X: np.ndarray, order: np.ndarray, buffer: np.ndarray) -> None:
         np.take(X, rows, axis=0, out=buffer[: len(rows)], mode="clip")
 
 
-def training(settings: Settings, X: np.ndarray, y: np.ndarray, batch_size: int) -> Training:
+def training(
+    settings: Settings, X: np.ndarray, y: np.ndarray, batch_size: int, backend: str
+) -> Training:
     """Return a training that is ready to run epochs."""
     settings = Settings(**{**vars(settings), "batch_size": batch_size})
     targets = encode_targets(y, None, X)
-    return Training(settings, "numpy", X, targets, seed=0, resume=None, stream=False)
+    return Training(settings, backend, X, targets, seed=0, resume=None, stream=False)
 
 
 def time_epochs(X: np.ndarray, y: np.ndarray, size: int) -> dict[str, float]:
@@ -83,8 +87,11 @@ def time_epochs(X: np.ndarray, y: np.ndarray, size: int) -> dict[str, float]:
     order = np.random.default_rng(0).permutation(len(X))
     contestants = {
         "textbook loop": lambda: textbook_epoch(X, y, theta, 0.2, size),
-        "sksoftmax, all off": training(EVERYTHING_OFF, X, y, size).run_epoch,
-        "sksoftmax, all on": training(EVERYTHING_ON, X, y, size).run_epoch,
+        **{
+            f"{name}, {what}": training(settings, X, y, size, name).run_epoch
+            for name in CPU_BACKENDS
+            for what, settings in (("all off", EVERYTHING_OFF), ("all on", EVERYTHING_ON))
+        },
         "gathering shuffled rows alone": lambda: gather_epoch(X, order, buffer),
     }
     return alternate(contestants, N_RUNS)

@@ -18,11 +18,13 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import alternate, machine, print_table
-from sksoftmax import SoftmaxClassifier
+from sksoftmax import SoftmaxClassifier, list_backends
+from sksoftmax.registry import CPU_PREFERENCE
 
 N_ROWS, N_TEST, N_CLASSES, N_NONZEROS = 50_000, 10_000, 20, 75
 EPOCHS = (1, 2, 3, 5, 8, 12, 20, 30)
 N_RUNS = 5
+CPU_BACKENDS = [b.name for b in list_backends() if b.available and b.name in CPU_PREFERENCE]
 
 
 def zipf_rows(n_rows: int, n_features: int, rng: np.random.Generator) -> sparse.csr_array:
@@ -50,7 +52,12 @@ def planted(n_features: int) -> tuple[sparse.csr_array, np.ndarray]:
 def contestants(n_rows: int) -> dict[str, Callable[[int], Any]]:
     """Estimators for a number of epochs, by name."""
     return {
-        "sksoftmax": lambda e: SoftmaxClassifier(max_iter=e, tol=None, random_state=0),
+        **{
+            f"sksoftmax, {name}": lambda e, name=name: SoftmaxClassifier(
+                max_iter=e, tol=None, random_state=0, backend=name
+            )
+            for name in CPU_BACKENDS
+        },
         "SGDClassifier": lambda e: SGDClassifier(
             loss="log_loss", alpha=1e-4, max_iter=e, tol=None, random_state=0
         ),
@@ -110,8 +117,8 @@ def main() -> None:
         print_table((name, "ms an epoch", "ratio", "s to 95% of best", "best"), rows)
         wide, y_wide = planted(1_000_000)
         wide = wide[:N_ROWS].astype(dtype)
-        only = {"sksoftmax": makers["sksoftmax"], "SGDClassifier": makers["SGDClassifier"]}
-        more = milliseconds_an_epoch(wide, y_wide[:N_ROWS], only)
+        del makers["LogisticRegression(saga)"]
+        more = milliseconds_an_epoch(wide, y_wide[:N_ROWS], makers)
         print_table(
             (f"{np.dtype(dtype)}, 1,000,000 features", "ms an epoch", "of 100,000 features"),
             [(name, f"{more[name]:.0f}", f"{more[name] / times[name]:.2f}") for name in more],

@@ -6,6 +6,7 @@ Predicting needs NumPy alone, whatever backend trained. This module knows ``clas
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -20,6 +21,9 @@ from sksoftmax.training import training_dtype
 
 PREDICT_ELEMENTS = 2**20
 """Elements of X converted at once when predicting from another dtype."""
+
+CACHED_ELEMENTS = 2**14
+"""Scores that are turned into probabilities at once."""
 
 
 class SoftmaxPrediction:
@@ -112,8 +116,7 @@ class SoftmaxPrediction:
         scores = self.decision_function(X)
         if scores.ndim == 1:
             return np.column_stack([expit(-scores), expit(scores)])
-        probabilities: NDArray[Any] = softmax(scores, axis=1)
-        return probabilities
+        return _row_by_row(softmax, scores)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the logarithms of the probabilities of the classes.
@@ -138,8 +141,7 @@ class SoftmaxPrediction:
         scores = self.decision_function(X)
         if scores.ndim == 1:
             return np.column_stack([log_expit(-scores), log_expit(scores)])
-        logarithms: NDArray[Any] = log_softmax(scores, axis=1)
-        return logarithms
+        return _row_by_row(log_softmax, scores)
 
     def sparsify(self) -> Self:
         """Convert ``coef_`` to a SciPy CSR matrix, which saves memory where most are zero.
@@ -179,6 +181,15 @@ class SoftmaxPrediction:
         if sparse.issparse(self.coef_):
             self.coef_ = self.coef_.toarray()
         return self
+
+
+def _row_by_row(function: Callable[..., NDArray[Any]], scores: NDArray[Any]) -> NDArray[Any]:
+    """A function of rows, in place, on as many of them at a time as the cache holds."""
+    size = max(1, CACHED_ELEMENTS // scores.shape[1])
+    for start in range(0, len(scores), size):
+        rows = slice(start, start + size)
+        scores[rows] = function(scores[rows], axis=1)
+    return scores
 
 
 def _linear_scores(X: Any, coef: Any, intercept: NDArray[Any]) -> NDArray[Any]:

@@ -39,15 +39,26 @@ def compiled(function: Function) -> Function:
     return kernel
 
 
+_compiled_for: set[Any] = set()
+
+
 @contextmanager
-def announced() -> Iterator[None]:
-    """Log a line if what runs takes as long as only compiling can.
+def announced(*kinds: Any) -> Iterator[None]:
+    """Log a line if what runs for the first time takes as long as only compiling can.
+
+    Parameters
+    ----------
+    *kinds : hashable
+        What kernels are compiled for anew: dtypes and numbers.
 
     Yields
     ------
     None
         Once.
     """
+    if kinds in _compiled_for:
+        yield
+        return
     message = "Compiling kernels, once for these dtypes; they are kept on disk for next time."
     timer = Timer(SECONDS, LOG.warning, [message])
     timer.daemon = True
@@ -56,3 +67,4 @@ def announced() -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+    _compiled_for.add(kinds)

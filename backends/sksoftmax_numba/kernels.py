@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from sksoftmax_numba.compilation import compiled
+from sksoftmax_numba.exponential import exponential
 from sksoftmax_numba.intrinsics import prefetch
 
 ROWS, CLASSES = 4, 5
@@ -105,10 +106,11 @@ def _gather(X: Any, rows: Any, x: Any) -> int:
 
 
 @compiled
-def _ask_for(X: Any, rows: Any, start: int) -> None:
-    """Prefetch the rows of one tile of the next block."""
+def _ask_for(X: Any, rows: Any, r: int, turn: int, n_turns: int) -> None:
+    """Prefetch a share of a tile's rows: memory takes no more requests than these at once."""
     line = max(1, 64 // X.itemsize)
-    for i in range(start, min(start + ROWS, len(rows))):
+    stop = r + ROWS * (turn + 1) // n_turns
+    for i in range(r + ROWS * turn // n_turns, min(stop, len(rows))):
         for j in range(0, X.shape[1], line):
             prefetch(X, rows[i], j)
 
@@ -134,24 +136,30 @@ def softmax_minus_targets(z: Any, intercept: Any, codes: Any, weights: Any) -> f
         The weighted loss.
     """
     loss = 0.0
-    n_classes = len(intercept)
-    for i in range(len(codes)):
-        row, code = z[i], codes[i]
+    n_rows, n_classes = len(codes), len(intercept)
+    for i in range(n_rows):
+        row = z[i]
         largest = row[0] + intercept[0]
         for c in range(n_classes):
             row[c] += intercept[c]
             # Not max(): a NaN must reach the loss.
             largest = row[c] if not row[c] <= largest else largest
-        of_target = row[code] - largest
+        for c in range(n_classes):
+            row[c] -= largest
+        loss -= row[codes[i]] * (weights[i] if len(weights) > 0 else z.dtype.type(1))
+    flat = z.reshape(-1)  # long enough for vectors
+    for e in range(n_rows * n_classes):
+        flat[e] = exponential(flat[e])
+    for i in range(n_rows):
+        row = z[i]
         total = z.dtype.type(0)
         for c in range(n_classes):
-            row[c] = math.exp(row[c] - largest)
             total += row[c]
         weight = weights[i] if len(weights) > 0 else z.dtype.type(1)
-        loss += weight * (math.log(total) - of_target)
+        loss += weight * math.log(total)
         for c in range(n_classes):
             row[c] *= weight / total
-        row[code] -= weight
+        row[codes[i]] -= weight
     return loss
 
 
@@ -197,7 +205,9 @@ def summed_gradient(
         The weighted loss.
     """
     n_classes, block = coef.shape[0], x.shape[0]
-    tiled = n_classes // CLASSES * CLASSES
+    n_tiles = n_classes // CLASSES
+    tiled = n_tiles * CLASSES
+    n_turns = 2 * (n_tiles + n_classes - tiled)
     gradient[:] = 0
     of_intercept[:] = 0
     loss = 0.0
@@ -208,10 +218,11 @@ def summed_gradient(
             ahead = then[:block]
         n_tiled = _gather(X, here, x)
         for r in range(0, n_tiled, ROWS):
-            _ask_for(X, ahead, r)
             for c in range(0, tiled, CLASSES):
+                _ask_for(X, ahead, r, c // CLASSES, n_turns)
                 _scores_of_tile(x, r, coef, c, z)
             for c in range(tiled, n_classes):
+                _ask_for(X, ahead, r, n_tiles + c - tiled, n_turns)
                 _scores_of_class(x, r, coef, c, z)
         of_rows = weights[here] if len(weights) > 0 else weights
         loss += softmax_minus_targets(z, intercept, y[here], of_rows)
@@ -221,8 +232,10 @@ def summed_gradient(
                 of_intercept[c] += z[i, c]
         for r in range(0, n_tiled, ROWS):
             for c in range(0, tiled, CLASSES):
+                _ask_for(X, ahead, r, n_turns // 2 + c // CLASSES, n_turns)
                 _add_tile(x, r, gradient, c, z)
             for c in range(tiled, n_classes):
+                _ask_for(X, ahead, r, n_turns // 2 + n_tiles + c - tiled, n_turns)
                 _add_class(x, r, gradient, c, z)
     return loss
 

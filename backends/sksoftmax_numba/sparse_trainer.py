@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import numpy as np
 
 from sksoftmax.lazy_trainer import LinearTrainer
@@ -24,7 +22,7 @@ class NumbaLinearTrainer(LinearTrainer):
         if n_elements > self._n_elements:
             self._allocate(n_elements)
         take_step = lazy_step(n_classes, self._reads.shape[2], n_parts)
-        with announced() if t == 0 else nullcontext():
+        with announced(take_step, problem.X.dtype, problem.dtype):
             loss = take_step(
                 rows, self._y, self._row_weights, problem.X.data, problem.X.indices,
                 problem.X.indptr, self._place, self._inverse_step_scale,

@@ -7,7 +7,6 @@ dtype and is kept on disk.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from sksoftmax_numba.kernels import (
     summed_gradient,
 )
 
-BLOCK_BYTES = 2**17
+BLOCK_BYTES = 2**18
 """Bytes of rows in a block: they stay in the second-level cache between both products."""
 
 LINE = 64
@@ -71,7 +70,7 @@ class NumbaTrainer(ArrayTrainer):
             newest[:] = [averaging_weight(self._n_steps + 1 + i) for i in range(n_batches)]
         velocity = self._moments.get("velocity", self._nothing)[0]
         average = (self._average if problem.average else self._nothing)[0]
-        with announced():
+        with announced("epoch", problem.X.dtype, problem.dtype):
             loss = momentum_epoch(
                 problem.X, self._y, self._row_weights, order, problem.batch_size,
                 self._float(step_sizes[0]), self._float(newest),
@@ -86,7 +85,7 @@ class NumbaTrainer(ArrayTrainer):
         coef, intercept, *_, gradient, of_intercept = self._buffers
         n = self.problem.n_features
         copy_coefficients(self._parameters[0], self._centre, coef, intercept)
-        with announced() if self._n_steps == 0 else nullcontext():
+        with announced("gradient", self.problem.X.dtype, self.problem.dtype):
             loss = summed_gradient(
                 self.problem.X, self._y, self._row_weights, rows, rows[:0], *self._buffers
             )
@@ -101,7 +100,9 @@ class NumbaTrainer(ArrayTrainer):
         n, k = problem.n_features, problem.n_classes
         lane = LINE // dtype.itemsize
         width = -(-n // lane) * lane
-        rows = min(problem.batch_size, max(1, BLOCK_BYTES // (width * dtype.itemsize)))
+        most = max(1, BLOCK_BYTES // (width * dtype.itemsize))
+        n_blocks = -(-problem.batch_size // most)
+        rows = -(-problem.batch_size // n_blocks)  # alike, since each asks for the next one's
         block = -(-rows // ROWS) * ROWS
         self._buffers = (
             aligned_zeros((k, width), dtype),  # weights

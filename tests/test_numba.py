@@ -1,0 +1,112 @@
+"""What the Numba backend has of its own: exponential, refusals, and doing without it."""
+
+import logging
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_digits
+
+from sksoftmax import SoftmaxClassifier
+
+numba = pytest.importorskip("numba")
+from sksoftmax_numba.compilation import announced, compiled  # noqa: E402
+from sksoftmax_numba.exponential import exponential  # noqa: E402
+
+X, Y = load_digits(return_X_y=True)
+
+
+@compiled
+def exponentials(array):
+    for i in range(len(array)):
+        array[i] = exponential(array[i])
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.lists(st.floats(-700, 0), min_size=1, max_size=50))
+def test_exponential_is_right_to_a_few_units_in_the_last_place(numbers):
+    for dtype, least in ((np.float64, -700), (np.float32, -86)):
+        array = np.maximum(np.array(numbers), least).astype(dtype)
+        expected = np.exp(array.astype(np.float64))
+        exponentials(array)
+        assert_allclose(array, expected, rtol=3 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_exponential_at_the_edges(dtype):
+    array = np.array([0, -np.inf, np.nan, -1e30], dtype)
+    exponentials(array)
+    assert array[0] == 1
+    assert 0 < array[1] == array[3] < 1e-37
+    assert np.isnan(array[2])
+
+
+def test_rows_that_numba_has_no_dtype_for_are_trained_by_numpy():
+    half = X.astype(np.float16)
+    clf = SoftmaxClassifier(max_iter=3, tol=None, random_state=0).fit(half, Y)
+    assert clf.backend_ == "numpy"
+    with pytest.raises(
+        ValueError, match="cannot train this: Numba has no arrays of dtype float16"
+    ):
+        clf.set_params(backend="numba").fit(half, Y)
+
+
+def test_automatic_choice_is_numba():
+    assert SoftmaxClassifier(max_iter=1, tol=None).fit(X, Y).backend_ == "numba"
+
+
+WITHOUT_NUMBA = """
+import sys
+sys.modules["numba"] = None
+from sksoftmax import SoftmaxClassifier, list_backends
+clf = SoftmaxClassifier().fit([[0], [1], [2]], [0, 0, 1])
+print(clf.backend_)
+print([info.reason for info in list_backends() if info.name == "numba"][0])
+try:
+    SoftmaxClassifier(backend="numba").fit([[0], [1], [2]], [0, 0, 1])
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_without_numba_numpy_trains_and_the_error_says_what_to_install():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_NUMBA], capture_output=True, text=True)
+    backend, reason, error = done.stdout.splitlines()
+    assert backend == "numpy", done.stderr
+    for message in (reason, error):
+        assert 'pip install "sksoftmax[numba]"' in message
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool, np.float32])
+def test_every_dtype_and_layout_gives_what_numpy_gives(dtype, order):
+    rows = np.asarray(X > 7 if dtype is bool else X, dtype=dtype, order=order)
+    rows.flags.writeable = False
+    models = [
+        SoftmaxClassifier(max_iter=3, tol=None, random_state=0, backend=backend).fit(rows, Y)
+        for backend in ("numba", "numpy")
+    ]
+    assert_allclose(
+        models[0].predict_proba(rows), models[1].predict_proba(rows), atol=1e-3, rtol=1e-3
+    )
+    assert_array_equal(models[0].coef_.dtype, models[1].coef_.dtype)
+
+
+def test_divergence_is_noticed():
+    clf = SoftmaxClassifier(backend="numba", learning_rate=1e30, standardize=False)
+    with pytest.raises(ValueError, match="under-/overflow occurred at epoch"):
+        clf.fit(X, Y)
+
+
+def test_a_first_call_that_takes_long_is_announced(caplog):
+    with caplog.at_level(logging.WARNING, logger="sksoftmax_numba.compilation"):
+        for expected in (1, 1):  # and the second one is not
+            with announced("this test"):
+                time.sleep(1.5 if expected else 0)
+            assert len(caplog.records) == expected
+    assert "Compiling kernels" in caplog.text
