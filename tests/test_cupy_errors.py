@@ -1,5 +1,6 @@
 """Whatever the GPU's backend cannot do here is said in one clear message, GPU or not."""
 
+import re
 import subprocess
 import sys
 

@@ -146,6 +146,28 @@ def test_any_order_of_threads_and_blocks_gives_the_same_bits(name, seed, folder)
     np.testing.assert_array_equal(state.average, first.average)
 
 
+@needs_compiler
+@ALL
+def test_an_epoch_in_parts_of_any_length_is_the_same(name, folder):
+    problem = make_problem(100, 20, 5, 24, FLOAT64, FLOAT64)
+    order = np.random.default_rng(0).permutation(100)
+    steps = np.linspace(0.01, 0.05, 5)[None]
+    states = []
+    for lengths in ([5], [1, 3, 1]):
+        trainer = EmulatedBackend(folder, PLANS[name]).trainer(
+            problem, State.zeros(1, 5, 20, FLOAT64)
+        )
+        for first, length in zip(np.cumsum(lengths) - lengths, lengths, strict=True):
+            batches = slice(first, first + length)
+            rows = order[24 * first : 24 * (first + length)]
+            trainer.run_epoch(rows, steps[:, batches])
+        states.append(trainer.state())
+    whole, parts = states
+    np.testing.assert_array_equal(parts.parameters, whole.parameters)
+    np.testing.assert_array_equal(parts.average, whole.average)
+    assert parts.n_steps == whole.n_steps == 5
+
+
 GPUS = {
     "Hopper": ((9, 0), 227 * 1024),
     "Blackwell, for games": ((12, 0), 99 * 1024),

@@ -12,3 +12,5 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[2] / "backends"))
 # Else JAX takes most of the device's memory for itself when it starts.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+# scikit-learn asks for it before it takes arrays of a device.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
