@@ -1,6 +1,5 @@
 """Whatever the GPU's backend cannot do here is said in one clear message, GPU or not."""
 
-import re
 import subprocess
 import sys
 
@@ -124,6 +123,31 @@ def test_an_error_of_the_device_is_explained():
     with pytest.raises(RuntimeError, match=message) as caught, explained("running an epoch"):
         raise cupy.cuda.runtime.CUDARuntimeError(illegal_address)
     assert isinstance(caught.value.__cause__, cupy.cuda.runtime.CUDARuntimeError)
+
+
+def test_a_kernel_that_does_not_compile_is_explained():
+    cupy = pytest.importorskip("cupy")
+    from sksoftmax_cupy.device import explained
+
+    failure = cupy.cuda.compiler.CompileException("unsupported gpu", "", "kernel.cu", ())
+    with pytest.raises(RuntimeError) as caught, explained("running an epoch"):
+        raise failure
+    parts = (
+        "could not compile a kernel while running an epoch",
+        "unsupported gpu",
+        "--upgrade",
+    )
+    assert all(part in str(caught.value) for part in parts)
+
+
+def test_a_missing_library_of_cuda_is_explained():
+    pytest.importorskip("cupy")
+    from sksoftmax_cupy.device import explained
+
+    with pytest.raises(ImportError) as caught, explained("evaluating"):
+        raise ImportError("no libcublas")
+    parts = ("library of CUDA", "while evaluating", "no libcublas", "cuda13x")
+    assert all(part in str(caught.value) for part in parts)
 
 
 @pytest.mark.parametrize(
