@@ -135,6 +135,7 @@ CASES = (
     Case("one row", n_rows=1, batch_size=1),
     Case("rows of one", n_rows=20, batch_size=1),
     Case("1000 classes", n_rows=1100, n_classes=1000, batch_size=300),
+    Case("many parameters", n_rows=150, n_features=140, n_classes=500, batch_size=40),
     Case("wide rows", n_rows=300, n_features=784, n_classes=10, batch_size=256),
     *(
         Case(f"{n} columns", n_rows=2 * n + 3, n_features=n, n_classes=3, batch_size=n)
