@@ -120,7 +120,7 @@ def test_links_of_a_sound_site(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content, complaint",
+    ("content", "complaint"),
     [
         ('<a href="gone.html">', "no file for gone.html"),
         ('<a href="index.html#gone">', "no anchor for index.html#gone"),

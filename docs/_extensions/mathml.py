@@ -1,6 +1,7 @@
 """Formulas as MathML, which browsers draw by themselves: no script, no font, no network.
 
-docutils turns LaTeX into MathML while the site is built; equations have no numbers. This module must not know any page.
+docutils turns LaTeX into MathML while the site is built; equations have no numbers. This
+module must not know any page.
 """
 
 from __future__ import annotations
