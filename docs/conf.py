@@ -44,7 +44,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": r"[\\/]plot_",
     "ignore_pattern": r"quickstart\.py",  # a command, shown in the README
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "NumberOfCodeLinesSortKey",  # the shortest first
     "download_all_examples": False,
     "min_reported_time": 0,
     "remove_config_comments": True,
