@@ -71,7 +71,8 @@ print(f"{len(reports)} cases, largest relative difference {largest:.0e}")
 # %%
 # An object will do where a name is expected, and small batches make the noise visible:
 
-X, y = load_iris(return_X_y=True)
+iris = load_iris()
+X, y = iris.data, iris.target_names[iris.target]
 backend = WatchingBackend()
 clf = SoftmaxClassifier(alpha=0.01, batch_size=8, backend=backend, random_state=0).fit(X, y)
 last, average = np.array(backend.path)[..., 2].transpose(1, 2, 0)
@@ -86,7 +87,7 @@ ax.plot(*average[:, -1], "*", color="C3", markersize=14, label="what predicts")
 ax.set(
     xlabel=f"weight of {clf.classes_[0]}, petal length",
     ylabel=f"weight of {clf.classes_[1]}, petal length",
-    title="SGD jitters about the optimum; the average stands still",
+    title="Steps jitter about the optimum; their average does so less",
 )
 ax.legend()
 plt.show()
