@@ -1,9 +1,16 @@
 """Settings of the Sphinx site; build it with ``sphinx-build -W docs docs/_build/html``.
 
 Every public object is documented by its docstring alone, so the site cannot drift from it.
+Nothing is fetched, neither to build the site nor to read it.
 """
 
+import sys
+import warnings
+from pathlib import Path
+
 import sksoftmax
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 project = "sksoftmax"
 author = "the sksoftmax developers"
@@ -13,19 +20,58 @@ version = release = sksoftmax.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "numpydoc",
+    "sphinx_gallery.gen_gallery",
+    "elsewhere",
+    "mathml",
 ]
-exclude_patterns = ["_build", "generated"]
+exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.py"]
+suppress_warnings = ["config.cache"]  # of the gallery's settings, which cannot be pickled
 default_role = "literal"  # `alpha` in a docstring is a name of that docstring
+nitpicky = True
+html_math_renderer = "mathml"
 
 autodoc_mock_imports = ["onnx", "skl2onnx"]  # of which sksoftmax.onnx needs the names alone
 autodoc_typehints = "none"  # numpydoc's sections say more: shapes, ranges, defaults
+autodoc_class_signature = "separated"  # 24 parameters are listed below, not above
+autosummary_generate = False
 numpydoc_show_class_members = False
-numpydoc_validation_checks = {"GL03", "GL08", "PR01", "PR02", "PR04", "RT01", "SS03"}
-numpydoc_validation_exclude = {r"problem\.(Backend|Trainer)$"}  # protocols take no parameters
+numpydoc_class_members_toctree = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"[\\/]plot_",
+    "ignore_pattern": r"quickstart\.py",  # a command, shown in the README
+    "within_subsection_order": "NumberOfCodeLinesSortKey",  # the shortest first
+    "download_all_examples": False,
+    "min_reported_time": 0,
+    "remove_config_comments": True,
+    "show_memory": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "plot_gallery": True,
+    "reference_url": {"sksoftmax": None},
+    "doc_module": ("sksoftmax",),
+    "backreferences_dir": None,
+}
+# An example that warns tells its reader to ignore warnings.
+warnings.filterwarnings("error", category=UserWarning, module=r"sksoftmax|sklearn")
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sksoftmax"
-html_theme_options = {"show_prev_next": False}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "show_prev_next": True,
+    "navigation_with_keys": False,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "secondary_sidebar_items": ["page-toc"],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+html_sidebars = {"index": [], "troubleshooting": []}

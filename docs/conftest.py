@@ -1,8 +1,13 @@
 """The pages' snippets run as doctests, each page in an empty folder that it may fill."""
 
 import warnings
+from importlib.util import find_spec
 
 import pytest
+
+collect_ignore_glob = ["*.py", "_*", "gallery"]
+if any(find_spec(name) is None for name in ("skl2onnx", "skops", "mlflow", "shap", "optuna")):
+    collect_ignore_glob.append("deployment.rst")
 
 FOREIGN = [
     "The set_(bad|over|under) function will be deprecated",  # shap, of matplotlib
