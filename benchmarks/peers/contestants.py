@@ -171,7 +171,7 @@ def minibatch_peers(ladder: tuple[int, ...]) -> dict[str, Contestant]:
 
 def on_mnist() -> dict[str, Contestant]:
     """Return all contestants, for pixels in [0, 1]."""
-    iterations = (40, 50, 60)
+    iterations = (10, 20, 30, 40, 50, 60)
     return {
         **ours(tuple(range(1, 9))),
         **minibatch_peers(tuple(range(1, 6))),
