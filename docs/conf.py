@@ -34,7 +34,7 @@ html_math_renderer = "mathml"
 
 autodoc_mock_imports = ["onnx", "skl2onnx"]  # of which sksoftmax.onnx needs the names alone
 autodoc_typehints = "none"  # numpydoc's sections say more: shapes, ranges, defaults
-autodoc_class_signature = "separated"  # 24 parameters are listed below, not above
+maximum_signature_line_length = 96  # a longer one has a line a parameter
 autosummary_generate = False
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False

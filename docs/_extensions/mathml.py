@@ -24,7 +24,7 @@ def visit_displayed(writer: Any, node: nodes.math_block) -> None:
     tex = node.astext()
     if r"\\" in tex and r"\begin" not in tex:
         tex = rf"\begin{{aligned}} {tex} \end{{aligned}}"
-    writer.body.append(f'<div class="math">{tex2mathml(tex, as_block=True)}</div>\n')
+    writer.body.append(f'<div class="formula">{tex2mathml(tex, as_block=True)}</div>\n')
     raise nodes.SkipNode
 
 
