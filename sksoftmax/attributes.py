@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax.checkpoint import Checkpoint
 from sksoftmax.epochs import Epochs, History, check_finite
-from sksoftmax.training import Checkpoint
 
 
 def fitted_attributes(epochs: Epochs) -> dict[str, Any]:

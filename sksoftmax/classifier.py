@@ -25,13 +25,14 @@ from sklearn.utils.validation import validate_data
 from sksoftmax._version import __version__
 from sksoftmax.attributes import fitted_attributes, history_up_to
 from sksoftmax.callbacks import CallbackSupportMixin, FitTasks
+from sksoftmax.checkpoint import Checkpoint
 from sksoftmax.epochs import Epochs
 from sksoftmax.prediction import SoftmaxPrediction
 from sksoftmax.problem import Backend
 from sksoftmax.schedules import PLANNED
 from sksoftmax.stopping import LEAST_STEPS, Plateau
 from sksoftmax.targets import Targets, class_weights, encode_targets, sorted_classes
-from sksoftmax.training import Checkpoint, Settings, Training
+from sksoftmax.training import Settings, Training
 from sksoftmax.validation import Validation, hold_out
 
 

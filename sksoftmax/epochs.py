@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sksoftmax.callbacks import FitTasks
+from sksoftmax.checkpoint import Checkpoint
 from sksoftmax.stopping import Plateau
-from sksoftmax.training import Checkpoint, Training
+from sksoftmax.training import Training
 
 
 @dataclass

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax.checkpoint import Checkpoint
 from sksoftmax.csr import canonical, elements_a_row, is_csr
 from sksoftmax.problem import Array, Backend, Problem, State
 from sksoftmax.registry import CPU_PREFERENCE, get_backend, registered_names
@@ -56,82 +57,6 @@ class Settings:
     average: bool
     standardize: bool
     shuffle: bool
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What must be remembered to train on as if there had been no pause.
-
-    Parameters
-    ----------
-    seed : int
-        The one random number of a fit, from which every order follows.
-    n_epochs : int
-        Epochs so far.
-    n_samples_seen : int
-        Rows of positive weight in the statistics.
-    moments : Moments or None
-        Of the features; None without standardising.
-    curvature : Curvature or None
-        Of the rows; None where the step size does not follow from it.
-    total_weight : float
-        Sum of the weights, in the caller's unit, of the rows in the statistics.
-    reduction : float
-        What the "adaptive" schedule has come to multiply the step size by.
-    state : State
-        The optimiser's.
-    """
-
-    seed: int
-    n_epochs: int
-    n_samples_seen: int
-    moments: Moments | None
-    curvature: Curvature | None
-    total_weight: float
-    reduction: float
-    state: State
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return nested dicts of arrays and numbers, which any format can store.
-
-        Returns
-        -------
-        dict
-            Values by field name; no array is copied.
-        """
-        plain: dict[str, Any] = _plain(self)
-        return plain
-
-    @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> Checkpoint:
-        """Return the checkpoint that `to_dict` turned into these dicts.
-
-        Parameters
-        ----------
-        stored : dict
-            What `to_dict` returned.
-
-        Returns
-        -------
-        Checkpoint
-            No array is copied.
-        """
-        moments, curvature = stored["moments"], stored["curvature"]
-        return cls(
-            **{
-                **stored,
-                "moments": None if moments is None else Moments(**moments),
-                "curvature": None if curvature is None else Curvature(**curvature),
-                "state": State(**stored["state"]),
-            }
-        )
-
-
-def _plain(value: Any) -> Any:
-    """A dataclass as nested dicts; anything else as it is."""
-    if not is_dataclass(value):
-        return value
-    return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
 
 
 class Training:
