@@ -5,3 +5,5 @@ from importlib.util import find_spec
 collect_ignore = []
 if find_spec("skl2onnx") is None or find_spec("onnxruntime") is None:
     collect_ignore.append("sksoftmax/onnx.py")
+if find_spec("cupy") is None:
+    collect_ignore.append("backends/sksoftmax_cupy")

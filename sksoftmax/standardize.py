@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from sksoftmax.csr import elements_a_row, is_csr, row_of_each_element
 from sksoftmax.problem import Array, Backend
 
-BLOCK_ELEMENTS = 2**19
-"""Elements of X that are converted to float64 at once."""
+BLOCK_ELEMENTS = 2**16
+"""Elements of X that are converted to float64 at once: the cache shall hold them."""
 
 RANGE_SHARE = 0.1
 """Least share of a feature's largest deviation that the scale of its step must reach."""
@@ -137,7 +137,7 @@ def row_blocks(
         The array to be read, dense or CSR.
     rows : ndarray of int64, or None
         The rows to be read; None for all.
-    n_elements : int, default=2**19
+    n_elements : int, default=2**16
         About how many elements a block shall have.
 
     Yields
@@ -159,6 +159,9 @@ def feature_moments(
 ) -> Moments:
     """Return the weighted moments of the columns of X.
 
+    A backend may have a faster ``feature_moments(X, weights, rows)`` of its own, which returns
+    None for the X that it leaves to this one.
+
     Parameters
     ----------
     backend : Backend
@@ -175,6 +178,10 @@ def feature_moments(
     Moments
         NumPy arrays in float64.
     """
+    of_backend = getattr(backend, "feature_moments", lambda *arguments: None)
+    moments: Moments | None = of_backend(X, weights, rows)
+    if moments is not None:
+        return moments
     return (_csr_moments if is_csr(X) else _dense_moments)(backend, X, weights, rows)
 
 
@@ -222,7 +229,7 @@ def _csr_moments(
 
     def blocks() -> Iterator[tuple[Array, Array, Array | None, float]]:
         """Columns, values and weights of stored elements, and the weight of their rows."""
-        for block in row_blocks(X, rows, max(BLOCK_ELEMENTS, n_features)):
+        for block in row_blocks(X, rows, max(8 * BLOCK_ELEMENTS, n_features)):
             x = X[block]
             values = x.data.astype(np.float64)
             if weights is None:

@@ -13,6 +13,9 @@ from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.csr import is_csr
 from sksoftmax.lazy_trainer import LinearTrainer, lazy_trainer
 from sksoftmax.problem import Array, Problem, State
+from sksoftmax.standardize import Moments
+from sksoftmax.steps import Coordinates
+from sksoftmax_numba import statistics
 from sksoftmax_numba.sparse_trainer import NumbaLinearTrainer
 from sksoftmax_numba.trainer import NumbaTrainer
 
@@ -63,6 +66,48 @@ class NumbaBackend:
         """
         return np.asarray(array)
 
+    def feature_moments(
+        self, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
+    ) -> Moments | None:
+        """Return the weighted moments of the columns of X, in one compiled pass.
+
+        Parameters
+        ----------
+        X, weights, rows
+            As in ``sksoftmax.standardize.feature_moments``.
+
+        Returns
+        -------
+        Moments or None
+            None for CSR and for dtypes that Numba lacks.
+        """
+        known = not is_csr(X) and has_dtype(X.dtype)
+        return statistics.feature_moments(X, weights, rows) if known else None
+
+    def longest_row(
+        self,
+        X: Array,
+        weights: NDArray[Any] | None,
+        rows: NDArray[np.int64] | None,
+        coordinates: Coordinates,
+        dtype: np.dtype[Any],
+    ) -> float | None:
+        """Return the largest weighted squared length of a row, in one compiled pass.
+
+        Parameters
+        ----------
+        X, weights, rows, coordinates, dtype
+            As in ``sksoftmax.steps.measure_curvature``.
+
+        Returns
+        -------
+        float or None
+            None for CSR and for dtypes that Numba lacks.
+        """
+        if is_csr(X) or not has_dtype(X.dtype):
+            return None
+        return statistics.longest_row(X, weights, rows, coordinates, dtype)
+
     def supports(self, problem: Problem) -> str | None:
         """Say whether Numba knows the dtype of X; it lacks float16 and byte-swapped numbers.
 
@@ -77,12 +122,7 @@ class NumbaBackend:
             None, or the reason why not.
         """
         dtype = problem.X.dtype
-        if (
-            dtype.isnative
-            and dtype != np.float16
-            and dtype.kind in "fiub"
-            and dtype.itemsize <= 8
-        ):
+        if has_dtype(dtype):
             return None
         return f"Numba has no arrays of dtype {dtype}."
 
@@ -105,3 +145,19 @@ class NumbaBackend:
             kind = lazy_trainer(problem) or ArrayTrainer
             return (NumbaLinearTrainer if kind is LinearTrainer else kind)(problem, state)
         return (NumbaTrainer if problem.n_models == 1 else ArrayTrainer)(problem, state)
+
+
+def has_dtype(dtype: np.dtype[Any]) -> bool:
+    """Say whether Numba has arrays of a dtype.
+
+    Parameters
+    ----------
+    dtype : numpy dtype
+        Of X.
+
+    Returns
+    -------
+    bool
+        False for float16, longdouble and byte-swapped numbers.
+    """
+    return dtype.isnative and dtype.kind in "fiub" and dtype.itemsize <= 8 and dtype != "f2"

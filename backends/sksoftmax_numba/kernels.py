@@ -92,7 +92,7 @@ def _add_class(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
 
 
 @compiled
-def _gather(X: Any, rows: Any, x: Any) -> int:
+def gather(X: Any, rows: Any, x: Any) -> int:
     """Copy rows into x in its dtype, and zeros up to a whole tile; return the rows then."""
     count = len(rows)
     for i in range(count):
@@ -216,7 +216,7 @@ def summed_gradient(
         ahead = rows[start + block : start + 2 * block]
         if len(ahead) == 0:
             ahead = then[:block]
-        n_tiled = _gather(X, here, x)
+        n_tiled = gather(X, here, x)
         for r in range(0, n_tiled, ROWS):
             for c in range(0, tiled, CLASSES):
                 _ask_for(X, ahead, r, c // CLASSES, n_turns)

@@ -19,12 +19,18 @@ from sksoftmax_numba.compilation import announced
 from sksoftmax_numba.kernels import (
     ROWS,
     copy_coefficients,
+    gather,
     momentum_epoch,
+    momentum_step,
+    softmax_minus_targets,
     summed_gradient,
 )
 
 BLOCK_BYTES = 2**18
 """Bytes of rows in a block: they stay in the second-level cache between both products."""
+
+MANY_PARAMETERS = 2**16
+"""Weights from which a BLAS, which knows large caches better, computes the products."""
 
 LINE = 64
 """Bytes of a cache line, and of the widest vectors."""
@@ -40,6 +46,7 @@ class NumbaTrainer(ArrayTrainer):
     """
 
     _is_new = True
+    _by_products = False
 
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
@@ -70,25 +77,51 @@ class NumbaTrainer(ArrayTrainer):
             newest[:] = [averaging_weight(self._n_steps + 1 + i) for i in range(n_batches)]
         velocity = self._moments.get("velocity", self._nothing)[0]
         average = (self._average if problem.average else self._nothing)[0]
-        with announced("epoch", problem.X.dtype, problem.dtype):
-            loss = momentum_epoch(
-                problem.X, self._y, self._row_weights, order, problem.batch_size,
-                self._float(step_sizes[0]), self._float(newest),
-                self._parameters[0], velocity, average, self._centre,
-                self._gradient_scales[0, 0], self._decays, self._inverse_scales[0, 0],
-                problem.dtype.type(problem.momentum[0]), problem.nesterov, *self._buffers,
-            )  # fmt: skip
+        arrays = self._parameters[0], velocity, average
+        rule = (
+            self._centre, self._gradient_scales[0, 0], self._decays, self._inverse_scales[0, 0],
+        )  # fmt: skip
+        steps, newest = self._float(step_sizes[0]), self._float(newest)
+        momentum = problem.dtype.type(problem.momentum[0]), problem.nesterov
+        with announced("epoch", problem.X.dtype, problem.dtype, self._by_products):
+            if self._by_products:
+                loss = 0.0
+                for i in range(n_batches):
+                    size = problem.batch_size
+                    loss += self._write_gradient(order[i * size : (i + 1) * size])
+                    of_batch = self._buffers[-2:]
+                    momentum_step(*arrays, *of_batch, *rule, steps[i], *momentum, newest[i])
+            else:
+                loss = momentum_epoch(
+                    problem.X, self._y, self._row_weights, order, problem.batch_size, steps,
+                    newest, *arrays, *rule, *momentum, *self._buffers,
+                )  # fmt: skip
         self._n_steps += n_batches
         return np.asarray(objective + loss / len(order))
 
-    def _summed_gradient(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
-        coef, intercept, *_, gradient, of_intercept = self._buffers
-        n = self.problem.n_features
+    def _write_gradient(self, rows: NDArray[np.int64]) -> float:
+        """Write the gradient of a batch, not centred, into the buffers; return its loss."""
+        X, y, weights = self.problem.X, self._y, self._row_weights
+        coef, intercept, x, z, gradient, of_intercept = self._buffers
         copy_coefficients(self._parameters[0], self._centre, coef, intercept)
-        with announced("gradient", self.problem.X.dtype, self.problem.dtype):
-            loss = summed_gradient(
-                self.problem.X, self._y, self._row_weights, rows, rows[:0], *self._buffers
-            )
+        if not self._by_products:
+            return summed_gradient(X, y, weights, rows, rows[:0], *self._buffers)
+        gather(X, rows, x)
+        x, z = x[: len(rows)], z[: len(rows)]
+        np.matmul(x, coef.T, out=z)
+        loss = softmax_minus_targets(
+            z, intercept, y[rows], weights[rows] if len(weights) else weights
+        )
+        np.add.reduce(z, axis=0, out=of_intercept)
+        np.matmul(z.T, x, out=gradient)
+        return loss
+
+    def _summed_gradient(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
+        *_, gradient, of_intercept = self._buffers
+        n = self.problem.n_features
+        kinds = self.problem.X.dtype, self.problem.dtype, self._by_products
+        with announced("gradient", *kinds):
+            loss = self._write_gradient(rows)
         centred = np.empty_like(self._parameters)
         np.subtract(gradient[:, :n], np.outer(of_intercept, self._centre), centred[0, :, :n])
         centred[0, :, n] = of_intercept
@@ -100,7 +133,9 @@ class NumbaTrainer(ArrayTrainer):
         n, k = problem.n_features, problem.n_classes
         lane = LINE // dtype.itemsize
         width = -(-n // lane) * lane
+        self._by_products = n * k >= MANY_PARAMETERS
         most = max(1, BLOCK_BYTES // (width * dtype.itemsize))
+        most = problem.batch_size if self._by_products else most
         n_blocks = -(-problem.batch_size // most)
         rows = -(-problem.batch_size // n_blocks)  # alike, since each asks for the next one's
         block = -(-rows // ROWS) * ROWS

@@ -1,0 +1,234 @@
+"""Trainers that run an epoch with kernels of our own, and override nothing else.
+
+State, penalty and evaluation are those of the loop over CuPy, whose arrays the kernels change
+in place. Which trainer is right for a problem is decided in ``plan``; this module knows how
+kernels are called, and not what runs them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cupy
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.problem import Array, Problem, State
+from sksoftmax_cupy.device import explained
+from sksoftmax_cupy.module import Launch, Module
+from sksoftmax_cupy.plan import CLUSTER, FEATURE_TILE, ClusterPlan, GraphPlan
+from sksoftmax_cupy.trainer import CupyTrainer
+
+GRAPH_STEPS = 64
+"""Steps of a graph: enough that launching it is little beside them."""
+
+
+class FusedTrainer(CupyTrainer):
+    """What the trainers with kernels share: one model's arrays, and those of an epoch.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is trained; ``plan.unsupported`` found nothing in it.
+    state : State
+        Where it starts.
+    module : Module
+        The compiled kernels.
+    xp : module, default=cupy
+        The namespace of the arrays.
+    """
+
+    def __init__(self, problem: Problem, state: State, module: Module, xp: Any = cupy):
+        super().__init__(problem, state, xp=xp)
+        with explained("moving the model to it"):
+            self._module = module
+            n = problem.n_features
+            decay, means = self._decay, self._means
+            self._decays = xp.zeros(n + 1, problem.dtype) if decay is None else decay.ravel()
+            self._centre = xp.zeros(n, problem.dtype) if means is None else means.ravel()
+            # Without momentum the kernels still have a velocity, which nobody keeps.
+            velocity = self._moments.get("velocity")
+            self._velocity = xp.zeros_like(self._parameters) if velocity is None else velocity
+
+    def run_epoch(
+        self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Take one step for each batch of `order`.
+
+        Parameters
+        ----------
+        order : ndarray of shape (n_rows,), int64
+            Rows of X, batch after batch.
+        step_sizes : ndarray of shape (1, n_batches), float64
+            The step of each batch.
+
+        Returns
+        -------
+        ndarray of shape (1,), float64
+            The objective, each batch measured before its own update.
+
+        Raises
+        ------
+        MemoryError
+            If the device runs out of memory.
+        RuntimeError
+            If the device fails.
+        """
+        with explained("running an epoch"):
+            xp = self.xp
+            rows = xp.asarray(order)
+            labels = self._y[rows]
+            if self._weights is None:
+                weights = xp.ones(len(order), self.problem.dtype)
+            else:
+                weights = self._weights[0][rows]
+            penalty = self._penalty()
+            losses = self._run(rows, labels, weights, self._float(step_sizes[0]))
+            self._n_steps += step_sizes.shape[1]
+            mean = losses.sum(dtype=np.float64) / len(order)
+            objective: NDArray[np.float64] = self._to_numpy(penalty + mean)
+            return objective
+
+    def _run(self, rows: Array, labels: Array, weights: Array, steps: Array) -> Array:
+        """Run an epoch over rows in order; return the weighted loss of each."""
+        raise NotImplementedError
+
+    def _scalar(self, value: float) -> Any:
+        """A number of the arithmetic's dtype, to be passed to a kernel."""
+        return self.problem.dtype.type(value)
+
+    def _rule(self) -> tuple[Any, ...]:
+        """What the kernels are told of each feature: its mean and its factors of a step."""
+        return (
+            self._centre,
+            self._inverse_scales.ravel(),
+            self._gradient_scales.ravel(),
+            self._decays,
+        )
+
+    def _changed(self) -> tuple[Array, Array, Array]:
+        """The arrays that the kernels change."""
+        return self._parameters, self._velocity, self._average
+
+
+class ClusterTrainer(FusedTrainer):
+    """An epoch in one launch of a thread-block cluster: see kernels/cluster.cu.
+
+    Parameters
+    ----------
+    problem, state, module, xp
+        As in FusedTrainer.
+    plan : ClusterPlan
+        How the work is divided.
+    """
+
+    def __init__(
+        self, problem: Problem, state: State, plan: ClusterPlan, module: Module, xp: Any = cupy
+    ):
+        super().__init__(problem, state, module, xp)
+        self._plan = plan
+
+    def _run(self, rows: Array, labels: Array, weights: Array, steps: Array) -> Array:
+        plan, problem = self._plan, self.problem
+        losses = self.xp.empty(len(rows), problem.dtype)
+        arguments = (
+            problem.X,
+            np.int64(problem.n_features),
+            np.int32(plan.block_features),
+            np.int32(plan.pitch),
+            rows,
+            labels,
+            weights,
+            np.int64(len(rows)),
+            np.int32(problem.batch_size),
+            np.int32(plan.tile_rows),
+            np.int32(plan.score_segments),
+            np.int32(plan.gradient_segments),
+            steps,
+            np.int64(self._n_steps),
+            self._scalar(problem.momentum[0]),
+            np.int32(problem.average),
+            *self._rule(),
+            *self._changed(),
+            losses,
+        )
+        self._module.launch(
+            Launch("cluster_epoch", CLUSTER, plan.threads, plan.shared_bytes, arguments)
+        )
+        return losses
+
+
+class GraphTrainer(FusedTrainer):
+    """Two launches a step, strung together by a CUDA graph: see kernels/graph.cu.
+
+    Parameters
+    ----------
+    problem, state, module, xp
+        As in FusedTrainer.
+    plan : GraphPlan
+        How the work is divided.
+    """
+
+    def __init__(
+        self, problem: Problem, state: State, plan: GraphPlan, module: Module, xp: Any = cupy
+    ):
+        super().__init__(problem, state, module, xp)
+        self._plan = plan
+        self._capacity = 0
+
+    def _run(self, rows: Array, labels: Array, weights: Array, steps: Array) -> Array:
+        n_rows = len(rows)
+        if n_rows > self._capacity:
+            self._record(n_rows)
+        copies = (rows, labels, weights, steps)
+        for buffer, values in zip(self._buffers, copies, strict=True):
+            buffer[: len(values)] = values
+        self._epoch[1], self._epoch[2] = n_rows, self._n_steps
+        for first in range(0, len(steps), self._graph_steps):
+            self._epoch[0] = first
+            self._replay()
+        return self._losses[:n_rows]
+
+    def _record(self, n_rows: int) -> None:
+        """Allocate what the graph reads and writes for epochs up to a length; record it."""
+        xp, problem, plan = self.xp, self.problem, self._plan
+        size, dtype = problem.batch_size, problem.dtype
+        n_steps = -(-n_rows // size)
+        self._graph_steps = min(GRAPH_STEPS, n_steps)
+        self._capacity = n_rows
+        self._buffers = (
+            xp.empty(n_rows, np.int64),
+            xp.empty(n_rows, np.int32),
+            xp.empty(n_rows, dtype),
+            xp.empty(n_steps, dtype),
+        )
+        rows, labels, weights, steps = self._buffers
+        self._losses = xp.empty(n_rows, dtype)
+        self._epoch = xp.zeros(3, np.int64)
+        residuals = xp.empty(size * problem.n_classes, dtype)
+        X, n_features = problem.X, np.int64(problem.n_features)
+        launches = []
+        for batch in range(self._graph_steps):
+            of_batch = (self._epoch, np.int32(batch), np.int32(size))
+            of_rows = (*of_batch, np.int32(plan.residual_rows), self._centre, self._parameters)
+            launches.append(
+                Launch(
+                    "graph_residuals",
+                    -(-size // plan.residual_rows),
+                    plan.threads,
+                    plan.residual_bytes,
+                    (X, n_features, rows, labels, weights, *of_rows, residuals, self._losses),
+                )
+            )
+            of_rule = (steps, self._scalar(problem.momentum[0]), np.int32(problem.average))
+            of_columns = (*of_batch, np.int32(plan.update_rows), *of_rule, *self._rule())
+            launches.append(
+                Launch(
+                    "graph_update",
+                    -(-(problem.n_features + 1) // FEATURE_TILE),
+                    plan.threads,
+                    plan.update_bytes,
+                    (X, n_features, rows, *of_columns, residuals, *self._changed()),
+                )
+            )
+        self._replay = self._module.record(launches)

@@ -1,0 +1,121 @@
+"""The minibatch loop over CuPy, for every shape and feature, dense or CSR.
+
+It launches a few kernels for each line of ``ArrayTrainer``: right everywhere, and the
+reference for what is faster. It knows no kernel of our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cupy
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.problem import Array, Problem, State
+from sksoftmax_cupy.device import explained
+
+
+class CupyTrainer(ArrayTrainer):
+    """ArrayTrainer over CuPy, with errors of the device explained.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is trained; ``problem.X`` is on the device.
+    state : State
+        Where it starts.
+    xp : module, default=cupy
+        The namespace of ``problem.X``.
+    reduce : callable, optional
+        See ArrayTrainer.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        state: State,
+        *,
+        xp: Any = cupy,
+        reduce: Callable[[Array], Array] | None = None,
+    ):
+        with explained("moving the model to it"):
+            super().__init__(problem, state, xp=xp, reduce=reduce)
+
+    def _to_numpy(self, array: Array) -> NDArray[Any]:
+        copy: NDArray[Any] = cupy.asnumpy(array)
+        return copy
+
+    def run_epoch(
+        self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Take one step for each batch of `order`, which is moved to the device at once.
+
+        Parameters
+        ----------
+        order : ndarray of shape (n_rows,), int64
+            Rows of X, batch after batch.
+        step_sizes : ndarray of shape (n_models, n_batches), float64
+            The step of each batch.
+
+        Returns
+        -------
+        ndarray of shape (n_models,), float64
+            The objective, each batch measured before its own update.
+
+        Raises
+        ------
+        MemoryError
+            If the device runs out of memory.
+        RuntimeError
+            If the device fails.
+        """
+        with explained("running an epoch"):
+            return super().run_epoch(self.xp.asarray(order), step_sizes)
+
+    def evaluate(
+        self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return loss and accuracy of the averaged weights on other rows.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+            Rows on the device.
+        y : ndarray of shape (n_rows,), int32
+            Class codes.
+        weights : ndarray of shape (n_rows,), or None
+            Row weights; None for equal ones.
+
+        Returns
+        -------
+        loss, accuracy : ndarrays of shape (n_models,), float64
+            Weighted means over the rows, without the penalty.
+
+        Raises
+        ------
+        MemoryError
+            If the device runs out of memory.
+        RuntimeError
+            If the device fails.
+        """
+        with explained("evaluating"):
+            return super().evaluate(X, y, weights)
+
+    def state(self) -> State:
+        """Return NumPy copies of everything needed to go on from here.
+
+        Returns
+        -------
+        State
+            The state after the last step.
+
+        Raises
+        ------
+        RuntimeError
+            If the device fails.
+        """
+        with explained("copying the model from it"):
+            return super().state()

@@ -1,0 +1,110 @@
+"""Our contestants: the GPU's backend on each of its paths, and the NumPy backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cupy
+import numpy as np
+
+from benchmarks.gpu.tasks import Task
+from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.problem import Problem, State
+from sksoftmax.targets import encode_targets
+from sksoftmax.training import Settings, Training
+from sksoftmax_cupy.backend import CupyBackend, planned_trainer, workload
+from sksoftmax_cupy.device import current_device
+from sksoftmax_cupy.plan import (
+    MOST_CLASSES,
+    ClusterPlan,
+    GraphPlan,
+    ProductPlan,
+    Workload,
+    choose_plan,
+    graph_plan,
+    product_plan,
+    unsupported,
+)
+from sksoftmax_cupy.trainer import CupyTrainer
+from sksoftmax_numpy import NumpyBackend
+
+DEFAULTS = Settings(
+    alpha=1e-4,
+    l1_ratio=0,
+    fit_intercept=True,
+    batch_size=256,
+    learning_rate="auto",
+    schedule="constant",
+    max_iter=1,
+    optimizer="sgd",
+    momentum=0.9,
+    nesterov=False,
+    beta_1=0.9,
+    beta_2=0.999,
+    epsilon=1e-8,
+    average=True,
+    standardize=True,
+    shuffle=True,
+)
+
+PATHS = ("cluster", "graph", "product", "loop")
+
+
+class OnPath(CupyBackend):
+    """The GPU's backend, made to take one path."""
+
+    def __init__(self, path: str):
+        super().__init__()
+        self.path = path
+
+    def trainer(self, problem: Problem, state: State) -> ArrayTrainer:
+        """Return the path's trainer; ValueError where the path does not exist."""
+        if self.path == "loop":
+            return CupyTrainer(problem, state)
+        lacking = unsupported(problem)
+        if lacking is not None:
+            raise ValueError(f"no kernels for {lacking}")
+        work = workload(problem)
+        return planned_trainer(problem, state, work, self._plan(work))
+
+    def _plan(self, work: Workload) -> ClusterPlan | GraphPlan | ProductPlan:
+        if self.path == "product":
+            return product_plan(work, 256)
+        if work.n_classes > MOST_CLASSES:
+            raise ValueError(f"no kernels for {work.n_classes} classes")
+        if self.path == "graph":
+            return graph_plan(work, work.most_threads)
+        device = current_device()
+        plan = choose_plan(work, device.capability, device.shared_bytes)
+        if not isinstance(plan, ClusterPlan):
+            raise ValueError("the cluster kernel is not chosen here")
+        return plan
+
+
+def on_path(task: Task, path: str) -> tuple[Callable[[], Any], Callable[[], float]]:
+    """Return a function that runs an epoch, and one that gives the accuracy on test rows."""
+    return _contestant(task, OnPath(path), task.X)
+
+
+def on_numpy(task: Task) -> tuple[Callable[[], Any], Callable[[], float]]:
+    """Return the same for the NumPy backend, whose rows lie on the host."""
+    return _contestant(task, NumpyBackend(), task.X.get())
+
+
+def _contestant(
+    task: Task, backend: Any, X: Any
+) -> tuple[Callable[[], Any], Callable[[], float]]:
+    settings = Settings(**{**vars(DEFAULTS), "batch_size": task.batch_size})
+    targets = encode_targets(task.y, None, X)
+    training = Training(settings, backend, X, targets, seed=0, resume=None, stream=False)
+
+    def accuracy() -> float:
+        assert task.test is not None
+        rows, y = task.test
+        placed = rows if isinstance(X, cupy.ndarray) else rows.get()
+        # What training has for validation rows, without making it hold any.
+        measured = training._trainer.evaluate(placed, y.astype(np.int32), None)
+        return float(measured[1][0])
+
+    return training.run_epoch, accuracy
