@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 
 # A distribution of its own: it is to be found where a test installs it, and only there.
 # What the kernels' tests share needs CuPy, which they look for first.
-collect_ignore = ["third_party_backend", "emulated.py"]
+# The conftest of docs has the same name, and pytest could collect one of them only.
+collect_ignore = ["third_party_backend", "emulated.py", "conftest.py"]
 
 MNIST = {
     "X_train": "train-images-idx3-ubyte",
