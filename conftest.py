@@ -7,3 +7,5 @@ if find_spec("skl2onnx") is None or find_spec("onnxruntime") is None:
     collect_ignore.append("sksoftmax/onnx.py")
 if find_spec("cupy") is None:
     collect_ignore.append("backends/sksoftmax_cupy")
+if find_spec("numba") is None:
+    collect_ignore.append("backends/sksoftmax_numba")

@@ -135,7 +135,9 @@ def test_other_dtypes_are_converted_batch_by_batch(dtype):
 
 def test_nothing_is_densified():
     rng = np.random.default_rng(0)
-    X = sparse.random_array((5000, 200_000), density=1e-4, rng=rng, dtype=np.float32).tocsr()
+    rows, columns = rng.integers(5000, size=100_000), rng.integers(200_000, size=100_000)
+    values = rng.random(100_000, dtype=np.float32)
+    X = sparse.csr_array((values, (rows, columns)), shape=(5000, 200_000))
     y = rng.integers(3, size=5000)
     clf = SoftmaxClassifier(max_iter=2, tol=None)
     tracemalloc.start()
