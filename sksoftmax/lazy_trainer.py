@@ -71,8 +71,12 @@ class LazyTrainer(ArrayTrainer):
     Parameters
     ----------
     problem, state, xp
-        As in ArrayTrainer; `lazy_trainer` returned this class for the problem.
+        As in ArrayTrainer; `lazy_trainer` returned this class for the problem. There is no
+        `reduce`: a batch's gradient exists for its own features only.
     """
+
+    def __init__(self, problem: Problem, state: State, *, xp: Any = np):
+        super().__init__(problem, state, xp=xp)
 
     def _set_state(self, state: State) -> None:
         problem, xp = self.problem, self.xp

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
 import numba
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.csr import is_csr
+from sksoftmax.host import HostBackend
 from sksoftmax.lazy_trainer import LinearTrainer, lazy_trainer
 from sksoftmax.problem import Array, Problem, State
 from sksoftmax.standardize import Moments
@@ -20,7 +20,7 @@ from sksoftmax_numba.sparse_trainer import NumbaLinearTrainer
 from sksoftmax_numba.trainer import NumbaTrainer
 
 
-class NumbaBackend:
+class NumbaBackend(HostBackend):
     """Train on the CPU with kernels that Numba compiles.
 
     Attributes
@@ -33,38 +33,6 @@ class NumbaBackend:
 
     name = "numba"
     version = numba.__version__
-    device = f"CPU ({platform.machine()})"
-    xp = np
-
-    def place(self, X: Array) -> Array:
-        """Return X itself, seen as a plain ndarray where it is dense.
-
-        Parameters
-        ----------
-        X : ndarray or CSR array of shape (n_rows, n_features)
-            Rows, memory-mapped or not.
-
-        Returns
-        -------
-        ndarray or CSR array of shape (n_rows, n_features)
-            The same memory.
-        """
-        return X if is_csr(X) else np.asarray(X)
-
-    def to_numpy(self, array: Array) -> NDArray[Any]:
-        """Return the array itself.
-
-        Parameters
-        ----------
-        array : ndarray
-            Any array.
-
-        Returns
-        -------
-        ndarray
-            The same array.
-        """
-        return np.asarray(array)
 
     def feature_moments(
         self, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import platform
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.csr import is_csr
+from sksoftmax.host import HostBackend
 from sksoftmax.lazy_trainer import LinearTrainer, lazy_trainer
-from sksoftmax.problem import Array, Problem, State
+from sksoftmax.problem import Problem, State
 from sksoftmax_numpy.sparse_trainer import NumpyLinearTrainer
 from sksoftmax_numpy.trainer import NumpyTrainer
 
 
-class NumpyBackend:
+class NumpyBackend(HostBackend):
     """Train on the CPU with NumPy; the backend that is always there.
 
     Attributes
@@ -36,38 +33,6 @@ class NumpyBackend:
 
     name = "numpy"
     version = np.__version__
-    device = f"CPU ({platform.machine()})"
-    xp = np
-
-    def place(self, X: Array) -> Array:
-        """Return X itself, seen as a plain ndarray where it is dense.
-
-        Parameters
-        ----------
-        X : ndarray or CSR array of shape (n_rows, n_features)
-            Rows, memory-mapped or not.
-
-        Returns
-        -------
-        ndarray or CSR array of shape (n_rows, n_features)
-            The same memory.
-        """
-        return X if is_csr(X) else np.asarray(X)
-
-    def to_numpy(self, array: Array) -> NDArray[Any]:
-        """Return the array itself.
-
-        Parameters
-        ----------
-        array : ndarray
-            Any array.
-
-        Returns
-        -------
-        ndarray
-            The same array.
-        """
-        return np.asarray(array)
 
     def supports(self, problem: Problem) -> str | None:
         """Return None: everything is supported.
