@@ -40,8 +40,9 @@ def peer_for(parameters, rule):
     return SGDOptimizer(parameters, 1e-3, "constant", 0.9, nesterov), {"nesterov": nesterov}
 
 
+@pytest.mark.parametrize("threshold", [None, np.zeros((1, 1, 14))])  # without and at no penalty
 @pytest.mark.parametrize("rule", ["heavy ball", "nesterov", "adam"])
-def test_update_rule_is_that_of_scikit_learn(rule):
+def test_update_rule_is_that_of_scikit_learn(rule, threshold):
     mirrored = np.zeros((1, 3, 14))
     peer, parameters = peer_for([mirrored], rule)
     ours = trainer(**parameters)
@@ -55,7 +56,7 @@ def test_update_rule_is_that_of_scikit_learn(rule):
             ours._moments,
             gradient,
             np.full((1, 1, 1), 1e-3),
-            None,
+            threshold,
             ours._n_steps,
         )
     assert_allclose(ours.state().parameters, mirrored, rtol=1e-9)
