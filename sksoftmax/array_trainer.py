@@ -208,17 +208,15 @@ class ArrayTrainer:
 
     def _scores(self, coef: Array, x: Array) -> Array:
         """The product of coef and the rows x, of shape (n_models, n_classes, n_rows)."""
-        if not is_csr(x):
-            return coef @ x.T
-        flat = coef.reshape(-1, coef.shape[2])
-        return (x @ flat.T).T.reshape(*coef.shape[:2], -1)
+        flat = coef.reshape(-1, coef.shape[2])  # one product for all models
+        scores = (x @ flat.T).T if is_csr(x) else flat @ x.T
+        return scores.reshape(*coef.shape[:2], -1)
 
     def _summed_rows(self, residual: Array, x: Array) -> Array:
         """Sums of rows times residuals, of shape (n_models, n_classes, n_features)."""
-        if not is_csr(x):
-            return residual @ x
         flat = residual.reshape(-1, residual.shape[2])
-        return (x.T @ flat.T).T.reshape(*residual.shape[:2], -1)
+        sums = (x.T @ flat.T).T if is_csr(x) else flat @ x
+        return sums.reshape(*residual.shape[:2], -1)
 
     def _residual(self, logits: Array, targets: Array) -> tuple[Array, Array]:
         """Softmax minus targets (n_models, n_classes, n_rows); loss (n_models, n_rows)."""

@@ -55,6 +55,8 @@ class Case:
         Whether rows are taken as they lie.
     csr : bool
         Whether X is CSR, mostly zeros; the reference then has the same rows dense.
+    alike : bool
+        Whether several models share their means and scales, as over the same weighted rows.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Case:
     optimizer: str = "sgd"
     consecutive: bool = False
     csr: bool = False
+    alike: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,23 @@ CASES = (
     Case("int16", dtype="int16"),
     Case("several models", n_models=3),
     Case("several weighted models", n_models=3, weighted=True),
+    *(
+        Case(f"models alike, {name}", n_models=3, alike=True, **changes)
+        for name, changes in {
+            "defaults": {},
+            "weights": {"weighted": True},
+            "weights, one batch": {"weighted": True, "batch_size": 70, "average": False},
+            "not centred": {"centred": False},
+            "no intercept": {"centred": False, "fit_intercept": False},
+            "nothing on": {"average": False, "momentum": 0, "l2": 0},
+            "two classes": {"n_classes": 2},
+            "rows as they lie": {"consecutive": True},
+            "nesterov": {"nesterov": True},
+            "l1": {"l1": 3e-2},
+            "adam": {"optimizer": "adam"},
+            "int16": {"dtype": "int16"},
+        }.items()
+    ),
 )
 
 
@@ -318,6 +338,7 @@ def _make_problem(backend: Backend, case: Case, rng: np.random.Generator) -> Pro
     moments = feature_moments(backend, backend.place(X), None, None)
     spread = (1 + np.arange(case.n_models) / 10)[:, None]
     centre = moments.mean if case.centred else None
+    apart = np.ones_like(spread) if case.alike else spread
     return Problem(
         X=X,
         y=y,
@@ -334,9 +355,9 @@ def _make_problem(backend: Backend, case: Case, rng: np.random.Generator) -> Pro
         optimizer=case.optimizer,
         epsilon=1e-3 if case.optimizer == "adam" else 1e-8,
         fit_intercept=case.fit_intercept,
-        means=None if centre is None else centre * spread,
-        scales=moments.scale * spread,
-        step_scales=moments.step_scale(centre) * spread,
+        means=None if centre is None else centre * apart,
+        scales=moments.scale * apart,
+        step_scales=moments.step_scale(centre) * apart,
     )
 
 

@@ -10,6 +10,7 @@ from sksoftmax.host import HostBackend
 from sksoftmax.lazy_trainer import LinearTrainer, lazy_trainer
 from sksoftmax.problem import Problem, State
 from sksoftmax_numpy.sparse_trainer import NumpyLinearTrainer
+from sksoftmax_numpy.stack_trainer import StackTrainer, is_stack
 from sksoftmax_numpy.trainer import NumpyTrainer
 
 
@@ -67,4 +68,6 @@ class NumpyBackend(HostBackend):
         if is_csr(problem.X):
             kind = lazy_trainer(problem) or ArrayTrainer
             return (NumpyLinearTrainer if kind is LinearTrainer else kind)(problem, state)
+        if is_stack(problem):
+            return StackTrainer(problem, state)
         return (NumpyTrainer if problem.n_models == 1 else ArrayTrainer)(problem, state)
