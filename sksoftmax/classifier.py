@@ -609,35 +609,51 @@ class SoftmaxClassifier(
         *,
         seed: int,
         stream: bool,
+        measured: Training | None = None,
     ) -> Epochs:
-        """Weight the classes, measure the rows and hand them to the backend."""
-        of_class = class_weights(self.class_weight, targets)
-        if validation is not None:
-            weighted = validation.targets.with_class_weights(of_class)
-            validation = Validation(validation.X, weighted)
+        """Weight the classes, measure the rows and hand them to the backend.
+
+        Those of `measured`, another training on the same rows, may serve here as well.
+        """
+        if measured is not None:
+            targets, validation = measured.targets, measured.validation
+        else:
+            of_class = class_weights(self.class_weight, targets)
+            targets = targets.with_class_weights(of_class)
+            if validation is not None:
+                weighted = validation.targets.with_class_weights(of_class)
+                validation = Validation(validation.X, weighted)
         training = Training(
             Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)}),
             self.backend,
             X,
-            targets.with_class_weights(of_class),
+            targets,
             validation=validation,
             seed=seed,
             resume=resume,
             stream=stream,
+            measured=measured,
         )
         return Epochs(training, history_up_to(resume, self), verbose=self.verbose)
 
     def _run(self, epochs: Epochs, tasks: FitTasks) -> None:
         """Run epochs until the loss no longer improves, or max_iter is reached."""
+        rule = self._stopping_rule(epochs)
+        if not epochs.run(self.max_iter, rule, tasks, lambda: fitted_attributes(epochs)):
+            self._warn_of_max_iter(rule, stacklevel=5)
+
+    def _stopping_rule(self, epochs: Epochs) -> Plateau:
         tol = None if self.schedule in PLANNED else self.tol
         patience = max(self.n_iter_no_change, -(-LEAST_STEPS // epochs.training.n_batches))
-        plateau = Plateau(tol, patience)
-        stopped = epochs.run(self.max_iter, plateau, tasks, lambda: fitted_attributes(epochs))
-        if tol is not None and not stopped:
+        return Plateau(tol, patience)
+
+    def _warn_of_max_iter(self, rule: Plateau, stacklevel: int) -> None:
+        """Warn that a fit ended by max_iter, where a rule could have ended it before."""
+        if rule.tol is not None:
             warnings.warn(
                 f"Maximum number of epochs (max_iter={self.max_iter}) reached before the loss"
                 f" stopped improving by tol={self.tol} an epoch. Increase max_iter or tol, or"
                 " set tol=None to run a fixed number of epochs without this warning.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=stacklevel,
             )

@@ -117,13 +117,29 @@ class Epochs:
         self._start_as_best()
         for _ in range(max_epochs):
             tasks.begin_epoch()
-            loss = self.run_one()
-            if self.training.validation is not None and self.history.is_best:
-                self._best = self.training.checkpoint()
-            no_better = plateau.reached(loss) and not self._smaller_step(plateau)
+            no_better = self.ends(self.run_one(), plateau)
             if tasks.end_epoch(attributes) or no_better:
                 return True
         return False
+
+    def ends(self, loss: float, plateau: Plateau) -> bool:
+        """Keep the last epoch where it is the best, and say whether it shall be the last.
+
+        Parameters
+        ----------
+        loss : float
+            What `run_one` or `note` returned.
+        plateau : Plateau
+            The rule.
+
+        Returns
+        -------
+        bool
+            Whether there is a plateau, and no smaller step to leave it by.
+        """
+        if self.training.validation is not None and self.history.is_best:
+            self._best = self.training.checkpoint()
+        return plateau.reached(loss) and not self._smaller_step(plateau)
 
     def run_one(self) -> float:
         """Run one epoch, note what it leaves behind, and print its line.
@@ -140,15 +156,38 @@ class Epochs:
         """
         start = time.perf_counter()
         loss = self.training.run_epoch()
-        check_finite(self.training, loss)
         validation_loss = score = math.nan
         if self.training.validation is not None:
             validation_loss, score = self.training.evaluate()
-            check_finite(self.training, validation_loss)
-        self.history.add(loss, validation_loss, score)
+        seen = self.note(loss, validation_loss, score)
         if self.verbose:
             print(self._line(time.perf_counter() - start))
-        return loss if self.training.validation is None else validation_loss
+        return seen
+
+    def note(self, loss: float, validation_loss: float, score: float) -> float:
+        """Note what an epoch has left behind.
+
+        Parameters
+        ----------
+        loss : float
+            Its objective.
+        validation_loss, score : float
+            Loss and accuracy after it, or NaN without validation rows.
+
+        Returns
+        -------
+        float
+            The validation loss, or the objective without validation rows.
+
+        Raises
+        ------
+        ValueError
+            If a loss is not finite.
+        """
+        seen = loss if self.training.validation is None else validation_loss
+        check_finite(self.training, [loss, seen])
+        self.history.add(loss, validation_loss, score)
+        return seen
 
     def _start_as_best(self) -> None:
         """Let the model that a warm start goes on from count among the epochs."""

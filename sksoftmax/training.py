@@ -7,8 +7,9 @@ pickles; it does not know why or when to stop, nor anything about prediction.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from sksoftmax.checkpoint import Checkpoint
 from sksoftmax.csr import canonical, elements_a_row, is_csr
-from sksoftmax.problem import Array, Backend, Problem, State
+from sksoftmax.problem import Array, Backend, Problem, State, Trainer
 from sksoftmax.registry import CPU_PREFERENCE, get_backend, registered_names
 from sksoftmax.schedules import LEAST_FACTOR, REDUCTION, step_factors
 from sksoftmax.standardize import Moments, feature_moments, on_grid
@@ -80,6 +81,9 @@ class Training:
         Where to go on from.
     stream : bool
         Whether these rows add to those of `resume` (partial_fit) or replace them.
+    measured : Training or None
+        One on the same rows, weights and seed, whose backend, placed rows and statistics
+        serve here as well.
 
     Attributes
     ----------
@@ -87,6 +91,8 @@ class Training:
         Epochs so far, earlier calls included.
     backend_seconds : float
         What the backend took for the last epoch, as apart from orders and evaluation.
+    state : callable
+        Returns the state after the last step, whoever took it: `trainer`, or a stack.
     """
 
     def __init__(
@@ -100,9 +106,11 @@ class Training:
         seed: int,
         resume: Checkpoint | None,
         stream: bool,
+        measured: Training | None = None,
     ):
         self.settings = settings
         self.targets = targets
+        self.state: Callable[[], State]
         self.seed = seed if resume is None else resume.seed
         self.n_epochs = self._first_epoch = 0 if resume is None else resume.n_epochs
         self.reduction = 1.0 if resume is None else resume.reduction
@@ -116,20 +124,31 @@ class Training:
         self.validation = validation
         self.backend_seconds = 0.0
         noisy = stream or self.n_batches > 1
+        if measured is not None:
+            backend = measured.backend
         for self.backend in candidate_backends(backend):
-            self._place(canonical(X), validation is not None and validation.X is X)
-            self._measure(earlier)
+            if measured is None:
+                self._place(canonical(X), validation is not None and validation.X is X)
+                self._measure(earlier)
+            else:
+                self._take_over(measured)
+            self.step_size = self._step_size()
             self.problem = self._problem(batches_are_noisy=noisy)
             reason = self.backend.supports(self.problem)
             if reason is None:
                 break
         else:
             raise ValueError(f"Backend {self.backend.name!r} cannot train this: {reason}")
-        state = None if resume is None else resume.state
-        if state is None:
-            shape = (1, self.problem.n_classes, self.problem.n_features)
-            state = State.zeros(*shape, self.dtype)
-        self._trainer = self.backend.trainer(self.problem, state)
+        shape = (1, self.problem.n_classes, self.problem.n_features)
+        first = State.zeros(*shape, self.dtype) if resume is None else resume.state
+        self.state = lambda: first
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """Who takes the steps of this model alone."""
+        trainer = self.backend.trainer(self.problem, self.state())
+        self.state = trainer.state
+        return trainer
 
     def _place(self, X: Array, shared: bool) -> None:
         """Bring the rows to the backend; `shared` says that validation rows are among them."""
@@ -176,7 +195,13 @@ class Training:
             if earlier is not None and earlier.curvature is not None:
                 curvature = earlier.curvature.merge(curvature)
             self.curvature = curvature
-        self.step_size = self._step_size()
+
+    def _take_over(self, other: Training) -> None:
+        """Use what another training has placed and measured."""
+        self.weights = other.weights
+        self._placed, self._placed_validation = other._placed, other._placed_validation
+        self.moments, self.mean, self.scale = other.moments, other.mean, other.scale
+        self.coordinates, self.curvature = other.coordinates, other.curvature
 
     @property
     def batch_size(self) -> int:
@@ -241,18 +266,9 @@ class Training:
         float
             The weighted mean loss, each batch measured before its own step, plus penalty.
         """
-        order, step_sizes = self._order(), self._step_sizes()
-        n_batches = self._batches_per_segment()
-        objective = 0.0
-        self.backend_seconds = 0.0
-        for first in range(0, self.n_batches, n_batches):
-            steps = step_sizes[:, first : first + n_batches]
-            part = order[first * self.batch_size : (first + n_batches) * self.batch_size]
-            start = time.perf_counter()
-            objective += len(part) * float(self._trainer.run_epoch(part, steps)[0])
-            self.backend_seconds += time.perf_counter() - start
+        objective, self.backend_seconds = run_batches(self, self.trainer, self.step_sizes())
         self.n_epochs += 1
-        return objective / len(order)
+        return float(objective[0])
 
     def evaluate(self) -> tuple[float, float]:
         """Return loss and accuracy of the averaged weights on the validation rows.
@@ -262,18 +278,33 @@ class Training:
         loss, accuracy : float
             Weighted means, without the penalty.
         """
+        loss, accuracy = self.evaluate_by(self.trainer)[:, 0].tolist()
+        return loss, accuracy
+
+    def evaluate_by(self, trainer: Trainer) -> NDArray[np.float64]:
+        """Return loss and accuracy on the validation rows for each model of a trainer.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            This model's own, or one of several models.
+
+        Returns
+        -------
+        ndarray of shape (2, n_models), float64
+            Weighted means, without the penalty: the losses, then the accuracies.
+        """
         assert self.validation is not None
         targets, X = self.validation.targets, self._placed_validation
         if targets.rows is None:
-            loss, accuracy = self._trainer.evaluate(X, targets.codes, targets.weights)
-            return float(loss[0]), float(accuracy[0])
-        sums = np.zeros(2)
+            return np.stack(trainer.evaluate(X, targets.codes, targets.weights))
+        sums = np.zeros(())
         for rows in self.validation.blocks():
             weights = None if targets.weights is None else targets.weights[rows]
             total = len(rows) if weights is None else weights.sum()
-            means = self._trainer.evaluate(X[rows], targets.codes[rows], weights)
-            sums += np.ravel(means) * (total / targets.total_weight)
-        return float(sums[0]), float(sums[1])
+            means = trainer.evaluate(X[rows], targets.codes[rows], weights)
+            sums = sums + np.stack(means) * (total / targets.total_weight)
+        return sums
 
     def reduce_step(self) -> bool:
         """Divide the step size for the "adaptive" schedule.
@@ -288,8 +319,14 @@ class Training:
         self.reduction /= REDUCTION
         return True
 
-    def _step_sizes(self) -> NDArray[np.float64]:
-        """The step of each batch of this epoch, of shape (1, n_batches)."""
+    def step_sizes(self) -> NDArray[np.float64]:
+        """Return the step of each batch of this epoch.
+
+        Returns
+        -------
+        ndarray of shape (1, n_batches), float64
+            The first step, as the schedule and its reductions change it.
+        """
         share = 1 / self.settings.max_iter
         factors = step_factors(
             self.settings.schedule,
@@ -300,8 +337,14 @@ class Training:
         )
         return (self.step_size * self.reduction) * factors[None, :]
 
-    def _order(self) -> NDArray[np.int64]:
-        """The rows of positive weight, in the order of this epoch."""
+    def order(self) -> NDArray[np.int64]:
+        """Return the rows of positive weight, in the order of this epoch.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), int64
+            It follows from the seed and the number of the epoch.
+        """
         count, rows = self.targets.n_rows, self.targets.rows
         if not self.settings.shuffle:
             return np.arange(count) if rows is None else rows
@@ -309,9 +352,20 @@ class Training:
         order = rng.permutation(count)
         return order if rows is None else rows[order]
 
-    def _batches_per_segment(self) -> int:
-        """Whole batches in about a second, by counting rather than by the clock."""
-        width = elements_a_row(self._placed) * len(self.targets.classes)
+    def batches_per_segment(self, n_models: int) -> int:
+        """Return the whole batches in about a second, by counting rather than by the clock.
+
+        Parameters
+        ----------
+        n_models : int
+            Models trained together.
+
+        Returns
+        -------
+        int
+            At least 1.
+        """
+        width = elements_a_row(self._placed) * len(self.targets.classes) * n_models
         rows = min(SEGMENT_ROWS, int(SEGMENT_OPERATIONS / width))
         return max(1, rows // self.batch_size)
 
@@ -331,8 +385,41 @@ class Training:
             curvature=self.curvature,
             total_weight=self.total_weight,
             reduction=self.reduction,
-            state=self._trainer.state(),
+            state=self.state(),
         )
+
+
+def run_batches(
+    training: Training, trainer: Trainer, step_sizes: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
+    """Run the batches of an epoch, about a second's worth at a time.
+
+    Parameters
+    ----------
+    training : Training
+        Whose order is taken.
+    trainer : Trainer
+        Of one model or several.
+    step_sizes : ndarray of shape (n_models, n_batches), float64
+        The step of each batch.
+
+    Returns
+    -------
+    objective : ndarray of shape (n_models,), float64
+        As in Trainer.
+    seconds : float
+        What the trainer took.
+    """
+    order, size = training.order(), training.batch_size
+    n_models, n_batches = step_sizes.shape
+    at_once = training.batches_per_segment(n_models)
+    objective, seconds = np.zeros(n_models), 0.0
+    for first in range(0, n_batches, at_once):
+        part = order[first * size : (first + at_once) * size]
+        start = time.perf_counter()
+        objective += len(part) * trainer.run_epoch(part, step_sizes[:, first : first + at_once])
+        seconds += time.perf_counter() - start
+    return objective / len(order), seconds
 
 
 def training_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

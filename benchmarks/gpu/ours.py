@@ -104,7 +104,7 @@ def _contestant(
         rows, y = task.test
         placed = rows if isinstance(X, cupy.ndarray) else rows.get()
         # What training has for validation rows, without making it hold any.
-        measured = training._trainer.evaluate(placed, y.astype(np.int32), None)
+        measured = training.trainer.evaluate(placed, y.astype(np.int32), None)
         return float(measured[1][0])
 
     return training.run_epoch, accuracy
