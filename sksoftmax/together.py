@@ -40,9 +40,10 @@ OF_ONE_MODEL = frozenset(
         "schedule",
         "tol",
         "verbose",
+        "warm_start",
     }
 )
-"""Parameters in which models of one stack may differ; equal seeds are asked for elsewhere."""
+"""Parameters in which models of one stack may differ, but for what `_traits` says of some."""
 
 
 @dataclass
@@ -227,8 +228,8 @@ def _can_stack(estimator: Any) -> bool:
 
 def _traits(estimator: SoftmaxClassifier) -> tuple[Hashable, ...]:
     """What models of one stack must have in common."""
-    parameters = estimator.get_params(deep=False)
-    shared = [_comparable(parameters[name]) for name in parameters if name not in OF_ONE_MODEL]
+    names = [name for name in estimator._parameter_constraints if name not in OF_ONE_MODEL]
+    shared = [_comparable(getattr(estimator, name)) for name in names]
     return (
         estimator.learning_rate == "auto",  # which alone measures the curvature
         estimator.momentum > 0,  # which alone needs a velocity

@@ -13,10 +13,12 @@ from sksoftmax.csr import is_csr
 from sksoftmax.host import HostBackend
 from sksoftmax.lazy_trainer import LinearTrainer, lazy_trainer
 from sksoftmax.problem import Array, Problem, State
+from sksoftmax.stack_trainer import is_stack
 from sksoftmax.standardize import Moments
 from sksoftmax.steps import Coordinates
 from sksoftmax_numba import statistics
 from sksoftmax_numba.sparse_trainer import NumbaLinearTrainer
+from sksoftmax_numba.stack_trainer import NumbaStackTrainer
 from sksoftmax_numba.trainer import NumbaTrainer
 
 
@@ -112,6 +114,8 @@ class NumbaBackend(HostBackend):
         if is_csr(problem.X):
             kind = lazy_trainer(problem) or ArrayTrainer
             return (NumbaLinearTrainer if kind is LinearTrainer else kind)(problem, state)
+        if is_stack(problem):
+            return NumbaStackTrainer(problem, state)
         return (NumbaTrainer if problem.n_models == 1 else ArrayTrainer)(problem, state)
 
 

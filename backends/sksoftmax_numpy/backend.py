@@ -9,8 +9,8 @@ from sksoftmax.csr import is_csr
 from sksoftmax.host import HostBackend
 from sksoftmax.lazy_trainer import LinearTrainer, lazy_trainer
 from sksoftmax.problem import Problem, State
+from sksoftmax.stack_trainer import StackTrainer, is_stack
 from sksoftmax_numpy.sparse_trainer import NumpyLinearTrainer
-from sksoftmax_numpy.stack_trainer import StackTrainer, is_stack
 from sksoftmax_numpy.trainer import NumpyTrainer
 
 

@@ -1,0 +1,80 @@
+"""What is left of a stack's step between and after its two products: one pass each.
+
+Scores stand class by class, rows side by side, so that loops over the rows are vectors. These
+functions know arrays only.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sksoftmax_numba.compilation import compiled
+from sksoftmax_numba.exponential import exponential
+from sksoftmax_numba.kernels import momentum_step
+
+
+@compiled
+def residuals(z: Any, codes: Any, weights: Any, losses: Any, largest: Any, total: Any) -> None:
+    """Turn scores into weighted residuals, and write the summed losses.
+
+    Parameters
+    ----------
+    z : array of shape (n_models, n_classes, n_rows)
+        Scores, turned into residuals.
+    codes : int32 array of shape (n_rows,)
+        Class codes.
+    weights : array of shape (n_models, n_rows) or (n_models, 0)
+        Row weights; empty for ones.
+    losses : float64 array of shape (n_models,)
+        Written to.
+    largest, total : arrays of shape (n_rows,)
+        Room to work in.
+    """
+    n_models, n_classes, n_rows = z.shape
+    is_weighted = weights.shape[1] > 0
+    one = z.dtype.type(1)
+    for m in range(n_models):
+        scores = z[m]
+        largest[:] = scores[0]
+        for c in range(1, n_classes):
+            row = scores[c]
+            for i in range(n_rows):
+                # Not max(): a NaN must reach the loss.
+                largest[i] = row[i] if not row[i] <= largest[i] else largest[i]
+        loss = 0.0
+        for i in range(n_rows):
+            weight = weights[m, i] if is_weighted else one
+            loss -= weight * (scores[codes[i], i] - largest[i])
+        total[:] = 0
+        for c in range(n_classes):
+            row = scores[c]
+            for i in range(n_rows):
+                row[i] = exponential(row[i] - largest[i])
+                total[i] += row[i]
+        for i in range(n_rows):
+            weight = weights[m, i] if is_weighted else one
+            loss += weight * math.log(total[i])
+            total[i] = weight / total[i]
+        for c in range(n_classes):
+            row = scores[c]
+            for i in range(n_rows):
+                row[i] *= total[i]
+        for i in range(n_rows):
+            scores[codes[i], i] -= weights[m, i] if is_weighted else one
+        losses[m] = loss
+
+
+@compiled
+def momentum_steps(
+    parameters: Any, velocity: Any, average: Any, gradient: Any, no_means: Any,
+    gradient_scales: Any, decay: Any, inverse_scales: Any, steps: Any, momentum: Any,
+    nesterov: bool, newest: Any,
+) -> None:  # fmt: skip
+    """Step by SGD with momentum, and average, model by model; gradients are centred already."""
+    for m in range(parameters.shape[0]):
+        momentum_step(
+            parameters[m], velocity[m], average[m], gradient[m], gradient[m, :, -1], no_means,
+            gradient_scales[m], decay[m], inverse_scales[m], steps[m], momentum[m], nesterov,
+            newest,
+        )  # fmt: skip

@@ -1,0 +1,93 @@
+"""A trainer for several models on dense rows: products by BLAS, all else in compiled passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.optimizers import averaging_weight
+from sksoftmax.problem import Array, Problem, State
+from sksoftmax.stack_trainer import StackTrainer
+from sksoftmax_numba.compilation import announced
+from sksoftmax_numba.stack_kernels import momentum_steps, residuals
+
+
+class NumbaStackTrainer(StackTrainer):
+    """StackTrainer with a compiled softmax and, for SGD, a compiled update.
+
+    Parameters
+    ----------
+    problem, state
+        As in StackTrainer.
+    """
+
+    def __init__(self, problem: Problem, state: State):
+        super().__init__(problem, state)
+        dtype = problem.dtype
+        self._room = np.empty((2, problem.batch_size), dtype)
+        self._no_weights = np.zeros((problem.n_models, 0), dtype)
+        # A velocity or an average that nobody reads, written to where there is none.
+        self._nothing = np.zeros_like(self._parameters)
+        self._momentum = problem.momentum.astype(dtype)
+        self._no_means = np.zeros(problem.n_features, dtype)
+        no_decay = np.zeros((problem.n_models, problem.n_features + 1), dtype)
+        self._decays = no_decay if self._decay is None else self._decay[:, 0]
+
+    def run_epoch(
+        self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Take one step for each batch of `order`, as ArrayTrainer does.
+
+        Parameters
+        ----------
+        order : ndarray of shape (n_rows,), int64
+            Rows of X, batch after batch.
+        step_sizes : ndarray of shape (n_models, n_batches), float64
+            The step of each batch.
+
+        Returns
+        -------
+        ndarray of shape (n_models,), float64
+            The objective, each batch measured before its own update.
+        """
+        problem = self.problem
+        with announced("stack", problem.dtype, problem.optimizer):
+            if problem.optimizer != "sgd" or problem.l1.any():
+                return super().run_epoch(order, step_sizes)
+            objective = self._penalty() * len(order)
+            steps, size = self._float(step_sizes), problem.batch_size
+            for i in range(step_sizes.shape[1]):
+                gradient, loss = self._summed_gradient(order[i * size : (i + 1) * size])
+                objective += loss
+                self._step_by_momentum(gradient, np.ascontiguousarray(steps[:, i]))
+        return np.asarray(objective / len(order))
+
+    def _step_by_momentum(self, gradient: NDArray[Any], steps: NDArray[Any]) -> None:
+        self._n_steps += 1
+        averaged = self.problem.average
+        newest = averaging_weight(self._n_steps) if averaged else 0.0
+        momentum_steps(
+            self._parameters,
+            self._moments.get("velocity", self._nothing),
+            self._average if averaged else self._nothing,
+            gradient,
+            self._no_means,
+            self._gradient_scales[:, 0],
+            self._decays,
+            self._inverse_scales[:, 0],
+            steps,
+            self._momentum,
+            self.problem.nesterov,
+            self.problem.dtype.type(newest),
+        )
+
+    def _softmax_minus_targets(
+        self, z: NDArray[Any], rows: NDArray[np.int64], weights: NDArray[Any] | None
+    ) -> Array:
+        losses = np.empty(len(z))
+        largest, total = self._room[:, : len(rows)]
+        weights = self._no_weights if weights is None else weights
+        residuals(z, self._y[rows], weights, losses, largest, total)
+        return losses
