@@ -214,7 +214,7 @@ class SoftmaxSearchCV(
                 found.update(fold.run(limit))
             if not any(fold.goes_on for fold in folds):
                 break
-            scores = [_mean_score(results, number, metric) for number in left]
+            scores = [_mean_score(results, number, metric) for number in left.tolist()]
             order = np.argsort(-np.array(scores), kind="stable")
             left, dropped = np.split(left[order], [-(-len(left) // 2)])
             for fold in folds:

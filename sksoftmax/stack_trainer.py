@@ -91,7 +91,8 @@ class StackTrainer(ArrayTrainer):
         if weights is not None:
             z *= weights[:, None, :]
             loss *= weights
-        return loss.sum(axis=1, dtype=np.float64)
+        summed: NDArray[np.float64] = loss.sum(axis=1, dtype=np.float64)
+        return summed
 
 
 def is_stack(problem: Problem) -> bool:

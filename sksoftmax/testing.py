@@ -124,6 +124,22 @@ CSR_VARIANTS: dict[str, dict[str, Any]] = {
 }
 """Sparse rows in every combination for which a backend may have another way to take steps."""
 
+STACK_VARIANTS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "weights": {"weighted": True},
+    "weights, one batch": {"weighted": True, "batch_size": 70, "average": False},
+    "not centred": {"centred": False},
+    "no intercept": {"centred": False, "fit_intercept": False},
+    "nothing on": {"average": False, "momentum": 0, "l2": 0},
+    "two classes": {"n_classes": 2},
+    "rows as they lie": {"consecutive": True},
+    "nesterov": {"nesterov": True},
+    "l1": {"l1": 3e-2},
+    "adam": {"optimizer": "adam"},
+    "int16": {"dtype": "int16"},
+}
+"""Several models of the same means and scales, as a search trains them."""
+
 CASES = (
     Case("defaults with a short last batch"),
     Case("textbook", momentum=0, average=False, l2=0, fit_intercept=False, centred=False),
@@ -164,20 +180,7 @@ CASES = (
     Case("several weighted models", n_models=3, weighted=True),
     *(
         Case(f"models alike, {name}", n_models=3, alike=True, **changes)
-        for name, changes in {
-            "defaults": {},
-            "weights": {"weighted": True},
-            "weights, one batch": {"weighted": True, "batch_size": 70, "average": False},
-            "not centred": {"centred": False},
-            "no intercept": {"centred": False, "fit_intercept": False},
-            "nothing on": {"average": False, "momentum": 0, "l2": 0},
-            "two classes": {"n_classes": 2},
-            "rows as they lie": {"consecutive": True},
-            "nesterov": {"nesterov": True},
-            "l1": {"l1": 3e-2},
-            "adam": {"optimizer": "adam"},
-            "int16": {"dtype": "int16"},
-        }.items()
+        for name, changes in STACK_VARIANTS.items()
     ),
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -189,7 +189,7 @@ class FitsTogether:
             for fit in fits:
                 fit.error = error
             return [fits]
-        groups: dict[Hashable, list[Fit]] = {}
+        groups: dict[tuple[int, tuple[Any, ...]], list[Fit]] = {}
         failed = []
         for fit in fits:
             try:
@@ -200,9 +200,9 @@ class FitsTogether:
                 failed.append(fit)
                 continue
             validate_data(fit.estimator, self._X, skip_check_array=True)
-            groups.setdefault((seed, *_traits(fit.estimator)), []).append(fit)
+            groups.setdefault((seed, _traits(fit.estimator)), []).append(fit)
         stacks = [[fit] for fit in failed]
-        for (seed, *_), group in groups.items():
+        for (seed, _), group in groups.items():
             with _overflow_is_looked_for_later():
                 stacks += _prepared(group, X, targets, seed)
         return stacks
@@ -226,7 +226,7 @@ def _can_stack(estimator: Any) -> bool:
     )
 
 
-def _traits(estimator: SoftmaxClassifier) -> tuple[Hashable, ...]:
+def _traits(estimator: SoftmaxClassifier) -> tuple[Any, ...]:
     """What models of one stack must have in common."""
     names = [name for name in estimator._parameter_constraints if name not in OF_ONE_MODEL]
     shared = [_comparable(getattr(estimator, name)) for name in names]
@@ -238,7 +238,7 @@ def _traits(estimator: SoftmaxClassifier) -> tuple[Hashable, ...]:
     )
 
 
-def _comparable(value: Any) -> Hashable:
+def _comparable(value: Any) -> Any:
     """A parameter's value, or a hash of what it holds: clones have copies of objects."""
     if value is None or isinstance(value, (str, Real)):
         return value

@@ -111,6 +111,7 @@ class Training:
         self.settings = settings
         self.targets = targets
         self.state: Callable[[], State]
+        self.backend: Backend
         self.seed = seed if resume is None else resume.seed
         self.n_epochs = self._first_epoch = 0 if resume is None else resume.n_epochs
         self.reduction = 1.0 if resume is None else resume.reduction
