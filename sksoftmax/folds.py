@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,8 @@ class Evaluation:
         The score of a fit that fails.
     verbose : int
         Above 1, a line is printed for each fit.
+    note : callable or None
+        Given each fitted estimator, returns what else its result shall hold.
     """
 
     scorer: Any
@@ -51,6 +53,7 @@ class Evaluation:
     return_train_score: bool
     error_score: Any
     verbose: int
+    note: Callable[[Any], Any] | None = None
 
 
 class Fold:
@@ -173,6 +176,7 @@ class Fold:
             "score_time": 0.0,
             "test_scores": scores,
             "train_scores": scores,
+            "note": None,
         }
 
     def _run(self, branch: Branch, limit: float) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -253,7 +257,10 @@ class Branch:
                 error_score,
             ),
             "score_time": time.perf_counter() - start,
+            "note": None,
         }
+        if evaluation.note is not None:
+            result["note"] = evaluation.note(estimator)
         if evaluation.return_train_score:
             result["train_scores"] = _score(
                 estimator,

@@ -108,6 +108,7 @@ class SoftmaxSearchCV(
             return_train_score=self.return_train_score,
             error_score=self.error_score,
             verbose=self.verbose,
+            note=self._note,
         )
         evaluate = self._evaluate if self.halving is None else self._evaluate_by_halves
         out, more = evaluate(X, y, splits, candidates, evaluation, metric)
@@ -131,6 +132,9 @@ class SoftmaxSearchCV(
         self.n_splits_ = len(splits)
         tasks.end()
         return self
+
+    _note: Callable[[Any], Any] | None = None
+    """What a subclass wants to know of each fitted estimator."""
 
     def _candidates(self) -> list[dict[str, Any]]:
         """The parameters to be tried."""

@@ -1,0 +1,310 @@
+"""SoftmaxClassifierCV: a SoftmaxClassifier that chooses its own penalty by cross-validation.
+
+A search does the work; here its results are put in the shape that users of
+``LogisticRegressionCV`` know. This module must not know how candidates are trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from inspect import signature
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
+from sklearn.metrics._scorer import _MultimetricScorer, _PassthroughScorer
+from sklearn.utils import Bunch, Tags, check_random_state
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from sksoftmax.classifier import SoftmaxClassifier
+from sksoftmax.model_selection import SoftmaxSearchCV
+from sksoftmax.prediction import SoftmaxPrediction
+from sksoftmax.problem import Backend
+
+LEAST_ALPHA, LARGEST_ALPHA = 1e-6, 10.0
+"""Ends of the grid for `alphas` given as a number."""
+
+OF_THE_GRID = ("alpha", "l1_ratio", "learning_rate")
+OF_THE_REFIT = ("n_iter_", "loss_curve_", "step_size_", "mean_", "scale_", "backend_")
+
+
+class SoftmaxClassifierCV(
+    SoftmaxPrediction,
+    ClassifierMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
+    """TODO."""
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "alphas": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "l1_ratios": ["array-like"],
+        "learning_rates": ["array-like"],
+        **{
+            name: SoftmaxSearchCV._parameter_constraints[name]
+            for name in ("cv", "scoring", "refit", "n_jobs", "halving")
+        },
+        **{
+            name: constraint
+            for name, constraint in SoftmaxClassifier._parameter_constraints.items()
+            if name not in (*OF_THE_GRID, "warm_start")
+        },
+    }
+
+    def __init__(
+        self,
+        *,
+        alphas: int | Sequence[float] = 10,
+        l1_ratios: Sequence[float] = (0,),
+        learning_rates: Sequence[float | str] = ("auto",),
+        cv: Any = None,
+        scoring: Any = None,
+        refit: bool | str | Callable[..., int] = True,
+        n_jobs: int | None = None,
+        halving: int | None = None,
+        fit_intercept: bool = True,
+        batch_size: int = 256,
+        max_iter: int = 1000,
+        tol: float | None = 3e-3,
+        n_iter_no_change: int = 3,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        schedule: str = "constant",
+        optimizer: str = "sgd",
+        momentum: float = 0.9,
+        nesterov: bool = False,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        average: bool = True,
+        standardize: bool = True,
+        shuffle: bool = True,
+        class_weight: dict[Any, float] | str | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        backend: str | Backend = "auto",
+        verbose: int = 0,
+    ):
+        self.alphas = alphas
+        self.l1_ratios = l1_ratios
+        self.learning_rates = learning_rates
+        self.cv = cv
+        self.scoring = scoring
+        self.refit = refit
+        self.n_jobs = n_jobs
+        self.halving = halving
+        self.fit_intercept = fit_intercept
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.schedule = schedule
+        self.optimizer = optimizer
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.average = average
+        self.standardize = standardize
+        self.shuffle = shuffle
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.backend = backend
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """TODO."""
+        before = self.__dict__.copy()
+        try:
+            attributes = self._fitted(X, y, sample_weight, groups)
+        except BaseException:
+            self.__dict__ = before
+            raise
+        if "coef_" not in attributes:
+            self.__dict__.pop("coef_", None)
+        self.__dict__.update(attributes)
+        return self
+
+    def _fitted(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> dict[str, Any]:
+        """Search, and return the attributes that this leaves behind."""
+        X, y = validate_data(self, X, y, accept_sparse="csr")
+        check_classification_targets(y)
+        total, labels = float(len(y)), y
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            )
+            total, labels = float(np.sum(sample_weight)), y[sample_weight > 0]
+        classes = np.unique(labels)
+        if len(classes) < 2:
+            raise ValueError(
+                "This solver needs samples of at least 2 classes in the data, but the data"
+                f" contains only {len(classes)}: {classes.tolist()}"
+            )
+        search = self._search().fit(X, y, sample_weight=sample_weight, groups=groups)
+        attributes = self._attributes(search, classes)
+        if "alpha_" in attributes:
+            strength = attributes["alpha_"] * total
+            attributes["C_"] = 1 / strength if strength > 0 else np.inf
+        return attributes
+
+    def score(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """TODO."""
+        check_is_fitted(self)
+        scorer = self.scorer_
+        if self.scoring is None:
+            return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+        if isinstance(scorer, dict):
+            scorer = scorer[self.refit]
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        score = scorer(self, X, y, **weights)
+        return float(score[self.refit] if isinstance(score, dict) else score)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coef_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _search(self) -> _WeightedSearch:
+        """A search over the grid, for classifiers with our other parameters."""
+        names = SoftmaxClassifier._parameter_constraints
+        shared = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        if not isinstance(self.random_state, Integral):  # one seed for all folds and the refit
+            random = check_random_state(self.random_state)
+            shared["random_state"] = random.randint(np.iinfo(np.int32).max)
+        return _WeightedSearch(
+            SoftmaxClassifier(**{**shared, "verbose": 0}),
+            self._grid(),
+            cv=self.cv,
+            scoring=self.scoring,
+            refit=self.refit,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+            halving=self.halving,
+        )
+
+    def _grid(self) -> dict[str, list[Any]]:
+        alphas: Any = self.alphas
+        if isinstance(alphas, Integral):
+            alphas = np.geomspace(LEAST_ALPHA, LARGEST_ALPHA, int(alphas))
+        grid: dict[str, list[Any]] = {
+            "alpha": [float(alpha) for alpha in alphas],
+            "l1_ratio": [float(ratio) for ratio in self.l1_ratios],
+            "learning_rate": [r if r == "auto" else float(r) for r in self.learning_rates],
+        }
+        for name, values in grid.items():
+            if not values:
+                raise ValueError(f"{name}s is empty: pass at least one {name}.")
+        return grid
+
+    def _attributes(self, search: _WeightedSearch, classes: NDArray[Any]) -> dict[str, Any]:
+        """What a fit leaves behind, but for the units of scikit-learn's C."""
+        grid, results = self._grid(), search.cv_results_
+        shape = (search.n_splits_, *(len(grid[name]) for name in OF_THE_GRID))
+        metrics = [n.removeprefix("mean_test_") for n in results if n.startswith("mean_test_")]
+        scores = {
+            metric: np.stack(
+                [results[f"split{i}_test_{metric}"] for i in range(search.n_splits_)]
+            ).reshape(shape)
+            for metric in metrics
+        }
+        paths = _aligned(search.notes, classes, search.n_splits_)
+        attributes: dict[str, Any] = {
+            "classes_": classes,
+            "alphas_": np.array(grid["alpha"]),
+            "l1_ratios_": np.array(grid["l1_ratio"]),
+            "learning_rates_": list(grid["learning_rate"]),
+            "cv_results_": results,
+            "scores_": scores if search.multimetric_ else scores["score"],
+            "coefs_paths_": paths.reshape(*shape, *paths.shape[2:]),
+            "scorer_": search.scorer_,
+            "n_splits_": search.n_splits_,
+        }
+        if not hasattr(search, "best_index_"):
+            return attributes
+        attributes["best_index_"] = search.best_index_
+        attributes["best_params_"] = search.best_params_
+        attributes |= {f"{name}_": search.best_params_[name] for name in OF_THE_GRID}
+        if hasattr(search, "best_score_"):
+            attributes["best_score_"] = search.best_score_
+        if self.refit:
+            best = search.best_estimator_
+            attributes["coef_"], attributes["intercept_"] = best.coef_, best.intercept_
+            return attributes | {name: getattr(best, name) for name in OF_THE_REFIT}
+        mean = np.nanmean(paths[:, search.best_index_], axis=0)
+        return attributes | {"coef_": mean[:, :-1], "intercept_": mean[:, -1]}
+
+
+def _coefficients(estimator: SoftmaxClassifier) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The classes of a model, and its weights with the intercepts in the last column."""
+    return estimator.classes_, np.column_stack([estimator.coef_, estimator.intercept_])
+
+
+class _WeightedSearch(SoftmaxSearchCV):
+    """A search that weights scores as it does losses, and notes the coefficients."""
+
+    _note = staticmethod(_coefficients)
+
+    def _get_routed_params_for_fit(self, params: dict[str, Any]) -> Bunch:
+        scorer, _ = self._get_scorers()
+        weights = {"sample_weight": params["sample_weight"]}
+        has_weights = params["sample_weight"] is not None
+        return Bunch(
+            estimator=Bunch(fit=weights if has_weights else {}),
+            splitter=Bunch(split={"groups": params["groups"]}),
+            scorer=Bunch(score=weights if has_weights and _takes_weights(scorer) else {}),
+        )
+
+    def _format_results(
+        self, candidate_params: Any, n_splits: int, out: list[dict[str, Any]], more: Any = None
+    ) -> dict[str, Any]:
+        self.notes = [result["note"] for result in out]
+        results: dict[str, Any] = super()._format_results(candidate_params, n_splits, out, more)
+        return results
+
+
+def _takes_weights(scorer: Any) -> bool:
+    """Whether a scorer can be given the weights of the rows."""
+    if isinstance(scorer, _MultimetricScorer):
+        return all(_takes_weights(each) for each in scorer._scorers.values())
+    function = getattr(scorer, "_score_func", scorer)
+    return isinstance(scorer, _PassthroughScorer) or (
+        "sample_weight" in signature(function).parameters
+    )
+
+
+def _aligned(notes: list[Any], classes: NDArray[Any], n_splits: int) -> NDArray[Any]:
+    """Coefficients of shape (n_splits, n_candidates, 1 or n_classes, n_features + 1).
+
+    NaN where a fit failed, and for a class that a fold lacks.
+    """
+    found = [coef for note in notes if note is not None for coef in [note[1]]]
+    n_rows = 1 if len(classes) == 2 else len(classes)
+    paths = np.full((len(notes), n_rows, found[0].shape[1]), np.nan, found[0].dtype)
+    for path, note in zip(paths, notes, strict=True):
+        if note is None:
+            continue
+        of_fold, coef = note
+        if len(of_fold) == 2 < len(classes):
+            coef = np.concatenate([-coef / 2, coef / 2])  # as softmax rows
+        path[slice(None) if n_rows == 1 else np.searchsorted(classes, of_fold)] = coef
+    return paths.reshape(-1, n_splits, *paths.shape[1:]).swapaxes(0, 1)
