@@ -38,7 +38,148 @@ class SoftmaxClassifierCV(
     ClassifierMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
 ):
-    """TODO."""
+    """Softmax regression that chooses its penalty, and its step size, by cross-validation.
+
+    All combinations of `alphas`, `l1_ratios` and `learning_rates` are trained together, fold by
+    fold, and the best one is fitted on all rows, as `LogisticRegressionCV` does it. The model
+    is that of `SoftmaxClassifier`, which says more of the parameters that they share.
+
+    Parameters
+    ----------
+    alphas : int or array-like of shape (n_alphas,), default=10
+        Strengths of the penalty, at least 0, or how many of them to take from a logarithmic
+        grid between 1e-6 and 10.
+    l1_ratios : array-like of shape (n_l1_ratios,), default=(0,)
+        Shares of the absolute penalty, in [0, 1].
+    learning_rates : array-like of shape (n_learning_rates,), default=("auto",)
+        Step sizes, each a positive number or "auto".
+    cv : int, cross-validation generator or iterable, default=None
+        The folds: a splitter, their number, or pairs of row numbers; None for five, stratified.
+    scoring : str, callable, list, tuple, dict or None, default=None
+        What candidates are compared by, as in `GridSearchCV`; None for the accuracy. Scorers
+        that take weights are given those of the rows.
+    refit : bool, str or callable, default=True
+        Whether to fit the best candidate on all rows; if False, `coef_` and `intercept_` are
+        means over the folds. With several scorers, the name of the one to choose by, or False,
+        which chooses nothing; or a function that picks an index from ``cv_results_``.
+    n_jobs : int or None, default=None
+        Processes among which folds, and parts of them, are divided.
+    halving : int or None, default=None
+        Epochs before the worse half of the candidates is dropped for the first time, as in
+        `SoftmaxSearchCV`.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept for each class.
+    batch_size : int, default=256
+        Rows a step.
+    max_iter : int, default=1000
+        Most epochs of each fit.
+    tol : float or None, default=3e-3
+        A fit stops when its loss has not been `tol` below the best so far for a while.
+    n_iter_no_change : int, default=3
+        Epochs without improvement after which to stop.
+    early_stopping : bool, default=False
+        Whether each fit stops on, and keeps the best epoch by, a share of its own rows.
+    validation_fraction : float, default=0.1
+        That share, in (0, 1).
+    schedule : {"constant", "invscaling", "adaptive", "linear", "cosine"}, default="constant"
+        How the step size changes.
+    optimizer : {"sgd", "adam"}, default="sgd"
+        The update rule.
+    momentum : float, default=0.9
+        Momentum of "sgd", in [0, 1).
+    nesterov : bool, default=False
+        Whether that momentum is Nesterov's.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay rates of Adam's moments, in [0, 1).
+    epsilon : float, default=1e-8
+        What Adam adds to the deviation of the gradient; positive.
+    average : bool, default=True
+        Whether to predict from the average of the iterates.
+    standardize : bool, default=True
+        Whether penalty and steps see standardised features.
+    shuffle : bool, default=True
+        Whether to take the rows in a new random order each epoch.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes; "balanced" by their frequency in each fold.
+    random_state : int, RandomState instance or None, default=None
+        Source of the seed that all fits share. Folds are as random as `cv` is.
+    backend : str or Backend, default="auto"
+        Who runs the epochs.
+    verbose : int, default=0
+        1 prints how many fits there are, 2 a line for each.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, sorted.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Weights of the best candidate in the units of X; one row for two classes.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Its intercepts.
+    alpha_ : float
+        The best strength of the penalty.
+    l1_ratio_ : float
+        The best share of the absolute penalty.
+    learning_rate_ : float or "auto"
+        The best step size.
+    C_ : float
+        What `LogisticRegression` on standardised features calls this strength:
+        ``1 / (alpha_ * n_samples)``, with weights their sum in place of `n_samples`.
+    alphas_ : ndarray of shape (n_alphas,)
+        All strengths.
+    l1_ratios_ : ndarray of shape (n_l1_ratios,)
+        All shares of the absolute penalty.
+    learning_rates_ : list
+        All step sizes.
+    scores_ : ndarray of shape (n_folds, n_alphas, n_l1_ratios, n_learning_rates), or dict
+        Scores on the rows held out; with several scorers an array for each, by name.
+    coefs_paths_ : ndarray of shape (n_folds, n_alphas, n_l1_ratios, n_learning_rates, \
+            n_rows, n_features + 1)
+        Coefficients of every fit, intercepts in the last column; `n_rows` is 1 for two classes,
+        else n_classes. NaN where a fit failed, and for a class that a fold lacks.
+    cv_results_ : dict of ndarrays
+        As in `SoftmaxSearchCV`.
+    best_index_ : int
+        Index of the best candidate in ``cv_results_``.
+    best_params_ : dict
+        Its parameters.
+    best_score_ : float
+        Its mean score; absent if `refit` is a function.
+    scorer_ : callable or dict of callables
+        What has scored.
+    n_splits_ : int
+        Number of folds.
+    n_iter_ : int
+        Epochs of the fit on all rows. Absent, like the next five, if `refit` is False.
+    loss_curve_ : list of float
+        Its objective after each epoch.
+    step_size_ : float
+        Its step size.
+    mean_ : ndarray of shape (n_features,)
+        Weighted means of the features.
+    scale_ : ndarray of shape (n_features,)
+        Their weighted standard deviations.
+    backend_ : str
+        Name of the backend that ran.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, where X has string names.
+
+    See Also
+    --------
+    SoftmaxClassifier : The same model for given parameters.
+    sksoftmax.model_selection.SoftmaxSearchCV : Search over any of its parameters.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sksoftmax import SoftmaxClassifierCV
+    >>> X, y = load_wine(return_X_y=True)
+    >>> clf = SoftmaxClassifierCV(alphas=[1e-4, 1e-2, 1], random_state=0).fit(X, y)
+    >>> clf.scores_.shape, bool(clf.best_score_ > 0.95)
+    ((5, 3, 1, 1), True)
+    """
 
     _parameter_constraints: dict[str, list[Any]] = {
         "alphas": [Interval(Integral, 1, None, closed="left"), "array-like"],
@@ -127,7 +268,44 @@ class SoftmaxClassifierCV(
         *,
         groups: ArrayLike | None = None,
     ) -> Self:
-        """TODO."""
+        """Compare all candidates by cross-validation, and fit the best one on all rows.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows of any real dtype.
+        y : array-like of shape (n_samples,)
+            Labels: integers or strings, at least two different ones.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, in training and in scores; None for equal ones.
+        groups : array-like of shape (n_samples,), default=None
+            Groups of the rows, for splitters that keep them together.
+
+        Returns
+        -------
+        SoftmaxClassifierCV
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X, y, the weights or a parameter are invalid, or all fits fail. A model fitted
+            before is then left as it was.
+
+        Warns
+        -----
+        FitFailedWarning
+            If some fits fail.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sksoftmax import SoftmaxClassifierCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = SoftmaxClassifierCV(alphas=3, l1_ratios=[0, 0.5], random_state=0)
+        >>> clf.fit(X, y).coefs_paths_.shape
+        (5, 3, 2, 1, 3, 5)
+        """
         before = self.__dict__.copy()
         try:
             attributes = self._fitted(X, y, sample_weight, groups)
@@ -165,12 +343,38 @@ class SoftmaxClassifierCV(
     def score(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> float:
-        """TODO."""
+        """Return the score that candidates were compared by, on other rows.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Their weights, for a scorer that takes them.
+
+        Returns
+        -------
+        float
+            By `scoring`, or by the scorer that `refit` names; the accuracy where it is None.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sksoftmax import SoftmaxClassifierCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = SoftmaxClassifierCV(scoring="neg_log_loss", random_state=0).fit(X, y)
+        >>> clf.score(X, y) < 0
+        True
+        """
         check_is_fitted(self)
         scorer = self.scorer_
         if self.scoring is None:
             return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
         if isinstance(scorer, dict):
+            if not isinstance(self.refit, str):
+                raise ValueError("Set refit to the name of the scorer to score by.")
             scorer = scorer[self.refit]
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         score = scorer(self, X, y, **weights)

@@ -38,7 +38,123 @@ class SoftmaxSearchCV(
     BaseSearchCV,  # type: ignore[misc]
     CallbackSupportMixin,  # type: ignore[misc]
 ):
-    """TODO."""
+    """Search over the parameters of a `SoftmaxClassifier`, all candidates of a fold together.
+
+    A drop-in for `GridSearchCV`, or with `param_distributions` for `RandomizedSearchCV`, around
+    a `SoftmaxClassifier` or a `Pipeline` that ends in one. Candidates that differ in `alpha`,
+    `l1_ratio`, `learning_rate`, `momentum`, `schedule`, `tol`, `n_iter_no_change` or `max_iter`
+    take their steps together: each batch is read once and multiplied once, and each model
+    stops by its own rule. Candidates that differ in anything else are trained group by group.
+
+    Each candidate is trained on the rows of its fold, by the orders and step sizes that `fit`
+    would give it: with an integer `random_state`, models and scores are those of `GridSearchCV`
+    but for the rounding of sums. A `random_state` of None draws one seed a fold, rather than
+    one a fit.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A `SoftmaxClassifier`, or a `Pipeline` that ends in one, whose other steps are then
+        fitted once for each fold and each setting of their parameters. What trains
+        otherwise, such as any other estimator, or one with `warm_start`, `verbose` or callbacks
+        of its own, is fitted by itself.
+    param_grid : dict or list of dicts, default=None
+        Lists of values by parameter name, of which all combinations are tried.
+    param_distributions : dict or list of dicts, default=None
+        Lists or distributions by parameter name, from which `n_iter` combinations are drawn.
+        Exactly one of these two is to be passed.
+    n_iter : int, default=10
+        Combinations to draw from `param_distributions`.
+    scoring : str, callable, list, tuple, dict or None, default=None
+        What candidates are compared by, as in `GridSearchCV`; None for the estimator's `score`.
+    n_jobs : int or None, default=None
+        Processes among which folds, and parts of them, are divided. Whatever it is, the
+        products of a stack use the threads of the BLAS. Ignored with `halving`.
+    refit : bool, str or callable, default=True
+        Whether to fit the best candidate on all rows; with several scorers the name of the one
+        to choose by; or a function that picks an index from ``cv_results_``.
+    cv : int, cross-validation generator or iterable, default=None
+        The folds, as in `GridSearchCV`.
+    verbose : int, default=0
+        1 prints how many fits there are, 2 a line for each.
+    pre_dispatch : int or str, default="2*n_jobs"
+        Jobs handed to processes in advance.
+    random_state : int, RandomState instance or None, default=None
+        What `param_distributions` are drawn by.
+    error_score : "raise" or number, default=np.nan
+        The score of a fit that fails, for instance because its step is too long. The others
+        go on.
+    return_train_score : bool, default=False
+        Whether ``cv_results_`` has the scores on the training rows too.
+    halving : int or None, default=None
+        Epochs before the first rung of successive halving [1]_: there the worse half of the
+        candidates, by their mean score so far, is dropped, and again after twice, four times,
+        ... as many epochs. Nothing is trained twice. It needs a single score to compare by,
+        and holds the training rows of all folds in memory. None trains all to the end.
+
+    Attributes
+    ----------
+    cv_results_ : dict of ndarrays
+        The keys of `GridSearchCV`. ``mean_fit_time`` is a share: what models have taken
+        together, and what was done once for all of them, is divided evenly among them. With
+        `halving` there is one more key, ``"rung"``: how many rungs a candidate has passed.
+        Scores of one that was dropped are those of its last epoch, and it ranks behind all
+        that passed more rungs.
+    best_estimator_ : estimator
+        The best candidate, fitted on all rows. Present unless `refit` is False.
+    best_index_ : int
+        Its index in ``cv_results_``.
+    best_params_ : dict
+        Its parameters.
+    best_score_ : float
+        Its mean score; absent if `refit` is a function.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, where X has string names.
+    multimetric_ : bool
+        Whether there are several scorers.
+    n_features_in_ : int
+        Number of features.
+    n_splits_ : int
+        Number of folds.
+    refit_time_ : float
+        Seconds that the last fit took.
+    scorer_ : callable or dict of callables
+        What has scored.
+
+    See Also
+    --------
+    sksoftmax.SoftmaxClassifierCV : The same for the penalty, in one estimator.
+    sklearn.model_selection.GridSearchCV : Any estimator, one fit after another.
+
+    Notes
+    -----
+    As many models are trained at once as fit in ``sksoftmax.stack.STACK_BYTES``, 32 MiB, with
+    their gradients, velocities and averages, at least one; their scores on a batch are the
+    largest array of all. The training rows of one fold are copied, as `GridSearchCV` copies
+    them for each fit.
+
+    Sparse rows are trained one model at a time where a step costs their stored elements
+    alone; statistics of the features are still shared.
+
+    References
+    ----------
+    .. [1] Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter
+       optimization", AISTATS 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sksoftmax import SoftmaxClassifier
+    >>> from sksoftmax.model_selection import SoftmaxSearchCV
+    >>> X, y = load_iris(return_X_y=True)
+    >>> grid = {"alpha": np.logspace(-4, 0, 5), "momentum": [0.5, 0.9]}
+    >>> search = SoftmaxSearchCV(SoftmaxClassifier(random_state=0), grid).fit(X, y)
+    >>> len(search.cv_results_["params"]), bool(search.best_score_ > 0.95)
+    (10, True)
+    """
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseSearchCV._parameter_constraints,
@@ -86,7 +202,50 @@ class SoftmaxSearchCV(
 
     @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
     def fit(self, X: ArrayLike, y: ArrayLike, **params: Any) -> Self:
-        """TODO."""
+        """Train, score and compare all candidates, and fit the best one.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Labels.
+        **params : dict of str to object
+            Passed to the estimator's ``fit``; `groups` goes to the splitter. Whatever is as
+            long as the rows, like `sample_weight`, is split with them. As in `GridSearchCV`,
+            scikit-learn's version decides whether scorers are given the weights.
+
+        Returns
+        -------
+        SoftmaxSearchCV
+            The fitted search.
+
+        Raises
+        ------
+        ValueError
+            If all fits fail, or one with ``error_score="raise"``; or if neither or both of
+            `param_grid` and `param_distributions` are passed.
+
+        Warns
+        -----
+        FitFailedWarning
+            If some fits fail.
+
+        Examples
+        --------
+        Five groups of rows, never divided between training and scoring:
+
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.model_selection import GroupKFold
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> from sksoftmax.model_selection import SoftmaxSearchCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> search = SoftmaxSearchCV(
+        ...     SoftmaxClassifier(random_state=0), {"alpha": [1e-3, 1]}, cv=GroupKFold(5))
+        >>> search.fit(X, y, groups=np.arange(150) % 5).n_splits_
+        5
+        """
         scorer, metric = self._get_scorers()
         candidates = self._candidates()
         X, y = indexable(X, y)

@@ -20,6 +20,8 @@ REFERENCE = "\n".join(page.read_text() for page in sorted((DOCS / "api").glob("*
 
 CLASSES = [
     "sksoftmax.SoftmaxClassifier",
+    "sksoftmax.SoftmaxClassifierCV",
+    "sksoftmax.model_selection.SoftmaxSearchCV",
     "sksoftmax.BackendInfo",
     "sksoftmax.inspection.LossCurveDisplay",
     "sksoftmax.inspection.CoefficientDisplay",
