@@ -1,0 +1,382 @@
+"""SoftmaxSearchCV beside GridSearchCV and RandomizedSearchCV, which fit one after another."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import config_context
+from sklearn.base import clone, is_classifier
+from sklearn.datasets import load_digits, load_iris, load_wine
+from sklearn.decomposition import PCA
+from sklearn.exceptions import FitFailedWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import get_scorer, make_scorer, recall_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    RandomizedSearchCV,
+    ShuffleSplit,
+    StratifiedKFold,
+    cross_val_score,
+)
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sksoftmax import SoftmaxClassifier
+from sksoftmax.model_selection import SoftmaxSearchCV
+
+GRID = {"alpha": [1e-4, 1e-2, 1, 30], "learning_rate": ["auto", 0.05]}
+
+
+def classifier(**parameters):
+    return SoftmaxClassifier(**{"random_state": 0, "batch_size": 32, **parameters})
+
+
+def assert_same_results(ours, theirs):
+    """Equal keys, shapes, kinds and numbers, but for the times."""
+    assert ours.keys() == theirs.keys()
+    for name, expected in theirs.items():
+        found = ours[name]
+        assert type(found) is type(expected)
+        if name == "params":
+            assert found == expected
+            continue
+        assert found.shape == expected.shape
+        assert found.dtype == expected.dtype
+        if "_time" in name:
+            assert (found >= 0).all()
+        elif name.startswith("param_"):
+            assert found.tolist() == expected.tolist()
+        elif not name.startswith("rank_"):  # which scores decide, ties but for rounding too
+            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def assert_ranked_alike(ours, theirs, n_rows):
+    """The best of either is the best of the other, up to a standard error."""
+    for one, other in ((ours, theirs), (theirs, ours)):
+        scores = other.cv_results_["mean_test_score"]
+        best = scores.max()
+        error = np.sqrt(best * (1 - best) / n_rows)
+        assert scores[one.best_index_] >= best - error
+
+
+@pytest.mark.parametrize("load", [load_iris, load_wine, load_digits])
+def test_results_are_those_of_grid_search(load):
+    X, y = load(return_X_y=True)
+    grid = {"alpha": np.logspace(-5, 1, 7), "momentum": [0.5, 0.9]}
+    estimator = classifier(batch_size=64)
+    ours = SoftmaxSearchCV(estimator, grid, cv=3, return_train_score=True).fit(X, y)
+    theirs = GridSearchCV(estimator, grid, cv=3, return_train_score=True).fit(X, y)
+    assert_same_results(ours.cv_results_, theirs.cv_results_)
+    assert_ranked_alike(ours, theirs, len(y))
+    assert ours.n_splits_ == theirs.n_splits_ == 3
+
+
+@pytest.mark.mnist
+def test_results_on_mnist(mnist):
+    X, y = mnist[0][::60], mnist[1][::60]
+    grid = {"alpha": [1e-4, 1e-2, 1]}
+    estimator = SoftmaxClassifier(random_state=0, max_iter=3, tol=None)
+    ours = SoftmaxSearchCV(estimator, grid, cv=3).fit(X, y)
+    theirs = GridSearchCV(estimator, grid, cv=3).fit(X, y)
+    for name in ("mean_test_score", "split0_test_score"):  # float32: a row may fall elsewhere
+        difference = np.abs(ours.cv_results_[name] - theirs.cv_results_[name])
+        assert difference.max() <= 2 / (len(y) / 3)
+    assert_ranked_alike(ours, theirs, len(y))
+
+
+def test_a_fitted_search_is_that_of_grid_search():
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    ours = SoftmaxSearchCV(classifier(), GRID).fit(X, y)
+    theirs = GridSearchCV(classifier(), GRID).fit(X, y)
+    mine = {name for name in vars(ours) if name.endswith("_")}
+    assert mine == {name for name in vars(theirs) if name.endswith("_")} - {"_checked_cv_orig"}
+    assert ours.best_params_ == theirs.best_params_
+    assert ours.best_index_ == theirs.best_index_
+    assert ours.best_score_ == pytest.approx(theirs.best_score_)
+    np.testing.assert_array_equal(ours.best_estimator_.coef_, theirs.best_estimator_.coef_)
+    np.testing.assert_array_equal(ours.predict_proba(X), theirs.predict_proba(X))
+    assert ours.score(X, y) == theirs.score(X, y)
+    assert ours.feature_names_in_.tolist() == X.columns.tolist()
+    assert ours.n_features_in_ == 4
+    assert ours.classes_.tolist() == [0, 1, 2]
+    assert is_classifier(ours)
+    assert "SoftmaxSearchCV" in ours._repr_html_()
+
+
+def test_distributions_are_drawn_as_by_randomized_search():
+    X, y = load_iris(return_X_y=True)
+    given = {"alpha": stats.loguniform(1e-5, 1), "l1_ratio": [0, 0.5]}
+    ours = SoftmaxSearchCV(
+        classifier(momentum=0.5), param_distributions=given, n_iter=6, random_state=1
+    ).fit(X, y)
+    theirs = RandomizedSearchCV(classifier(momentum=0.5), given, n_iter=6, random_state=1)
+    assert_same_results(ours.cv_results_, theirs.fit(X, y).cv_results_)
+
+
+def test_what_cannot_share_a_stack_is_searched_as_well():
+    X, y = load_wine(return_X_y=True)
+    grid = [
+        {"alpha": [1e-3, 1e-1], "batch_size": [16, 64], "optimizer": ["sgd", "adam"]},
+        {"class_weight": [None, "balanced", {0: 3.0}], "backend": ["numpy"]},
+        {"early_stopping": [True], "warm_start": [False, True], "standardize": [True, False]},
+    ]
+    estimator = classifier(max_iter=20, tol=None)
+    ours = SoftmaxSearchCV(estimator, grid, cv=2).fit(X, y)
+    theirs = GridSearchCV(estimator, grid, cv=2).fit(X, y)
+    assert_same_results(ours.cv_results_, theirs.cv_results_)
+
+
+def test_pipeline_fits_its_first_steps_once_a_fold_and_setting():
+    class Counted(StandardScaler):
+        n_fits = 0
+
+        def fit(self, X, y=None, sample_weight=None):
+            Counted.n_fits += 1
+            return super().fit(X, y, sample_weight)
+
+    X, y = load_wine(return_X_y=True)
+    pipeline = Pipeline([("scale", Counted()), ("pca", PCA(5)), ("clf", classifier())])
+    grid = {
+        "clf__alpha": [1e-3, 1e-1],
+        "clf__momentum": [0.5, 0.9],
+        "scale__with_std": [True, False],
+        "pca": [PCA(3), "passthrough"],
+    }
+    ours = SoftmaxSearchCV(pipeline, grid, cv=3).fit(X, y)
+    assert Counted.n_fits == 3 * 4 + 1  # and the refit
+    theirs = GridSearchCV(pipeline, grid, cv=3).fit(X, y)
+    for name in ("split0_test_score", "split2_test_score", "mean_test_score"):
+        np.testing.assert_allclose(ours.cv_results_[name], theirs.cv_results_[name])
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+
+
+@pytest.mark.parametrize("scoring", ["neg_log_loss", lambda pipeline, X, y: len(pipeline)])
+def test_pipeline_is_scored_as_a_whole(scoring):
+    X, y = load_iris(return_X_y=True)
+    pipeline = make_pipeline(PCA(2), classifier())
+    grid = {"softmaxclassifier__alpha": [1e-3, 1e-1]}
+    ours = SoftmaxSearchCV(pipeline, grid, scoring=scoring).fit(X, y)
+    assert_same_results(
+        ours.cv_results_, GridSearchCV(pipeline, grid, scoring=scoring).fit(X, y).cv_results_
+    )
+
+
+def test_pipelines_may_end_in_other_classifiers():
+    X, y = load_iris(return_X_y=True)
+    pipeline = Pipeline([("scale", StandardScaler()), ("clf", classifier())])
+    grid = [{"clf__alpha": [1e-3, 1]}, {"clf": [LogisticRegression(), LogisticRegression(C=9)]}]
+    ours = SoftmaxSearchCV(pipeline, grid).fit(X, y)
+    theirs = GridSearchCV(pipeline, grid).fit(X, y)
+    np.testing.assert_allclose(
+        ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"]
+    )
+
+
+@pytest.mark.parametrize("refit", ["neg_log_loss", False, lambda results: 2])
+def test_several_scorers(refit):
+    X, y = load_iris(return_X_y=True)
+    scoring = {
+        "accuracy": "accuracy",
+        "neg_log_loss": "neg_log_loss",
+        "recall": make_scorer(recall_score, average="macro"),
+    }
+    arguments = {"scoring": scoring, "refit": refit, "cv": 3}
+    ours = SoftmaxSearchCV(classifier(), GRID, **arguments).fit(X, y)
+    theirs = GridSearchCV(classifier(), GRID, **arguments).fit(X, y)
+    assert_same_results(ours.cv_results_, theirs.cv_results_)
+    assert ours.multimetric_
+    assert ours.scorer_.keys() == theirs.scorer_.keys()
+    for name in ("best_index_", "best_params_", "best_score_"):
+        assert hasattr(ours, name) == hasattr(theirs, name)
+    if refit:
+        assert ours.best_index_ == theirs.best_index_
+    else:
+        with pytest.raises((AttributeError, NotFittedError)):
+            ours.predict(X)
+
+
+def test_several_scorers_need_a_name_to_refit_by():
+    X, y = load_iris(return_X_y=True)
+    scoring = ["accuracy", "neg_log_loss"]
+    with pytest.raises(ValueError, match="the parameter refit must be set to a"):
+        SoftmaxSearchCV(classifier(), GRID, scoring=scoring).fit(X, y)
+
+
+def test_scoring_by_a_function_that_returns_several():
+    X, y = load_iris(return_X_y=True)
+
+    def both(estimator, X, y):
+        return {"score_a": estimator.score(X, y), "score_b": -estimator.score(X, y)}
+
+    arguments = {"scoring": both, "refit": "score_a", "cv": 3}
+    ours = SoftmaxSearchCV(classifier(), GRID, **arguments).fit(X, y)
+    theirs = GridSearchCV(classifier(), GRID, **arguments).fit(X, y)
+    assert_same_results(ours.cv_results_, theirs.cv_results_)
+
+
+def test_groups_and_weights_are_split_with_the_rows():
+    X, y = load_iris(return_X_y=True)
+    rng = np.random.default_rng(0)
+    groups, weights = rng.integers(12, size=150), rng.exponential(size=150)
+    arguments = {"groups": groups, "sample_weight": weights}
+    ours = SoftmaxSearchCV(classifier(), GRID, cv=GroupKFold(3)).fit(X, y, **arguments)
+    theirs = GridSearchCV(classifier(), GRID, cv=GroupKFold(3)).fit(X, y, **arguments)
+    assert_same_results(ours.cv_results_, theirs.cv_results_)
+
+
+@pytest.mark.parametrize("estimator", [classifier(), make_pipeline(PCA(2), classifier())])
+def test_weights_are_routed(estimator):
+    X, y = load_iris(return_X_y=True)
+    weights = np.random.default_rng(0).exponential(size=150)
+    last = "softmaxclassifier__" if isinstance(estimator, Pipeline) else ""
+    with config_context(enable_metadata_routing=True):
+        estimator = clone(estimator)
+        own = estimator[-1] if last else estimator
+        own.set_fit_request(sample_weight=True)
+        grid = {f"{last}alpha": [1e-3, 1]}
+        scoring = get_scorer("accuracy").set_score_request(sample_weight=True)
+        ours = SoftmaxSearchCV(estimator, grid, scoring=scoring)
+        theirs = GridSearchCV(estimator, grid, scoring=scoring)
+        assert_same_results(
+            ours.fit(X, y, sample_weight=weights).cv_results_,
+            theirs.fit(X, y, sample_weight=weights).cv_results_,
+        )
+
+
+def test_weights_of_a_pipeline_are_named_by_their_step():
+    X, y = load_iris(return_X_y=True)
+    weights = np.random.default_rng(0).exponential(size=150)
+    pipeline = make_pipeline(StandardScaler(), classifier())
+    grid = {"softmaxclassifier__alpha": [1e-3, 1]}
+    arguments = {
+        "softmaxclassifier__sample_weight": weights,
+        "standardscaler__sample_weight": weights,
+    }
+    ours = SoftmaxSearchCV(pipeline, grid).fit(X, y, **arguments)
+    theirs = GridSearchCV(pipeline, grid).fit(X, y, **arguments)
+    assert_same_results(ours.cv_results_, theirs.cv_results_)
+
+
+def test_folds_of_any_kind():
+    X, y = load_iris(return_X_y=True)
+    for cv in (
+        ShuffleSplit(3, test_size=0.3, random_state=0),
+        StratifiedKFold(4, shuffle=True, random_state=0),
+        [(np.arange(100), np.arange(100, 150)), (np.arange(50, 150), np.arange(50))],
+        [(np.r_[0:100, 0:100], np.arange(100, 150))],  # rows drawn twice
+    ):
+        ours = SoftmaxSearchCV(classifier(), GRID, cv=cv).fit(X, y)
+        theirs = GridSearchCV(classifier(), GRID, cv=cv).fit(X, y)
+        assert_same_results(ours.cv_results_, theirs.cv_results_)
+
+
+def test_a_fit_that_diverges_has_the_error_score_and_others_go_on():
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:600], y[:600]
+    grid = {"alpha": [1, 2], "learning_rate": [0.1, 1e5]}
+    with (
+        pytest.warns(FitFailedWarning, match="6 fits failed out of a total of 12"),
+        pytest.warns(UserWarning, match="One or more of the test scores are non-finite"),
+    ):
+        ours = SoftmaxSearchCV(classifier(), grid, cv=3).fit(X, y)
+    scores = ours.cv_results_["mean_test_score"]
+    assert np.isnan(scores).tolist() == [False, True, False, True]
+    assert ours.best_params_["learning_rate"] == 0.1
+    with pytest.warns(FitFailedWarning):
+        ours = SoftmaxSearchCV(classifier(), grid, cv=3, error_score=0.0).fit(X, y)
+    assert ours.cv_results_["mean_test_score"][1] == 0
+    with pytest.raises(ValueError, match="under-/overflow occurred"):
+        SoftmaxSearchCV(classifier(), grid, cv=3, error_score="raise").fit(X, y)
+    with pytest.raises(ValueError, match="All the 3 fits failed"):
+        SoftmaxSearchCV(classifier(), {"learning_rate": [1e5]}, cv=3).fit(X, y)
+
+
+@pytest.mark.slow
+def test_several_processes_find_the_same():
+    X, y = load_iris(return_X_y=True)
+    one = SoftmaxSearchCV(classifier(backend="numpy"), GRID, cv=3).fit(X, y)
+    more = SoftmaxSearchCV(classifier(backend="numpy"), GRID, cv=3, n_jobs=2).fit(X, y)
+    assert_same_results(more.cv_results_, one.cv_results_)
+
+
+def test_halving_keeps_the_best():
+    X, y = load_digits(return_X_y=True)
+    grid = {"alpha": np.logspace(-4, 2, 16)}
+    estimator = SoftmaxClassifier(random_state=0)
+    halved = SoftmaxSearchCV(estimator, grid, scoring="neg_log_loss", cv=3, halving=8)
+    halved.fit(X, y)
+    whole = SoftmaxSearchCV(estimator, grid, scoring="neg_log_loss", cv=3).fit(X, y)
+    assert halved.best_params_ == whole.best_params_
+    assert halved.best_score_ == pytest.approx(whole.best_score_)
+    results = halved.cv_results_
+    assert results.keys() == whole.cv_results_.keys() | {"rung"}
+    rungs = results["rung"]
+    assert (rungs >= 1).sum() == 8
+    assert (rungs >= 2).sum() == 4
+    # Those that are left have gone on as if nothing had been dropped.
+    left = rungs == rungs.max()
+    np.testing.assert_allclose(
+        results["mean_test_score"][left], whole.cv_results_["mean_test_score"][left]
+    )
+    assert results["rank_test_score"][left].max() == left.sum()
+    assert results["mean_fit_time"][rungs == 0].max() < results["mean_fit_time"][left].min()
+
+
+def test_halving_needs_one_score():
+    X, y = load_iris(return_X_y=True)
+    search = SoftmaxSearchCV(
+        classifier(), GRID, scoring=["accuracy", "neg_log_loss"], refit=False, halving=2
+    )
+    with pytest.raises(ValueError, match="halving needs one score to rank by"):
+        search.fit(X, y)
+
+
+def test_halving_with_fits_that_fail_and_other_groups():
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:600], y[:600]
+    grid = {"alpha": [0.1, 1], "learning_rate": [0.1, 1e200], "batch_size": [32, 64]}
+    with pytest.warns(FitFailedWarning):
+        search = SoftmaxSearchCV(classifier(), grid, cv=3, halving=2, error_score=-1.0).fit(
+            X, y
+        )
+    assert search.best_params_["learning_rate"] == 0.1
+    failed = search.cv_results_["param_learning_rate"] == 1e200
+    assert (search.cv_results_["mean_test_score"][failed] == -1).all()
+    assert (search.cv_results_["rung"][failed] == 0).all()
+
+
+def test_the_same_again_bit_for_bit():
+    X, y = load_wine(return_X_y=True)
+    one, other = (SoftmaxSearchCV(classifier(), GRID).fit(X, y) for _ in range(2))
+    for name, array in one.cv_results_.items():
+        if "time" not in name and name != "params":
+            np.testing.assert_array_equal(array, other.cv_results_[name])
+
+
+def test_nested_in_cross_validation():
+    X, y = load_iris(return_X_y=True)
+    search = SoftmaxSearchCV(classifier(), {"alpha": [1e-3, 1e-1]}, cv=3)
+    assert cross_val_score(search, X, y, cv=3).mean() > 0.9
+
+
+@pytest.mark.parametrize("given", [{}, {"param_grid": GRID, "param_distributions": GRID}])
+def test_grid_or_distributions(given):
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match="Pass either param_grid"):
+        SoftmaxSearchCV(classifier(), **given).fit(X, y)
+
+
+def test_a_parameter_that_is_none():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match="Invalid parameter 'C'"):
+        SoftmaxSearchCV(classifier(), {"C": [1]}).fit(X, y)
+    with pytest.raises(ValueError, match="'halving' parameter"):
+        SoftmaxSearchCV(classifier(), GRID, halving=0).fit(X, y)
+
+
+def test_what_is_printed(capsys):
+    X, y = load_iris(return_X_y=True)
+    SoftmaxSearchCV(classifier(), {"alpha": [1e-3, 1e-1]}, cv=2, verbose=2).fit(X, y)
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "Fitting 2 folds for each of 2 candidates, totalling 4 fits"
+    assert [line.split(";")[0] for line in lines] == ["[CV] alpha=0.001", "[CV] alpha=0.1"] * 2
