@@ -328,10 +328,10 @@ class SoftmaxClassifierCV(
             )
             total, labels = float(np.sum(sample_weight)), y[sample_weight > 0]
         classes = np.unique(labels)
-        if len(classes) < 2:
+        if len(classes) == 1:
             raise ValueError(
                 "This solver needs samples of at least 2 classes in the data, but the data"
-                f" contains only {len(classes)}: {classes.tolist()}"
+                f" contains only one class: {classes[0]!r}"
             )
         search = self._search().fit(X, y, sample_weight=sample_weight, groups=groups)
         attributes = self._attributes(search, classes)

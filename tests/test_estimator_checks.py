@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sksoftmax import SoftmaxClassifier, list_backends
+from sksoftmax import SoftmaxClassifier, SoftmaxClassifierCV, list_backends
 
 BACKENDS = [info.name for info in list_backends() if info.available]
 
@@ -51,6 +51,13 @@ def expected_failures(estimator):
     expected_failed_checks=expected_failures,
 )
 def test_check_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+@unconverged
+@pytest.mark.filterwarnings("ignore:The least populated class in y:UserWarning")
+@parametrize_with_checks([SoftmaxClassifierCV(alphas=2, cv=2, backend="numpy")])
+def test_check_of_the_one_that_chooses_its_penalty(estimator, check):
     check(estimator)
 
 
