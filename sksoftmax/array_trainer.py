@@ -243,8 +243,9 @@ class ArrayTrainer:
         """Sums of rows times residuals, of shape (n_models, n_classes, n_features)."""
         if not is_csr(x):
             return residual @ x
-        flat = residual.reshape(-1, residual.shape[2])
-        return (x.T @ flat.T).T.reshape(*residual.shape[:2], -1)
+        n_models, n_classes, n_rows = residual.shape
+        flat = residual.reshape(n_models * n_classes, n_rows)  # where -1 fails for no rows
+        return (x.T @ flat.T).T.reshape(n_models, n_classes, -1)
 
     def _residual(self, logits: Array, targets: Array) -> tuple[Array, Array]:
         """Softmax minus targets (n_models, n_classes, n_rows); loss (n_models, n_rows)."""

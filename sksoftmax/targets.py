@@ -255,13 +255,15 @@ def _checked_weights(
     """Weights as float64, and the rows of positive weight where others exist."""
     if sample_weight is None or (none_may_count and X.shape[0] == 0):
         return None, None
+    if none_may_count and not np.any(np.asarray(sample_weight)):
+        # Later versions of scikit-learn refuse them: have their number checked alone.
+        ones = _check_sample_weight(np.ones_like(sample_weight, float), X, dtype=np.float64)
+        return np.zeros_like(ones), np.empty(0, np.int64)
     weights: NDArray[np.float64] = _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
     rows = np.flatnonzero(weights > 0)
     if len(rows) == 0:
-        if none_may_count:
-            return weights, rows
         raise ValueError("Sample weights must contain at least one non-zero number.")
     with np.errstate(over="ignore"):
         mean = weights.sum() / len(rows)
