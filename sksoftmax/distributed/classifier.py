@@ -22,7 +22,7 @@ from sksoftmax.callbacks import FitTasks
 from sksoftmax.classifier import SoftmaxClassifier
 from sksoftmax.csr import is_csr
 from sksoftmax.distributed.ranks import Ranks
-from sksoftmax.distributed.training import ShardTraining
+from sksoftmax.distributed.training import ShardTraining, no_rows
 from sksoftmax.epochs import Epochs
 from sksoftmax.targets import Targets, class_weights, distinct_labels, encode_targets
 from sksoftmax.training import Training
@@ -408,10 +408,7 @@ def union_of_labels(found: list[NDArray[Any] | None]) -> NDArray[Any]:
     """
     of_rank = {rank: labels for rank, labels in enumerate(found) if labels is not None}
     if not of_rank:
-        raise ValueError(
-            f"Found array with 0 sample(s) of positive weight on {len(found)} rank(s) together"
-            " while a minimum of 1 is required."
-        )
+        raise no_rows(len(found))
     first, *others = of_rank
     for rank in others:
         if of_rank[rank].dtype.kind != of_rank[first].dtype.kind:

@@ -69,10 +69,7 @@ class ShardTraining(Training):
     def _totals(self) -> tuple[int, float]:
         n_rows = self.ranks.total(self.targets.n_rows)
         if n_rows == 0:
-            raise ValueError(
-                f"Found 0 samples of positive weight on {self.ranks.size} ranks together, while"
-                " a minimum of 1 is required."
-            )
+            raise no_rows(self.ranks.size)
         return n_rows, self.ranks.total(self.targets.total_weight)
 
     def _place(self, X: Array, shared: bool) -> None:
@@ -190,3 +187,22 @@ def merged(summary: Any, other: Any) -> Any:
     if summary is None or other is None:
         return other if summary is None else summary
     return summary.merge(other)
+
+
+def no_rows(n_ranks: int) -> ValueError:
+    """Return the error of ranks that have nothing to train on.
+
+    Parameters
+    ----------
+    n_ranks : int
+        How many there are.
+
+    Returns
+    -------
+    ValueError
+        For all of them to raise.
+    """
+    return ValueError(
+        f"Found 0 sample(s) of non-zero weight on {n_ranks} rank(s) together, while a minimum"
+        " of 1 is required."
+    )
