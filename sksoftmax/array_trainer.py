@@ -127,13 +127,13 @@ class ArrayTrainer:
         self._n_steps = state.n_steps
 
     def arrays(self) -> list[Array]:
-        """Return the arrays that steps change: writing into them changes the model.
+        """Return what steps change: with `reduce`, writing into it changes the model.
 
         Returns
         -------
         list of arrays
             The last iterate, what is averaged and the optimiser's memory, always in the same
-            order; no copies.
+            order.
         """
         last, average, moments = self._current()
         return [last, *([average] if self.problem.average else []), *moments.values()]

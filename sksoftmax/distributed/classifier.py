@@ -9,20 +9,20 @@ from __future__ import annotations
 import copy
 import inspect
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.preprocessing import LabelEncoder
 from sklearn.utils._param_validation import HasMethods, validate_parameter_constraints
 
 from sksoftmax.callbacks import FitTasks
 from sksoftmax.classifier import SoftmaxClassifier
 from sksoftmax.csr import is_csr
+from sksoftmax.distributed.agreement import SharedTasks, union_of_labels
 from sksoftmax.distributed.ranks import Ranks
-from sksoftmax.distributed.training import ShardTraining, no_rows
+from sksoftmax.distributed.training import ShardTraining
 from sksoftmax.epochs import Epochs
 from sksoftmax.targets import Targets, class_weights, distinct_labels, encode_targets
 from sksoftmax.training import Training
@@ -348,73 +348,3 @@ class DistributedSoftmaxClassifier(SoftmaxClassifier):
 
     def _run(self, epochs: Epochs, tasks: FitTasks) -> None:
         super()._run(epochs, SharedTasks(tasks, self._ranks))
-
-
-class SharedTasks(FitTasks):
-    """The tasks of a fit that a callback ends on all ranks when it ends it on one.
-
-    Parameters
-    ----------
-    tasks : FitTasks
-        Those of this rank, begun.
-    ranks : Ranks
-        Who takes part.
-    """
-
-    def __init__(self, tasks: FitTasks, ranks: Ranks):
-        vars(self).update(vars(tasks))
-        self._ranks = ranks
-
-    def end_epoch(self, attributes: Callable[[], dict[str, Any]]) -> bool:
-        """Tell this rank's callbacks that the epoch is over, and ask all whether to stop.
-
-        Parameters
-        ----------
-        attributes : callable
-            As in FitTasks.
-
-        Returns
-        -------
-        bool
-            Whether a callback of any rank wants the fit to stop.
-        """
-        return self._ranks.any(super().end_epoch(attributes))
-
-
-def union_of_labels(found: list[NDArray[Any] | None]) -> NDArray[Any]:
-    """Return the labels that occur on any rank.
-
-    Parameters
-    ----------
-    found : list of ndarray or None
-        The distinct labels of each rank; None for one without rows.
-
-    Returns
-    -------
-    ndarray of shape (n_classes,)
-        Distinct labels, sorted.
-
-    Raises
-    ------
-    ValueError
-        If no rank has rows, or the ranks' labels are of different kinds.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sksoftmax.distributed.classifier import union_of_labels
-    >>> union_of_labels([np.array(["b", "c"]), None, np.array(["a"])]).tolist()
-    ['a', 'b', 'c']
-    """
-    of_rank = {rank: labels for rank, labels in enumerate(found) if labels is not None}
-    if not of_rank:
-        raise no_rows(len(found))
-    first, *others = of_rank
-    for rank in others:
-        if of_rank[rank].dtype.kind != of_rank[first].dtype.kind:
-            raise ValueError(
-                f"Unknown label type: y is of dtype {of_rank[first].dtype} on rank {first}, and"
-                f" of {of_rank[rank].dtype} on rank {rank}. Labels must be of one kind."
-            )
-    union: NDArray[Any] = LabelEncoder().fit(np.concatenate(list(of_rank.values()))).classes_
-    return union

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.csr import elements_a_row
+from sksoftmax.distributed.agreement import merged, no_rows
 from sksoftmax.distributed.ranks import Ranks
 from sksoftmax.distributed.shares import share_ends
 from sksoftmax.problem import Array, Backend, Problem, State
@@ -169,40 +170,3 @@ class ShardTraining(Training):
         share = targets.total_weight / self.ranks.total(targets.total_weight)
         loss, accuracy = self.ranks.total(mine * share)
         return float(loss), float(accuracy)
-
-
-def merged(summary: Any, other: Any) -> Any:
-    """Return what two ranks' rows are like together.
-
-    Parameters
-    ----------
-    summary, other : Moments, Curvature or None
-        Of each rank's rows; None for a rank without any.
-
-    Returns
-    -------
-    Moments, Curvature or None
-        None where neither has any.
-    """
-    if summary is None or other is None:
-        return other if summary is None else summary
-    return summary.merge(other)
-
-
-def no_rows(n_ranks: int) -> ValueError:
-    """Return the error of ranks that have nothing to train on.
-
-    Parameters
-    ----------
-    n_ranks : int
-        How many there are.
-
-    Returns
-    -------
-    ValueError
-        For all of them to raise.
-    """
-    return ValueError(
-        f"Found 0 sample(s) of non-zero weight on {n_ranks} rank(s) together, while a minimum"
-        " of 1 is required."
-    )
