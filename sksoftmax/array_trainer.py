@@ -7,7 +7,7 @@ This module must not know which namespace it runs on, nor why an epoch is run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,12 @@ class ArrayTrainer:
         Called once a batch on the gradient summed over the rows, before it is divided by
         the batch size; returns the sum over all machines.
 
+    Attributes
+    ----------
+    batch_ends : ndarray of shape (n_batches,), int64, or None
+        Where in the next `order` each batch ends; None for every `batch_size` rows. With
+        `reduce` it says which share of each batch, empty ones included, is of this machine.
+
     Examples
     --------
     One exact full-batch step of the textbook, by hand:
@@ -56,6 +62,8 @@ class ArrayTrainer:
     >>> float(loss[0].round(4)), trainer.state().parameters[0, :, 0].tolist()
     (0.6931, [0.5, -0.5])
     """
+
+    batch_ends: NDArray[np.int64] | None = None
 
     def __init__(
         self,
@@ -118,6 +126,18 @@ class ArrayTrainer:
         }
         self._n_steps = state.n_steps
 
+    def arrays(self) -> list[Array]:
+        """Return what steps change: with `reduce`, writing into it changes the model.
+
+        Returns
+        -------
+        list of arrays
+            The last iterate, what is averaged and the optimiser's memory, always in the same
+            order.
+        """
+        last, average, moments = self._current()
+        return [last, *([average] if self.problem.average else []), *moments.values()]
+
     def _current(self) -> tuple[Array, Array, dict[str, Array]]:
         """The last iterate, what is averaged, and the optimiser's memory: no copies."""
         average = self._average if self.problem.average else self._parameters
@@ -140,15 +160,21 @@ class ArrayTrainer:
         ndarray of shape (n_models,), float64
             The objective, each batch measured before its own update.
         """
-        size = self.problem.batch_size
         steps = self._float(step_sizes)[:, :, None, None]
         objective = self._penalty() * len(order)
         changes = np.asarray((np.diff(step_sizes, axis=1, prepend=np.nan) != 0).any(axis=0))
-        for i, start in enumerate(range(0, len(order), size)):
+        start = 0
+        for i, end in enumerate(self._batch_ends(len(order))):
             if changes[i]:
                 scaled_step = steps[:, i] * self._inverse_scales
-            objective = objective + self._step(order[start : start + size], scaled_step)
-        return self._to_numpy(objective / len(order)).astype(np.float64)
+            objective = objective + self._step(order[start:end], scaled_step)
+            start = end
+        return self._to_numpy(objective / max(1, len(order))).astype(np.float64)
+
+    def _batch_ends(self, n_rows: int) -> Iterable[int]:
+        """Where each batch of so many rows ends; the last end may be beyond them."""
+        size = self.problem.batch_size
+        return range(size, n_rows + size, size) if self.batch_ends is None else self.batch_ends
 
     def _step(self, rows: Array, scaled_step: Array) -> Array:
         """One step on a batch; returns the batch's summed loss, per model."""
@@ -214,9 +240,10 @@ class ArrayTrainer:
 
     def _summed_rows(self, residual: Array, x: Array) -> Array:
         """Sums of rows times residuals, of shape (n_models, n_classes, n_features)."""
-        flat = residual.reshape(-1, residual.shape[2])
+        n_models, n_classes, n_rows = residual.shape
+        flat = residual.reshape(n_models * n_classes, n_rows)  # where -1 fails for no rows
         sums = (x.T @ flat.T).T if is_csr(x) else flat @ x
-        return sums.reshape(*residual.shape[:2], -1)
+        return sums.reshape(n_models, n_classes, -1)
 
     def _residual(self, logits: Array, targets: Array) -> tuple[Array, Array]:
         """Softmax minus targets (n_models, n_classes, n_rows); loss (n_models, n_rows)."""

@@ -266,6 +266,8 @@ class SoftmaxClassifier(
         "verbose": ["verbose"],
     }
 
+    _least_rows = 1
+
     def __init__(
         self,
         *,
@@ -381,7 +383,7 @@ class SoftmaxClassifier(
         with self._unchanged_on_error():
             resume = self._checkpoint if self.warm_start and self._is_fitted() else None
             X, y = self._checked(X, y, reset=True)
-            targets = encode_targets(y, sample_weight, X)
+            targets = self._encoded(y, sample_weight, X)
             if resume is not None:
                 self._check_can_resume(X, targets)
             given = self._given_validation(targets, X_val, y_val, sample_weight_val)
@@ -477,7 +479,7 @@ class SoftmaxClassifier(
                     " stream has none. Use schedule='constant', 'invscaling' or 'adaptive'."
                 )
             X, y = self._checked(X, y, reset=resume is None)
-            targets = encode_targets(y, sample_weight, X, known)
+            targets = self._encoded(y, sample_weight, X, known)
             validation = self._given_validation(targets, X_val, y_val, sample_weight_val)
             seed = self._draw_seed() if resume is None else resume.seed
             epochs = self._start(X, targets, validation, resume, seed=seed, stream=True)
@@ -529,8 +531,20 @@ class SoftmaxClassifier(
 
     def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         """Rows, of any real dtype since batches are converted, and labels."""
-        X, y = validate_data(self, X, y, accept_sparse="csr", reset=reset)
+        X, y = validate_data(
+            self, X, y, accept_sparse="csr", ensure_min_samples=self._least_rows, reset=reset
+        )
         return X, y
+
+    def _encoded(
+        self, y: Any, sample_weight: Any, X: Any, classes: NDArray[Any] | None = None
+    ) -> Targets:
+        """Labels and weights as codes and numbers."""
+        return encode_targets(y, sample_weight, X, classes)
+
+    def _weight_of_each_class(self, targets: Targets) -> NDArray[np.float64] | None:
+        """The factors that `class_weight` asks for, None where all are 1."""
+        return class_weights(self.class_weight, targets.classes, targets.counts)
 
     def _known_classes(self, classes: ArrayLike | None, *, first: bool) -> NDArray[Any]:
         """The labels that a stream may hold."""
@@ -580,7 +594,7 @@ class SoftmaxClassifier(
         try:
             X_val, y_val = self._checked(X_val, y_val, reset=False)
             return Validation(
-                X_val, encode_targets(y_val, sample_weight_val, X_val, targets.classes)
+                X_val, self._encoded(y_val, sample_weight_val, X_val, targets.classes)
             )
         except ValueError as error:
             raise ValueError(f"Invalid {', '.join(passed)}: {error}") from error
@@ -618,12 +632,12 @@ class SoftmaxClassifier(
         if measured is not None:
             targets, validation = measured.targets, measured.validation
         else:
-            of_class = class_weights(self.class_weight, targets)
+            of_class = self._weight_of_each_class(targets)
             targets = targets.with_class_weights(of_class)
             if validation is not None:
                 weighted = validation.targets.with_class_weights(of_class)
                 validation = Validation(validation.X, weighted)
-        training = Training(
+        training = self._training(
             Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)}),
             self.backend,
             X,
@@ -635,6 +649,10 @@ class SoftmaxClassifier(
             measured=measured,
         )
         return Epochs(training, history_up_to(resume, self), verbose=self.verbose)
+
+    def _training(self, *arguments: Any, **named: Any) -> Training:
+        """What runs an epoch."""
+        return Training(*arguments, **named)
 
     def _run(self, epochs: Epochs, tasks: FitTasks) -> None:
         """Run epochs until the loss no longer improves, or max_iter is reached."""

@@ -51,6 +51,13 @@ class Targets:
         """Sum of the weights."""
         return float(self.n_rows if self.weights is None else self.weights.sum())
 
+    @property
+    def counts(self) -> NDArray[Any]:
+        """Rows of each class, counted by their weights."""
+        kept = slice(None) if self.rows is None else self.rows
+        weights = None if self.weights is None else self.weights[kept]
+        return np.bincount(self.codes[kept], weights, minlength=len(self.classes))
+
     def restricted_to(self, rows: NDArray[np.int64]) -> Self:
         """Return the same targets with no rows but some of those that count.
 
@@ -95,6 +102,8 @@ def encode_targets(
     sample_weight: ArrayLike | None,
     X: Any,
     classes: NDArray[Any] | None = None,
+    *,
+    none_may_count: bool = False,
 ) -> Targets:
     """Turn labels and weights into codes and numbers.
 
@@ -108,6 +117,8 @@ def encode_targets(
         The rows, validated, to compare lengths with.
     classes : ndarray of shape (n_classes,), optional
         The labels that may occur; by default those that occur with positive weight.
+    none_may_count : bool, default=False
+        Whether all rows may have weight zero, as in one of several parts of the rows.
 
     Returns
     -------
@@ -121,7 +132,7 @@ def encode_targets(
         or weights are negative or all zero.
     """
     labels = _checked_labels(y, known=classes is not None)
-    weights, rows = _checked_weights(sample_weight, X)
+    weights, rows = _checked_weights(sample_weight, X, none_may_count)
     kept = labels if rows is None else labels[rows]
     if classes is None:
         classes = LabelEncoder().fit(kept).classes_
@@ -135,15 +146,42 @@ def encode_targets(
     return Targets(classes, codes, weights, rows)
 
 
-def class_weights(class_weight: Any, targets: Targets) -> NDArray[np.float64] | None:
+def distinct_labels(
+    y: ArrayLike, sample_weight: ArrayLike | None, X: Any
+) -> NDArray[Any] | None:
+    """Return the labels that occur with positive weight in one of several parts of the rows.
+
+    Parameters
+    ----------
+    y, sample_weight, X
+        As in `encode_targets`.
+
+    Returns
+    -------
+    ndarray, or None
+        Distinct labels, sorted; None where no row counts.
+    """
+    _, rows = _checked_weights(sample_weight, X, none_may_count=True)
+    if (X.shape[0] if rows is None else len(rows)) == 0:
+        return None
+    labels = _checked_labels(y, known=False)
+    found: NDArray[Any] = LabelEncoder().fit(labels if rows is None else labels[rows]).classes_
+    return found
+
+
+def class_weights(
+    class_weight: Any, classes: NDArray[Any], counts: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
     """Return the weight of each class.
 
     Parameters
     ----------
     class_weight : dict, "balanced" or None
         Weights of the classes.
-    targets : Targets
-        The rows to be balanced, by their sample weights.
+    classes : ndarray of shape (n_classes,)
+        The labels, sorted.
+    counts : ndarray of shape (n_classes,)
+        The classes to be balanced: their rows, counted by sample weights.
 
     Returns
     -------
@@ -157,16 +195,10 @@ def class_weights(class_weight: Any, targets: Targets) -> NDArray[np.float64] | 
     """
     if class_weight is None:
         return None
-    n_classes = len(targets.classes)
-    if isinstance(class_weight, str):  # "balanced", by weighted counts
-        kept = slice(None) if targets.rows is None else targets.rows
-        sample_weights = None if targets.weights is None else targets.weights[kept]
-        counts = np.bincount(targets.codes[kept], sample_weights, minlength=n_classes)
-        of_class = counts.sum() / (n_classes * np.maximum(counts, np.finfo(float).tiny))
+    if isinstance(class_weight, str):  # "balanced"
+        of_class = counts.sum() / (len(classes) * np.maximum(counts, np.finfo(float).tiny))
     else:
-        of_class = compute_class_weight(
-            class_weight, classes=targets.classes, y=targets.classes
-        )
+        of_class = compute_class_weight(class_weight, classes=classes, y=classes)
     if not np.all((of_class > 0) & np.isfinite(of_class)):
         raise ValueError(
             f"class_weight must be positive and finite for each class, got {class_weight!r}"
@@ -218,11 +250,15 @@ def _checked_labels(y: ArrayLike, *, known: bool) -> NDArray[Any]:
 
 
 def _checked_weights(
-    sample_weight: ArrayLike | None, X: Any
+    sample_weight: ArrayLike | None, X: Any, none_may_count: bool
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.int64] | None]:
     """Weights as float64, and the rows of positive weight where others exist."""
-    if sample_weight is None:
+    if sample_weight is None or (none_may_count and X.shape[0] == 0):
         return None, None
+    if none_may_count and not np.any(np.asarray(sample_weight)):
+        # Later versions of scikit-learn refuse them: have their number checked alone.
+        ones = _check_sample_weight(np.ones_like(sample_weight, float), X, dtype=np.float64)
+        return np.zeros_like(ones), np.empty(0, np.int64)
     weights: NDArray[np.float64] = _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )

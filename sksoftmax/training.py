@@ -93,7 +93,12 @@ class Training:
         What the backend took for the last epoch, as apart from orders and evaluation.
     state : callable
         Returns the state after the last step, whoever took it: `trainer`, or a stack.
+    rank : int
+        Which of several processes this is, whose orders differ. The first, or only, one has
+        number 0, which changes no random number.
     """
+
+    rank = 0
 
     def __init__(
         self,
@@ -118,9 +123,10 @@ class Training:
         self.dtype = training_dtype(X.dtype)
         earlier = resume if stream else None
         seen = 0 if earlier is None else earlier.n_samples_seen
-        self.n_samples_seen = seen + targets.n_rows
+        self.n_rows, weight = self._totals()
+        self.n_samples_seen = seen + self.n_rows
         before = 0.0 if earlier is None else earlier.total_weight
-        self.total_weight = before + targets.total_weight
+        self.total_weight = before + weight
         self.weights = self._mean_one_weights()
         self.validation = validation
         self.backend_seconds = 0.0
@@ -135,7 +141,7 @@ class Training:
                 self._take_over(measured)
             self.step_size = self._step_size()
             self.problem = self._problem(batches_are_noisy=noisy)
-            reason = self.backend.supports(self.problem)
+            reason = self._reason_against_backend()
             if reason is None:
                 break
         else:
@@ -147,9 +153,21 @@ class Training:
     @cached_property
     def trainer(self) -> Trainer:
         """Who takes the steps of this model alone."""
-        trainer = self.backend.trainer(self.problem, self.state())
+        trainer = self._new_trainer(self.state())
         self.state = trainer.state
         return trainer
+
+    def _totals(self) -> tuple[int, float]:
+        """The rows that count, and the sum of their weights."""
+        return self.targets.n_rows, self.targets.total_weight
+
+    def _reason_against_backend(self) -> str | None:
+        """Why the backend cannot train this; None where it can."""
+        return self.backend.supports(self.problem)
+
+    def _new_trainer(self, state: State) -> Trainer:
+        """What takes the steps from a state on."""
+        return self.backend.trainer(self.problem, state)
 
     def _place(self, X: Array, shared: bool) -> None:
         """Bring the rows to the backend; `shared` says that validation rows are among them."""
@@ -170,14 +188,14 @@ class Training:
 
     def _measure(self, earlier: Checkpoint | None) -> None:
         """Means, scales and curvature of the rows, merged with those of earlier chunks."""
-        settings, rows, X = self.settings, self.targets.rows, self._placed
+        settings, X = self.settings, self._placed
         n_features = X.shape[1]
         self.moments: Moments | None = None
         self.mean = np.zeros(n_features)
         self.scale = np.ones(n_features)
         step_scale, centre = np.ones(n_features), None
         if settings.standardize:
-            moments = feature_moments(self.backend, X, self.targets.weights, rows)
+            moments = self._moments_of_rows()
             if earlier is not None and earlier.moments is not None:
                 moments = earlier.moments.merge(moments)
             self.moments, self.mean, self.scale = moments, moments.mean, moments.scale
@@ -189,10 +207,7 @@ class Training:
         self.coordinates = Coordinates(centre, step_scale, settings.fit_intercept)
         self.curvature: Curvature | None = None
         if settings.learning_rate == "auto" and settings.optimizer == "sgd":
-            rng = np.random.default_rng([self.seed, 0])
-            curvature = measure_curvature(
-                self.backend, X, self.weights, rows, self.coordinates, self.dtype, rng
-            )
+            curvature = self._curvature_of_rows()
             if earlier is not None and earlier.curvature is not None:
                 curvature = earlier.curvature.merge(curvature)
             self.curvature = curvature
@@ -204,15 +219,32 @@ class Training:
         self.moments, self.mean, self.scale = other.moments, other.mean, other.scale
         self.coordinates, self.curvature = other.coordinates, other.curvature
 
+    def _moments_of_rows(self) -> Moments:
+        """Of these rows, without earlier chunks."""
+        weights, rows = self.targets.weights, self.targets.rows
+        return feature_moments(self.backend, self._placed, weights, rows)
+
+    def _curvature_of_rows(self) -> Curvature:
+        """Of these rows, without earlier chunks."""
+        return measure_curvature(
+            self.backend,
+            self._placed,
+            self.weights,
+            self.targets.rows,
+            self.coordinates,
+            self.dtype,
+            np.random.default_rng([self.seed, 0]),
+        )
+
     @property
     def batch_size(self) -> int:
         """Rows in a batch: no more than there are."""
-        return min(self.settings.batch_size, self.targets.n_rows)
+        return min(self.settings.batch_size, self.n_rows)
 
     @property
     def n_batches(self) -> int:
         """Steps in an epoch."""
-        return -(-self.targets.n_rows // self.batch_size)
+        return -(-self.n_rows // self.batch_size)
 
     @property
     def l2(self) -> float:
@@ -244,7 +276,7 @@ class Training:
             batch_size=self.batch_size,
             l2=np.array([self.l2]),
             l1=np.array([self.settings.alpha * self.settings.l1_ratio]),
-            penalty_share=self.targets.n_rows / (self.n_batches * self.batch_size),
+            penalty_share=self.n_rows / (self.n_batches * self.batch_size),
             momentum=np.array([float(self.settings.momentum)]),
             # A full batch has no noise to average: there the average only lags.
             average=self.settings.average and batches_are_noisy,
@@ -349,7 +381,7 @@ class Training:
         count, rows = self.targets.n_rows, self.targets.rows
         if not self.settings.shuffle:
             return np.arange(count) if rows is None else rows
-        rng = np.random.default_rng([self.seed, 1 + self.n_epochs])
+        rng = np.random.default_rng([self.seed, 1 + self.n_epochs, self.rank])
         order = rng.permutation(count)
         return order if rows is None else rows[order]
 

@@ -14,7 +14,13 @@ from threadpoolctl import threadpool_limits
 # A distribution of its own: it is to be found where a test installs it, and only there.
 # What the kernels' tests share needs CuPy, which they look for first.
 # The conftest of docs has the same name, and pytest could collect one of them only.
-collect_ignore = ["third_party_backend", "emulated.py", "conftest.py"]
+# What several processes run is for them to import.
+collect_ignore = [
+    "third_party_backend",
+    "emulated.py",
+    "conftest.py",
+    "distributed/programs.py",
+]
 
 MNIST = {
     "X_train": "train-images-idx3-ubyte",

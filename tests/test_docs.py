@@ -23,6 +23,7 @@ CLASSES = [
     "sksoftmax.SoftmaxClassifierCV",
     "sksoftmax.model_selection.SoftmaxSearchCV",
     "sksoftmax.BackendInfo",
+    "sksoftmax.distributed.DistributedSoftmaxClassifier",
     "sksoftmax.inspection.LossCurveDisplay",
     "sksoftmax.inspection.CoefficientDisplay",
     "sksoftmax.array_trainer.ArrayTrainer",
@@ -44,6 +45,7 @@ NOT_ASKED_FOR = {
     "RT02",  # a single result has no name
     "SA01",  # See Also only where there is something to see
 }
+REFERS_TO_PARAMETERS_OF_ANOTHER = ["sksoftmax.distributed.DistributedSoftmaxClassifier"]
 EXAMPLES = [name for name in [*CLASSES, *FUNCTIONS] if ".problem." not in name]
 EXAMPLES = [name for name in EXAMPLES if not name.endswith(("BackendInfo", "CaseReport"))]
 
@@ -76,7 +78,8 @@ EVERYTHING = [*CLASSES, *FUNCTIONS, *(m for name in CLASSES for m in methods(nam
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_docstring_is_numpydoc(name):
     found = validate(name)["errors"]
-    if name.startswith(("sksoftmax.problem.Backend", "sksoftmax.problem.Trainer")):
+    protocol = name.startswith(("sksoftmax.problem.Backend", "sksoftmax.problem.Trainer"))
+    if protocol or name in REFERS_TO_PARAMETERS_OF_ANOTHER:
         found = [error for error in found if not error[0].startswith("PR")]
     assert [error for error in found if error[0] not in NOT_ASKED_FOR] == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -117,6 +118,28 @@ class NumbaBackend(HostBackend):
         if is_stack(problem):
             return NumbaStackTrainer(problem, state)
         return (NumbaTrainer if problem.n_models == 1 else ArrayTrainer)(problem, state)
+
+    def reducing_trainer(
+        self, problem: Problem, state: State, reduce: Callable[[Array], Array]
+    ) -> ArrayTrainer:
+        """Return the fastest trainer whose gradients are summed over several processes.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained.
+        state : State
+            Where to start.
+        reduce : callable
+            See ArrayTrainer.
+
+        Returns
+        -------
+        ArrayTrainer
+            A trainer with buffers of its own.
+        """
+        kind = ArrayTrainer if is_csr(problem.X) else NumbaTrainer
+        return kind(problem, state, reduce=reduce)
 
 
 def has_dtype(dtype: np.dtype[Any]) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.csr import is_csr
 from sksoftmax.host import HostBackend
 from sksoftmax.lazy_trainer import LinearTrainer, lazy_trainer
-from sksoftmax.problem import Problem, State
+from sksoftmax.problem import Array, Problem, State
 from sksoftmax.stack_trainer import StackTrainer, is_stack
 from sksoftmax_numpy.sparse_trainer import NumpyLinearTrainer
 from sksoftmax_numpy.trainer import NumpyTrainer
@@ -71,3 +73,25 @@ class NumpyBackend(HostBackend):
         if is_stack(problem):
             return StackTrainer(problem, state)
         return (NumpyTrainer if problem.n_models == 1 else ArrayTrainer)(problem, state)
+
+    def reducing_trainer(
+        self, problem: Problem, state: State, reduce: Callable[[Array], Array]
+    ) -> ArrayTrainer:
+        """Return the fastest trainer whose gradients are summed over several processes.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained.
+        state : State
+            Where to start.
+        reduce : callable
+            See ArrayTrainer.
+
+        Returns
+        -------
+        ArrayTrainer
+            A trainer with buffers of its own.
+        """
+        kind = ArrayTrainer if is_csr(problem.X) else NumpyTrainer
+        return kind(problem, state, reduce=reduce)

@@ -69,7 +69,6 @@ class NumpyTrainer(ArrayTrainer):
         self._copies_whole_rows = (
             problem.X.flags.c_contiguous and problem.X.dtype == problem.dtype
         )
-        self._position_in_block = np.arange(problem.batch_size) % self._block
 
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
@@ -88,11 +87,11 @@ class NumpyTrainer(ArrayTrainer):
         ndarray of shape (1,), float64
             The objective, each batch measured before its own update.
         """
-        self._consecutive = bool((np.diff(order) == 1).all())
+        self._consecutive = len(order) > 0 and bool((np.diff(order) == 1).all())
         self._n_done = 0
         # Where the target class of each row stands in the flattened (classes, width) scores.
         self._targets = self._y.take(order) * np.int64(self._width)
-        self._targets += np.resize(self._position_in_block, len(order))
+        self._targets += self._position_in_block(len(order))
         self._row_weights = None if self._weights is None else self._weights[0].take(order)
         self._row_sums = np.empty(len(order), self.problem.dtype)
         self._row_scores = np.empty(len(order), self.problem.dtype)
@@ -101,8 +100,16 @@ class NumpyTrainer(ArrayTrainer):
         losses -= self._row_scores
         if self._row_weights is not None:
             losses *= self._row_weights
-        objective += losses.mean(dtype=np.float64)
+        objective += losses.sum(dtype=np.float64) / max(1, len(losses))
         return objective
+
+    def _position_in_block(self, n_rows: int) -> NDArray[np.int64]:
+        """Where in its block of its batch each row of an order stands."""
+        if self.batch_ends is None:
+            return np.resize(np.arange(self.problem.batch_size) % self._block, n_rows)
+        position = np.arange(n_rows)
+        sizes = np.diff(self.batch_ends, prepend=0)
+        return (position - np.repeat(self.batch_ends - sizes, sizes)) % self._block
 
     def _summed_gradient(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
         total = self._gradient[0]
@@ -135,7 +142,8 @@ class NumpyTrainer(ArrayTrainer):
         """Rows in the dtype of the arithmetic, followed by the means when centring."""
         X, count = self.problem.X, len(rows)
         if self._consecutive:
-            run = X[rows[0] : rows[0] + count]
+            first = rows[0] if count else 0  # of a share of a batch that may be empty
+            run = X[first : first + count]
             if self._copies_whole_rows and not self._tail:
                 return run  # type: ignore[no-any-return]
             self._x[:count] = run
@@ -165,7 +173,7 @@ class NumpyTrainer(ArrayTrainer):
 
 def _block_rows(problem: Problem) -> int:
     """Rows of a block: equal parts of a batch, each a small product, where that pays."""
-    size = min(problem.batch_size, int(problem.X.shape[0]))
+    size = max(1, min(problem.batch_size, int(problem.X.shape[0])))
     most = SMALL_PRODUCT // (problem.n_classes * problem.n_features) - 1
     if most < LEAST_BLOCK:
         return size

@@ -1,0 +1,124 @@
+"""What the rows, labels and callbacks of several ranks come to together.
+
+Functions of values that have been exchanged, and one place where they are. This module must
+not know how an epoch is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.preprocessing import LabelEncoder
+
+from sksoftmax.callbacks import FitTasks
+from sksoftmax.distributed.ranks import Ranks
+
+
+def union_of_labels(found: list[NDArray[Any] | None]) -> NDArray[Any]:
+    """Return the labels that occur on any rank.
+
+    Parameters
+    ----------
+    found : list of ndarray or None
+        The distinct labels of each rank; None for one without rows.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+        Distinct labels, sorted.
+
+    Raises
+    ------
+    ValueError
+        If no rank has rows, or the ranks' labels are of different kinds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksoftmax.distributed.agreement import union_of_labels
+    >>> union_of_labels([np.array(["b", "c"]), None, np.array(["a"])]).tolist()
+    ['a', 'b', 'c']
+    """
+    of_rank = {rank: labels for rank, labels in enumerate(found) if labels is not None}
+    if not of_rank:
+        raise no_rows(len(found))
+    first, *others = of_rank
+    for rank in others:
+        if of_rank[rank].dtype.kind != of_rank[first].dtype.kind:
+            raise ValueError(
+                f"Unknown label type: y is of dtype {of_rank[first].dtype} on rank {first}, and"
+                f" of {of_rank[rank].dtype} on rank {rank}. Labels must be of one kind."
+            )
+    union: NDArray[Any] = LabelEncoder().fit(np.concatenate(list(of_rank.values()))).classes_
+    return union
+
+
+def merged(summary: Any, other: Any) -> Any:
+    """Return what two ranks' rows are like together.
+
+    Parameters
+    ----------
+    summary, other : Moments, Curvature or None
+        Of each rank's rows; None for a rank without any.
+
+    Returns
+    -------
+    Moments, Curvature or None
+        None where neither has any.
+    """
+    if summary is None or other is None:
+        return other if summary is None else summary
+    return summary.merge(other)
+
+
+def no_rows(n_ranks: int) -> ValueError:
+    """Return the error of ranks that have nothing to train on.
+
+    Parameters
+    ----------
+    n_ranks : int
+        How many there are.
+
+    Returns
+    -------
+    ValueError
+        For all of them to raise.
+    """
+    return ValueError(
+        f"Found 0 sample(s) of non-zero weight on {n_ranks} rank(s) together, while a minimum"
+        " of 1 is required."
+    )
+
+
+class SharedTasks(FitTasks):
+    """The tasks of a fit that a callback ends on all ranks when it ends it on one.
+
+    Parameters
+    ----------
+    tasks : FitTasks
+        Those of this rank, begun.
+    ranks : Ranks
+        Who takes part.
+    """
+
+    def __init__(self, tasks: FitTasks, ranks: Ranks):
+        vars(self).update(vars(tasks))
+        self._ranks = ranks
+
+    def end_epoch(self, attributes: Callable[[], dict[str, Any]]) -> bool:
+        """Tell this rank's callbacks that the epoch is over, and ask all whether to stop.
+
+        Parameters
+        ----------
+        attributes : callable
+            As in FitTasks.
+
+        Returns
+        -------
+        bool
+            Whether a callback of any rank wants the fit to stop.
+        """
+        return self._ranks.any(super().end_epoch(attributes))

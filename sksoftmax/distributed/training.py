@@ -1,0 +1,184 @@
+"""A fit in progress, of which this process has a shard of the rows.
+
+What ``Training`` measures of its rows is here measured of all ranks' rows, and each gradient
+is the sum over the ranks. Every rank takes the same steps; between two of them nothing is
+exchanged but that sum.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.csr import elements_a_row
+from sksoftmax.distributed.agreement import merged, no_rows
+from sksoftmax.distributed.ranks import Ranks
+from sksoftmax.distributed.shares import share_ends
+from sksoftmax.problem import Array, Backend, Problem, State
+from sksoftmax.standardize import Moments
+from sksoftmax.steps import Curvature
+from sksoftmax.training import SEGMENT_OPERATIONS, SEGMENT_ROWS, Training
+
+
+@runtime_checkable
+class ReducingBackend(Backend, Protocol):
+    """A backend whose trainers can add up the gradients of several processes."""
+
+    def reducing_trainer(self, problem: Problem, state: State, reduce: Any) -> ArrayTrainer:
+        """Return a trainer that goes on from `state`.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained; it may have no row at all.
+        state : State
+            Where to start.
+        reduce : callable
+            As in ArrayTrainer, for host arrays.
+
+        Returns
+        -------
+        ArrayTrainer
+            A trainer that reads its `batch_ends`.
+        """
+        ...
+
+
+class ShardTraining(Training):
+    """Rows of several ranks, ready to run epochs together.
+
+    Parameters
+    ----------
+    *arguments, **named
+        As in Training; `X` and `targets` are this rank's shard, where no row need count.
+    ranks : Ranks
+        Who takes part.
+    """
+
+    def __init__(self, *arguments: Any, ranks: Ranks, **named: Any):
+        self.ranks = ranks
+        self.rank = ranks.rank
+        super().__init__(*arguments, **named)
+        self._steps = cast(ArrayTrainer, self.trainer)  # now, while all can be told of errors
+        of_ranks = ranks.gather(self.targets.n_rows)
+        self._ends = share_ends(of_ranks, ranks.rank, self.batch_size)
+        self._n_segment_batches = min(ranks.gather(self.batches_per_segment(1)))
+
+    def _totals(self) -> tuple[int, float]:
+        n_rows = self.ranks.total(self.targets.n_rows)
+        if n_rows == 0:
+            raise no_rows(self.ranks.size)
+        return n_rows, self.ranks.total(self.targets.total_weight)
+
+    def _place(self, X: Array, shared: bool) -> None:
+        self.ranks.require_same(
+            {"The backend": self.backend.name}, "Install, or name, the same one everywhere."
+        )
+        super()._place(X, shared)
+
+    def _reason_against_backend(self) -> str | None:
+        reason = super()._reason_against_backend()
+        if reason is None and not isinstance(self.backend, ReducingBackend):
+            reason = "its trainers do not add up the gradients of several processes."
+        return next((reason for reason in self.ranks.gather(reason) if reason), None)
+
+    def _moments_of_rows(self) -> Moments:
+        mine = super()._moments_of_rows() if self.targets.n_rows > 0 else None
+        moments = self.ranks.combine(mine, merged)
+        assert moments is not None
+        return moments
+
+    def _curvature_of_rows(self) -> Curvature:
+        mine = super()._curvature_of_rows() if self.targets.n_rows > 0 else None
+        curvature = self.ranks.combine(mine, merged)
+        assert curvature is not None
+        return curvature
+
+    def _new_trainer(self, state: State) -> ArrayTrainer:
+        assert isinstance(self.backend, ReducingBackend)
+        return self.backend.reducing_trainer(self.problem, state, self._of_all_ranks)
+
+    def _of_all_ranks(self, gradient: NDArray[Any]) -> NDArray[Any]:
+        """The sum over the ranks of a batch's gradient, in place."""
+        self.ranks.add_up(gradient)
+        self._n_awaited -= 1
+        return gradient
+
+    def batches_per_segment(self, n_models: int) -> int:
+        """Return the whole batches in about a second, by this rank's share of them.
+
+        Parameters
+        ----------
+        n_models : int
+            Models trained together.
+
+        Returns
+        -------
+        int
+            At least 1.
+        """
+        if self.targets.n_rows == 0:
+            return self.n_batches
+        width = elements_a_row(self._placed) * len(self.targets.classes) * n_models
+        rows = min(SEGMENT_ROWS, int(SEGMENT_OPERATIONS / width))
+        return max(1, rows * self.n_batches // self.targets.n_rows)
+
+    def run_epoch(self) -> float:
+        """Take every row of all ranks once and return the objective.
+
+        Returns
+        -------
+        float
+            The weighted mean loss, each batch measured before its own step, plus penalty.
+        """
+        order, step_sizes = self.order(), self.step_sizes()
+        objective = 0.0
+        self.backend_seconds = 0.0
+        n_done = 0
+        for first in range(0, self.n_batches, self._n_segment_batches):
+            batches = slice(first, first + self._n_segment_batches)
+            ends = self._ends[batches]
+            start = time.perf_counter()
+            part = order[n_done : ends[-1]]
+            objective += self._run_segment(part, step_sizes[:, batches], ends - n_done)
+            self.backend_seconds += time.perf_counter() - start
+            n_done = ends[-1]
+            self.ranks.agree()
+        for array in self._steps.arrays():
+            self.ranks.copy_first(array)
+        self.n_epochs += 1
+        return self.ranks.total(objective) / self.n_rows
+
+    def _run_segment(
+        self, order: NDArray[np.int64], step_sizes: NDArray[Any], ends: NDArray[np.int64]
+    ) -> float:
+        """Take one step for each batch; return the objective times our rows in them."""
+        self._n_awaited = len(ends)
+        self._steps.batch_ends = ends
+        try:
+            return len(order) * float(self._steps.run_epoch(order, step_sizes)[0])
+        except BaseException:
+            # The others wait for our part of each further batch, until we can tell them.
+            nothing = np.zeros_like(self._steps.arrays()[0])
+            while self._n_awaited > 0:
+                self._of_all_ranks(nothing)
+            raise
+
+    def evaluate(self) -> tuple[float, float]:
+        """Return loss and accuracy of the averaged weights on all ranks' validation rows.
+
+        Returns
+        -------
+        loss, accuracy : float
+            Weighted means, without the penalty.
+        """
+        assert self.validation is not None
+        targets = self.validation.targets
+        mine = np.array(super().evaluate() if targets.n_rows > 0 else (0.0, 0.0))
+        share = targets.total_weight / self.ranks.total(targets.total_weight)
+        loss, accuracy = self.ranks.total(mine * share)
+        return float(loss), float(accuracy)
