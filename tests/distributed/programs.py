@@ -83,7 +83,7 @@ def every_setting():
 class InOrder(Training):
     """One process that takes the batches of several ranks."""
 
-    def _order(self):
+    def order(self):
         counts, orders = np.diff(BOUNDS), []
         for rank, count in enumerate(counts):
             rng = np.random.default_rng([self.seed, 1 + self.n_epochs, rank])
