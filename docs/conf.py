@@ -35,6 +35,7 @@ html_math_renderer = "mathml"
 autodoc_mock_imports = ["onnx", "skl2onnx"]  # of which sksoftmax.onnx needs the names alone
 autodoc_typehints = "none"  # numpydoc's sections say more: shapes, ranges, defaults
 maximum_signature_line_length = 96  # a longer one has a line a parameter
+autodoc_member_order = "bysource"
 autosummary_generate = False
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
@@ -67,6 +68,9 @@ html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "show_prev_next": True,
+    "show_toc_level": 2,
+    "navbar_align": "left",
+    "navbar_persistent": ["search-button"],  # with a field, the bar takes two lines
     "navigation_with_keys": False,
     "footer_start": ["copyright"],
     "footer_end": [],
@@ -74,4 +78,4 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": [], "troubleshooting": []}
+html_sidebars = {page: [] for page in ("index", "benchmarks", "deployment", "gpu")}

@@ -43,7 +43,6 @@ NOT_ASKED_FOR = {
     "SA01",  # See Also only where there is something to see
 }
 EXAMPLES = [name for name in [*CLASSES, *FUNCTIONS] if ".problem." not in name]
-EXAMPLES = [name for name in EXAMPLES if not name.endswith(("BackendInfo", "CaseReport"))]
 
 
 def resolved(name):
@@ -105,6 +104,21 @@ def test_reference_lists_every_method_of_the_estimator():
     assert listed == {
         name.rpartition(".")[2] for name in methods("sksoftmax.SoftmaxClassifier")
     }
+
+
+@pytest.mark.parametrize(
+    ("message", "source"),
+    [
+        ("is registered more than once", "sksoftmax/registry.py"),
+        (
+            "backend='numba' needs Numba, which is missing",
+            "backends/sksoftmax_numba/__init__.py",
+        ),
+    ],
+)
+def test_messages_that_a_page_can_only_quote(message, source):
+    assert message in (DOCS / "guide" / "troubleshooting.rst").read_text()
+    assert message in (DOCS.parent / source).read_text()
 
 
 def follow(site, *options):

@@ -178,7 +178,7 @@ def test_sample_weight_is_routed():
 
 @pytest.mark.skipif(
     parse_version(sklearn.__version__) < parse_version("1.8"),
-    reason="cross_validate routes no weights to the score of a Pipeline before scikit-learn 1.8",
+    reason="before scikit-learn 1.8 no weights reach the score of a Pipeline",
 )
 def test_sample_weight_is_routed_through_a_pipeline():
     weights = np.random.default_rng(0).exponential(size=len(Y))

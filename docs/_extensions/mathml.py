@@ -15,7 +15,10 @@ from sphinx.application import Sphinx
 
 def visit_inline(writer: Any, node: nodes.math) -> None:
     """Write a formula within a sentence."""
-    writer.body.append(f'<span class="math">{tex2mathml(node.astext())}</span>')
+    # The word joiner keeps a comma or full stop on the line of the formula before it.
+    following = node.next_node(nodes.Text, descend=False, siblings=True)
+    joiner = "&#8288;" if following and following.astext()[0] in ".,:;)" else ""
+    writer.body.append(f'<span class="math">{tex2mathml(node.astext())}</span>{joiner}')
     raise nodes.SkipNode
 
 
