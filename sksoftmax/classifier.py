@@ -56,7 +56,8 @@ class SoftmaxClassifier(
     of feature j and :math:`\rho` the `l1_ratio`. Features need no scaling and the step size no
     tuning: steps are taken in standardised coordinates, their size follows from the curvature
     of the data, and the iterates are averaged [1]_, [2]_. ``coef_`` and ``intercept_`` are in
-    the units of X, which is never copied.
+    the units of X, which is never copied. With two classes the penalty is that of the one row
+    of ``coef_``, as in binary logistic regression.
 
     Parameters
     ----------
