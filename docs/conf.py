@@ -4,6 +4,7 @@ Every public object is documented by its docstring alone, so the site cannot dri
 Nothing is fetched, neither to build the site nor to read it.
 """
 
+import logging
 import sys
 import warnings
 from pathlib import Path
@@ -59,6 +60,8 @@ sphinx_gallery_conf = {
 }
 # An example that warns tells its reader to ignore warnings.
 warnings.filterwarnings("error", category=UserWarning, module=r"sksoftmax|sklearn")
+# What a page shows shall not depend on whether kernels had been compiled before.
+logging.getLogger("sksoftmax_numba").setLevel(logging.ERROR)
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sksoftmax"
