@@ -4,6 +4,7 @@ Every public object is documented by its docstring alone, so the site cannot dri
 Nothing is fetched, neither to build the site nor to read it.
 """
 
+import logging
 import sys
 import warnings
 from pathlib import Path
@@ -35,6 +36,7 @@ html_math_renderer = "mathml"
 autodoc_mock_imports = ["onnx", "skl2onnx"]  # of which sksoftmax.onnx needs the names alone
 autodoc_typehints = "none"  # numpydoc's sections say more: shapes, ranges, defaults
 maximum_signature_line_length = 96  # a longer one has a line a parameter
+autodoc_member_order = "bysource"
 autosummary_generate = False
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
@@ -58,6 +60,8 @@ sphinx_gallery_conf = {
 }
 # An example that warns tells its reader to ignore warnings.
 warnings.filterwarnings("error", category=UserWarning, module=r"sksoftmax|sklearn")
+# What a page shows shall not depend on whether kernels had been compiled before.
+logging.getLogger("sksoftmax_numba").setLevel(logging.ERROR)
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sksoftmax"
@@ -67,6 +71,9 @@ html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "show_prev_next": True,
+    "show_toc_level": 2,
+    "navbar_align": "left",
+    "navbar_persistent": ["search-button"],  # with a field, the bar takes two lines
     "navigation_with_keys": False,
     "footer_start": ["copyright"],
     "footer_end": [],
@@ -74,4 +81,4 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": [], "troubleshooting": []}
+html_sidebars = {page: [] for page in ("index", "benchmarks", "deployment", "gpu")}

@@ -49,29 +49,34 @@ class SoftmaxClassifier(
     .. math::
 
         \frac{1}{N} \sum_i w_i\, \mathrm{CE}(\mathrm{softmax}(W x_i + b), y_i)
-        + \alpha \sum_{kj} \frac{1 - \rho}{2} (\sigma_j W_{kj})^2 + \rho\, |\sigma_j W_{kj}|
+        + \alpha \sum_{kj} \Bigl( \frac{1 - \rho}{2} (\sigma_j W_{kj})^2
+        + \rho \left| \sigma_j W_{kj} \right| \Bigr)
 
     with :math:`w_i` the weight of row i (mean 1), :math:`\sigma_j` the standard deviation
     of feature j and :math:`\rho` the `l1_ratio`. Features need no scaling and the step size no
     tuning: steps are taken in standardised coordinates, their size follows from the curvature
     of the data, and the iterates are averaged [1]_, [2]_. ``coef_`` and ``intercept_`` are in
-    the units of X, which is never copied.
+    the units of X, which is never copied. With two classes the penalty is that of the one row
+    of ``coef_``, as in binary logistic regression.
 
     Parameters
     ----------
     alpha : float, default=1e-4
         Strength of the penalty, at least 0, per weighted mean of the loss: it means
         the same for any number of rows. `LogisticRegression` on standardised features has the
-        same optimum for ``C = 1 / (alpha * n_samples)``. The intercept is not penalised.
+        same optimum for ``C = 1 / (alpha * n_samples)``. The intercept is not penalised. The
+        default is weak: it bounds the coefficients of classes that a plane separates.
     l1_ratio : float, default=0
         Share of the absolute penalty, in [0, 1]: 0 is ridge, 1 lasso, between is the elastic
         net [6]_. If positive, steps are proximal [7]_ and `coef_` has exact zeros.
     fit_intercept : bool, default=True
         Whether to fit an intercept for each class.
     batch_size : int, default=256
-        Rows a step. Where all rows fit in one batch, an epoch is one exact step.
+        Rows a step. Where all rows fit in one batch, an epoch is one exact step. Larger ones
+        use the processor better, smaller ones take more steps an epoch.
     max_iter : int, default=1000
-        Most epochs (passes over the rows) of one call to `fit`.
+        Most epochs (passes over the rows) of one call to `fit`; `tol` ends most fits long
+        before.
     tol : float or None, default=3e-3
         `fit` stops when the objective of an epoch, or the validation loss under
         `early_stopping`, has not been `tol` below the best so far for `n_iter_no_change`
@@ -106,7 +111,8 @@ class SoftmaxClassifier(
     nesterov : bool, default=False
         Whether that momentum is Nesterov's rather than the heavy ball's.
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay rates of Adam's first and second moment, in [0, 1).
+        Decay rates of Adam's first and second moment, in [0, 1); the defaults are those
+        of [4]_, as is that of `epsilon`.
     epsilon : float, default=1e-8
         What Adam adds to the deviation of the gradient, for stability; positive.
     average : bool, default=True
@@ -362,8 +368,11 @@ class SoftmaxClassifier(
         ------
         ValueError
             If X, y, the weights or a parameter are invalid, the steps diverge, or validation
-            data are incomplete, do not match X and y, or come without `early_stopping`. A
-            model fitted before is then left as it was.
+            data are incomplete, do not match X and y, or come without `early_stopping`, or the
+            backend is unknown or cannot train this. After any error, a model fitted before is
+            left as it was.
+        ImportError
+            If the library of the backend is missing: the message says how to install it.
 
         Warns
         -----

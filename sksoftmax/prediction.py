@@ -56,6 +56,13 @@ class SoftmaxPrediction:
         ndarray of shape (n_samples,) or (n_samples, n_classes)
             Scores; for two classes those of ``classes_[1]``, the log-odds.
 
+        Raises
+        ------
+        NotFittedError
+            If nothing has been fitted.
+        ValueError
+            If X does not have the features of the fit, or is not finite.
+
         Examples
         --------
         >>> from sksoftmax import SoftmaxClassifier
@@ -81,6 +88,13 @@ class SoftmaxPrediction:
         ndarray of shape (n_samples,)
             Labels from ``classes_``.
 
+        Raises
+        ------
+        NotFittedError
+            If nothing has been fitted.
+        ValueError
+            If X does not have the features of the fit, or is not finite.
+
         Examples
         --------
         >>> from sksoftmax import SoftmaxClassifier
@@ -94,7 +108,7 @@ class SoftmaxPrediction:
         return labels
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the probabilities of the classes.
+        """Return the probabilities of the classes: the softmax of their scores.
 
         Parameters
         ----------
@@ -104,7 +118,15 @@ class SoftmaxPrediction:
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Rows sum to 1; columns in the order of ``classes_``.
+            Rows sum to 1; columns in the order of ``classes_``. float32 or float64, as the
+            scores of X are.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing has been fitted.
+        ValueError
+            If X does not have the features of the fit, or is not finite.
 
         Examples
         --------
@@ -131,6 +153,13 @@ class SoftmaxPrediction:
         ndarray of shape (n_samples, n_classes)
             Finite even where probabilities round to 0.
 
+        Raises
+        ------
+        NotFittedError
+            If nothing has been fitted.
+        ValueError
+            If X does not have the features of the fit, or is not finite.
+
         Examples
         --------
         >>> from sksoftmax import SoftmaxClassifier
@@ -151,6 +180,11 @@ class SoftmaxPrediction:
         SoftmaxClassifier
             The estimator, which predicts as before and is dense again after further training.
 
+        Raises
+        ------
+        NotFittedError
+            If nothing has been fitted.
+
         Examples
         --------
         >>> from sksoftmax import SoftmaxClassifier
@@ -169,6 +203,11 @@ class SoftmaxPrediction:
         -------
         SoftmaxClassifier
             The estimator.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing has been fitted.
 
         Examples
         --------

@@ -36,6 +36,13 @@ class BackendInfo:
         Version of the library that computes; empty when not available.
     device : str
         The device, in words; empty when not available.
+
+    Examples
+    --------
+    >>> from sksoftmax import list_backends
+    >>> numpy = next(info for info in list_backends() if info.name == "numpy")
+    >>> numpy.available, numpy.reason
+    (True, '')
     """
 
     name: str

@@ -92,6 +92,13 @@ class CaseReport:
         Largest relative difference over all arrays; nan when refused.
     refused : str
         Why the backend does not support the case; empty when it does.
+
+    Examples
+    --------
+    >>> from sksoftmax import get_backend
+    >>> from sksoftmax.testing import check_backend
+    >>> check_backend(get_backend("numpy"))[0].name
+    'defaults with a short last batch'
     """
 
     name: str

@@ -47,7 +47,6 @@ NOT_ASKED_FOR = {
 }
 REFERS_TO_PARAMETERS_OF_ANOTHER = ["sksoftmax.distributed.DistributedSoftmaxClassifier"]
 EXAMPLES = [name for name in [*CLASSES, *FUNCTIONS] if ".problem." not in name]
-EXAMPLES = [name for name in EXAMPLES if not name.endswith(("BackendInfo", "CaseReport"))]
 
 
 def resolved(name):
@@ -110,6 +109,21 @@ def test_reference_lists_every_method_of_the_estimator():
     assert listed == {
         name.rpartition(".")[2] for name in methods("sksoftmax.SoftmaxClassifier")
     }
+
+
+@pytest.mark.parametrize(
+    ("message", "source"),
+    [
+        ("is registered more than once", "sksoftmax/registry.py"),
+        (
+            "backend='numba' needs Numba, which is missing",
+            "backends/sksoftmax_numba/__init__.py",
+        ),
+    ],
+)
+def test_messages_that_a_page_can_only_quote(message, source):
+    assert message in (DOCS / "guide" / "troubleshooting.rst").read_text()
+    assert message in (DOCS.parent / source).read_text()
 
 
 def follow(site, *options):

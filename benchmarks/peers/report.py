@@ -138,7 +138,8 @@ def restructured(results: dict[str, Any]) -> str:
     for name, work in results["works"].items():
         lines = [", ".join(f'"{cell}"' for cell in row) for row in table(name, work)]
         body = "\n".join(f"   {line}" for line in lines)
-        parts.append(f".. csv-table:: {work['title']}\n   :header-rows: 1\n\n{body}")
+        head = f".. csv-table:: {work['title']}\n   :class: measured\n   :header-rows: 1"
+        parts.append(f"{head}\n\n{body}")
     return "\n\n".join(parts) + "\n"
 
 
