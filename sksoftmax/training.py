@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax.blocks import BlockBackend, block_order
 from sksoftmax.checkpoint import Checkpoint
 from sksoftmax.csr import canonical, elements_a_row, is_csr
 from sksoftmax.problem import Array, Backend, Problem, State
@@ -27,6 +28,7 @@ from sksoftmax.steps import (
     automatic_step,
     measure_curvature,
 )
+from sksoftmax.stored import StoredRows
 from sksoftmax.targets import Targets
 from sksoftmax.validation import Validation
 
@@ -56,7 +58,7 @@ class Settings:
     epsilon: float
     average: bool
     standardize: bool
-    shuffle: bool
+    shuffle: bool | str
 
 
 class Training:
@@ -69,7 +71,7 @@ class Training:
     backend : str or Backend
         A name, "auto" or a backend object.
     X : array of shape (n_rows, n_features)
-        Validated rows.
+        Validated rows, in memory or stored.
     targets : Targets
         Labels and weights.
     validation : Validation or None
@@ -116,7 +118,8 @@ class Training:
         self.validation = validation
         self.backend_seconds = 0.0
         noisy = stream or self.n_batches > 1
-        for self.backend in candidate_backends(backend):
+        for candidate in candidate_backends(backend):
+            self.backend = BlockBackend(candidate) if isinstance(X, StoredRows) else candidate
             self._place(canonical(X), validation is not None and validation.X is X)
             self._measure(earlier)
             self.problem = self._problem(batches_are_noisy=noisy)
@@ -136,7 +139,9 @@ class Training:
         self._placed = self.backend.place(X)
         self._placed_validation = self._placed
         if self.validation is not None and not shared:
-            self._placed_validation = self.backend.place(canonical(self.validation.X))
+            rows, place = self.validation.X, self.backend.place
+            stored = isinstance(rows, StoredRows)
+            self._placed_validation = rows.placed(place) if stored else place(canonical(rows))
 
     def _mean_one_weights(self) -> NDArray[Any] | None:
         """Weights of mean 1 over all rows so far, None when all are 1."""
@@ -241,18 +246,18 @@ class Training:
         float
             The weighted mean loss, each batch measured before its own step, plus penalty.
         """
-        order, step_sizes = self._order(), self._step_sizes()
-        n_batches = self._batches_per_segment()
-        objective = 0.0
+        step_sizes = self._step_sizes()
+        first, objective = 0, 0.0
         self.backend_seconds = 0.0
-        for first in range(0, self.n_batches, n_batches):
-            steps = step_sizes[:, first : first + n_batches]
-            part = order[first * self.batch_size : (first + n_batches) * self.batch_size]
+        for part in self._segments():
+            last = first - (-len(part) // self.batch_size)
             start = time.perf_counter()
-            objective += len(part) * float(self._trainer.run_epoch(part, steps)[0])
+            loss = self._trainer.run_epoch(part, step_sizes[:, first:last])
+            objective += len(part) * float(loss[0])
             self.backend_seconds += time.perf_counter() - start
+            first = last
         self.n_epochs += 1
-        return objective / len(order)
+        return objective / self.targets.n_rows
 
     def evaluate(self) -> tuple[float, float]:
         """Return loss and accuracy of the averaged weights on the validation rows.
@@ -264,14 +269,15 @@ class Training:
         """
         assert self.validation is not None
         targets, X = self.validation.targets, self._placed_validation
-        if targets.rows is None:
+        if targets.rows is None and not isinstance(X, StoredRows):
             loss, accuracy = self._trainer.evaluate(X, targets.codes, targets.weights)
             return float(loss[0]), float(accuracy[0])
         sums = np.zeros(2)
         for rows in self.validation.blocks():
+            codes = targets.codes[rows]
             weights = None if targets.weights is None else targets.weights[rows]
-            total = len(rows) if weights is None else weights.sum()
-            means = self._trainer.evaluate(X[rows], targets.codes[rows], weights)
+            total = len(codes) if weights is None else weights.sum()
+            means = self._trainer.evaluate(X[rows], codes, weights)
             sums += np.ravel(means) * (total / targets.total_weight)
         return float(sums[0]), float(sums[1])
 
@@ -300,20 +306,28 @@ class Training:
         )
         return (self.step_size * self.reduction) * factors[None, :]
 
-    def _order(self) -> NDArray[np.int64]:
-        """The rows of positive weight, in the order of this epoch."""
+    def _order(self) -> Iterator[NDArray[np.int64]]:
+        """The rows of positive weight in the order of this epoch, in one piece if in memory."""
         count, rows = self.targets.n_rows, self.targets.rows
-        if not self.settings.shuffle:
-            return np.arange(count) if rows is None else rows
-        rng = np.random.default_rng([self.seed, 1 + self.n_epochs])
-        order = rng.permutation(count)
-        return order if rows is None else rows[order]
+        rng = None
+        if self.settings.shuffle:
+            rng = np.random.default_rng([self.seed, 1 + self.n_epochs])
+        if isinstance(self._placed, StoredRows):
+            yield from block_order(self._placed, rows, self.batch_size, rng)
+        elif rng is None:
+            yield np.arange(count) if rows is None else rows
+        else:
+            order = rng.permutation(count)
+            yield order if rows is None else rows[order]
 
-    def _batches_per_segment(self) -> int:
-        """Whole batches in about a second, by counting rather than by the clock."""
+    def _segments(self) -> Iterator[NDArray[np.int64]]:
+        """That order, cut into whole batches of about a second, counted rather than timed."""
         width = elements_a_row(self._placed) * len(self.targets.classes)
         rows = min(SEGMENT_ROWS, int(SEGMENT_OPERATIONS / width))
-        return max(1, rows // self.batch_size)
+        size = max(1, rows // self.batch_size) * self.batch_size
+        for order in self._order():
+            for start in range(0, len(order), size):
+                yield order[start : start + size]
 
     def checkpoint(self) -> Checkpoint:
         """Return what must be remembered.
