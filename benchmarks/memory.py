@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import machine, print_table
 from sksoftmax import SoftmaxClassifier
+from sksoftmax.stored import forget_pages
 
 N_FEATURES = 784
 N_CLASSES = 10
@@ -26,12 +27,11 @@ CENTRES = np.random.default_rng(0).normal(size=(N_CLASSES, N_FEATURES)).astype(n
 BLOCK = 10_000
 
 
-def write(folder: Path, n_bytes: int, *, sort: bool = False) -> None:
+def write(folder: Path, n_bytes: int) -> None:
     """Write rows of ten overlapping classes, `X.npy`, and their labels, `y.npy`."""
     n_rows = n_bytes // (4 * N_FEATURES)
     rng = np.random.default_rng(1)
     y = rng.integers(N_CLASSES, size=n_rows)
-    y = np.sort(y) if sort else y
     X = np.lib.format.open_memmap(folder / "X.npy", "w+", np.float32, (n_rows, N_FEATURES))
     for start in range(0, n_rows, BLOCK):
         of_block = y[start : start + BLOCK]
@@ -51,10 +51,20 @@ def classifier(**parameters: object) -> SoftmaxClassifier:
     return SoftmaxClassifier(max_iter=1, tol=None, random_state=0, **parameters)
 
 
-def of_few_rows(folder: Path) -> SoftmaxClassifier:
+def of_few_rows(folder: Path, **parameters: object) -> SoftmaxClassifier:
     """A model to predict with."""
     X, y = mapped(folder)
-    return classifier().fit(X[:1000], y[:1000])
+    return classifier(**parameters).fit(X[:1000], y[:1000])
+
+
+def streamed(X: np.ndarray, y: np.ndarray) -> SoftmaxClassifier:
+    """A model of one pass over chunks, each a copy, as a stream delivers them."""
+    clf = classifier()
+    for start in range(0, len(X), BLOCK):
+        chunk = slice(start, start + BLOCK)
+        clf.partial_fit(np.array(X[chunk]), y[chunk], classes=range(N_CLASSES))
+        forget_pages(X, start, min(start + BLOCK, len(X)))
+    return clf
 
 
 WORKS: dict[str, Callable[[Path], object]] = {
@@ -65,6 +75,10 @@ WORKS: dict[str, Callable[[Path], object]] = {
     ),
     "fit on the map, shuffle=True": lambda f: classifier().fit(*mapped(f)),
     "fit in memory": lambda f: classifier().fit(np.load(f / "X.npy"), np.load(f / "y.npy")),
+    "partial_fit, 10,000 rows a time": lambda f: streamed(*mapped(f)),
+    'predict, shuffle="blocks"': lambda f: of_few_rows(f, shuffle="blocks").predict(
+        mapped(f)[0]
+    ),
     "predict from the map": lambda f: of_few_rows(f).predict(mapped(f)[0]),
 }
 

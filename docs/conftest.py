@@ -8,6 +8,8 @@ import pytest
 collect_ignore_glob = ["*.py", "_*", "gallery"]
 if any(find_spec(name) is None for name in ("skl2onnx", "skops", "mlflow", "shap", "optuna")):
     collect_ignore_glob.append("deployment.rst")
+if any(find_spec(name) is None for name in ("dask", "distributed", "h5py")):
+    collect_ignore_glob.append("guide/larger.rst")
 
 FOREIGN = [
     "The set_(bad|over|under) function will be deprecated",  # shap, of matplotlib

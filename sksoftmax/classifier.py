@@ -342,7 +342,8 @@ class SoftmaxClassifier(
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
             Rows of any real dtype; read, never written to. Sparse formats other than CSR are
-            converted to it once.
+            converted to it once. HDF5, zarr and dask arrays are read in blocks, and so are
+            others under ``shuffle="blocks"``.
         y : array-like of shape (n_samples,)
             Labels: integers or strings, at least two different ones.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -127,8 +127,8 @@ def checked_rows(
     ValueError
         If they are invalid.
     """
-    is_real_array = isinstance(X, np.ndarray) and X.dtype.kind in "biuf"
-    stored = is_stored(X) or (by_blocks and is_real_array)
+    is_array = type(X) in (np.ndarray, np.memmap) and X.dtype.kind in "biuf"
+    stored = is_stored(X) or (by_blocks and is_array)
     rows = stand_in(X) if stored else X
     checked = validate_data(
         estimator, rows, y, accept_sparse="csr", ensure_all_finite=not stored, reset=reset

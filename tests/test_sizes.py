@@ -94,7 +94,7 @@ def test_rows_beyond_2_31_are_the_rows_that_they_are(backend, by_blocks, few_and
 def test_indices_of_64_bits_give_the_bits_of_those_of_32(backend, parameters, monkeypatch):
     """They are narrowed wherever they fit: here they are not."""
     rng = np.random.default_rng(0)
-    X = sparse.random_array((300, 40), density=0.2, format="csr", rng=rng, dtype=np.float32)
+    X = sparse.csr_array(np.where(rng.random((300, 40)) < 0.2, 1, 0) * rng.random((300, 40)))
     y, weights = rng.integers(K, size=300), rng.exponential(size=300)
     wide = X.copy()
     wide.indices, wide.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
