@@ -10,6 +10,8 @@ if any(find_spec(name) is None for name in ("skl2onnx", "skops", "mlflow", "shap
     collect_ignore_glob.append("deployment.rst")
 if find_spec("mpi4py") is None:
     collect_ignore_glob.append("guide/distributed.rst")
+if any(find_spec(name) is None for name in ("dask", "distributed", "h5py")):
+    collect_ignore_glob.append("guide/larger.rst")
 
 FOREIGN = [
     "The set_(bad|over|under) function will be deprecated",  # shap, of matplotlib

@@ -16,11 +16,11 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import validate_data
 
 from sksoftmax._version import __version__
 from sksoftmax.attributes import fitted_attributes, history_up_to
@@ -31,6 +31,7 @@ from sksoftmax.prediction import SoftmaxPrediction
 from sksoftmax.problem import Backend
 from sksoftmax.schedules import PLANNED
 from sksoftmax.stopping import LEAST_STEPS, Plateau
+from sksoftmax.stored import checked_rows
 from sksoftmax.targets import Targets, class_weights, encode_targets, sorted_classes
 from sksoftmax.training import Settings, Training
 from sksoftmax.validation import Validation, hold_out
@@ -121,8 +122,11 @@ class SoftmaxClassifier(
     standardize : bool, default=True
         Whether penalty and steps see standardised features. If False, both see X as it is,
         as in textbooks and `LogisticRegression`.
-    shuffle : bool, default=True
-        Whether to take the rows in a new random order each epoch.
+    shuffle : bool or "blocks", default=True
+        Whether to take the rows in a new random order each epoch. "blocks" reads dense X in
+        blocks of about 2 MiB in random order, and shuffles the rows of 128 MiB of blocks at a
+        time: for memory maps larger than memory. HDF5, zarr and dask arrays are read in that
+        way whenever they are shuffled.
     class_weight : dict, "balanced" or None, default=None
         Positive weights of the classes, multiplied with ``sample_weight``. "balanced" weights
         each class inversely to its weighted frequency. Classes not in a dict weigh 1.
@@ -264,7 +268,7 @@ class SoftmaxClassifier(
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "average": ["boolean"],
         "standardize": ["boolean"],
-        "shuffle": ["boolean"],
+        "shuffle": ["boolean", StrOptions({"blocks"})],
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -296,7 +300,7 @@ class SoftmaxClassifier(
         epsilon: float = 1e-8,
         average: bool = True,
         standardize: bool = True,
-        shuffle: bool = True,
+        shuffle: bool | str = True,
         class_weight: dict[Any, float] | str | None = None,
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
@@ -346,7 +350,8 @@ class SoftmaxClassifier(
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
             Rows of any real dtype; read, never written to. Sparse formats other than CSR are
-            converted to it once.
+            converted to it once. HDF5, zarr and dask arrays are read in blocks, and so are
+            others under ``shuffle="blocks"``.
         y : array-like of shape (n_samples,)
             Labels: integers or strings, at least two different ones.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -538,12 +543,14 @@ class SoftmaxClassifier(
             self.__dict__ = before
             raise
 
-    def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+    def _checked(self, X: Any, y: Any, *, reset: bool, name: str = "X") -> tuple[Any, Any]:
         """Rows, of any real dtype since batches are converted, and labels."""
-        X, y = validate_data(
-            self, X, y, accept_sparse="csr", ensure_min_samples=self._least_rows, reset=reset
+        by_blocks = self.shuffle == "blocks"
+        if by_blocks and sparse.issparse(X):
+            raise ValueError("shuffle='blocks' needs dense X. Set shuffle=True for sparse X.")
+        return checked_rows(
+            self, X, y, reset=reset, by_blocks=by_blocks, least=self._least_rows, name=name
         )
-        return X, y
 
     def _encoded(
         self, y: Any, sample_weight: Any, X: Any, classes: NDArray[Any] | None = None
@@ -601,7 +608,7 @@ class SoftmaxClassifier(
                 f" {' and '.join(missing)} {'was' if len(missing) == 1 else 'were'} not."
             )
         try:
-            X_val, y_val = self._checked(X_val, y_val, reset=False)
+            X_val, y_val = self._checked(X_val, y_val, reset=False, name="X_val")
             return Validation(
                 X_val, self._encoded(y_val, sample_weight_val, X_val, targets.classes)
             )

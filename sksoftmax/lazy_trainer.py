@@ -109,7 +109,8 @@ class LazyTrainer(ArrayTrainer):
         self._features = features[xp.argsort(-counts[features], kind="stable")]
         self._place = xp.zeros(problem.n_features, dtype=np.int64)
         self._place[self._features] = xp.arange(len(features))
-        self._position = xp.zeros(len(features), dtype=np.int32)
+        # As wide as the indices of X: a batch has no more elements than X.
+        self._position = xp.zeros(len(features), dtype=problem.X.indices.dtype)
         group, self._ratio = _groups(problem)
         self._group = xp.asarray(group)[self._features]
         step_scales = problem.step_scales[0]
@@ -206,7 +207,7 @@ class LazyTrainer(ArrayTrainer):
         xp = self.xp
         x = self.problem.X[rows]
         of_element = self._place.take(x.indices)
-        number = xp.arange(len(of_element), dtype=np.int32)
+        number = xp.arange(len(of_element), dtype=self._position.dtype)
         self._position[of_element] = number
         is_last = self._position.take(of_element) == number  # one element for each place
         places = of_element[is_last]

@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sksoftmax.csr import elements_a_row
+from sksoftmax.stored import StoredRows, checked_rows
 from sksoftmax.training import training_dtype
 
 PREDICT_ELEMENTS = 2**20
@@ -37,11 +38,14 @@ class SoftmaxPrediction:
         Weights; one row, those of ``classes_[1]``, for two classes.
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
+    shuffle : bool or "blocks"
+        "blocks" reads dense rows in blocks here too.
     """
 
     classes_: NDArray[Any]
     coef_: Any
     intercept_: NDArray[Any]
+    shuffle: bool | str
 
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:
         """Return the scores ``X @ coef_.T + intercept_``.
@@ -71,7 +75,7 @@ class SoftmaxPrediction:
         (2, 3)
         """
         check_is_fitted(self)
-        rows = validate_data(self, X, accept_sparse="csr", reset=False)
+        rows, _ = checked_rows(self, X, reset=False, by_blocks=self.shuffle == "blocks")
         scores = _linear_scores(rows, self.coef_, self.intercept_)
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
@@ -232,11 +236,12 @@ def _row_by_row(function: Callable[..., NDArray[Any]], scores: NDArray[Any]) -> 
 
 
 def _linear_scores(X: Any, coef: Any, intercept: NDArray[Any]) -> NDArray[Any]:
-    """X @ coef.T + intercept; X of another dtype is converted a block of rows at a time."""
+    """X @ coef.T + intercept; X of another dtype, or in a file, is taken block by block."""
     dtype = np.result_type(training_dtype(X.dtype), coef.dtype)
     coef = coef.astype(dtype, copy=False)
     n_rows = X.shape[0]
     size = n_rows if X.dtype == dtype else max(1, PREDICT_ELEMENTS // elements_a_row(X))
+    size = X.block_rows if isinstance(X, StoredRows) else size
     scores = np.empty((n_rows, coef.shape[0]), dtype)
     for start in range(0, n_rows, size):
         rows = slice(start, min(start + size, n_rows))

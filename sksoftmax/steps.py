@@ -211,7 +211,7 @@ def measure_curvature(
     n_rows = X.shape[0]
     count = n_rows if rows is None else len(rows)
     total = float(count if weights is None else weights.sum(dtype=np.float64))
-    longest = _longest_row(backend, X, weights, rows, coordinates, dtype)
+    longest = longest_row(backend, X, weights, rows, coordinates, dtype)
     size = min(count, SAMPLE_ROWS, max(32, SAMPLE_ELEMENTS // elements_a_row(X)))
     chosen = np.sort(rng.choice(count, size, replace=False, shuffle=False))
     chosen = chosen if rows is None else rows[chosen]
@@ -220,7 +220,7 @@ def measure_curvature(
     return Curvature(_largest_eigenvalue(backend, x, w, coordinates), longest, total)
 
 
-def _longest_row(
+def longest_row(
     backend: Backend,
     X: Array,
     weights: NDArray[Any] | None,
@@ -228,7 +228,21 @@ def _longest_row(
     coordinates: Coordinates,
     dtype: np.dtype[Any],
 ) -> float:
-    """Largest weighted squared length of a row; a backend may have a faster way."""
+    """Return the largest weighted squared length of a row.
+
+    A backend may have a faster ``longest_row(X, weights, rows, coordinates, dtype)`` of its
+    own, which returns None for the X that it leaves to this one.
+
+    Parameters
+    ----------
+    backend, X, weights, rows, coordinates, dtype
+        As in `measure_curvature`.
+
+    Returns
+    -------
+    float
+        The column of ones included.
+    """
     of_backend = getattr(backend, "longest_row", lambda *arguments: None)
     found: float | None = of_backend(X, weights, rows, coordinates, dtype)
     if found is not None:

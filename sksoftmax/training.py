@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax.blocks import BlockBackend, block_order
 from sksoftmax.checkpoint import Checkpoint
 from sksoftmax.csr import canonical, elements_a_row, is_csr
 from sksoftmax.problem import Array, Backend, Problem, State, Trainer
@@ -28,6 +29,7 @@ from sksoftmax.steps import (
     automatic_step,
     measure_curvature,
 )
+from sksoftmax.stored import StoredRows
 from sksoftmax.targets import Targets
 from sksoftmax.validation import Validation
 
@@ -57,7 +59,7 @@ class Settings:
     epsilon: float
     average: bool
     standardize: bool
-    shuffle: bool
+    shuffle: bool | str
 
 
 class Training:
@@ -70,7 +72,7 @@ class Training:
     backend : str or Backend
         A name, "auto" or a backend object.
     X : array of shape (n_rows, n_features)
-        Validated rows.
+        Validated rows, in memory or stored.
     targets : Targets
         Labels and weights.
     validation : Validation or None
@@ -131,9 +133,8 @@ class Training:
         self.validation = validation
         self.backend_seconds = 0.0
         noisy = stream or self.n_batches > 1
-        if measured is not None:
-            backend = measured.backend
-        for self.backend in candidate_backends(backend):
+        candidates = _candidates(backend, X) if measured is None else [measured.backend]
+        for self.backend in candidates:
             if measured is None:
                 self._place(canonical(X), validation is not None and validation.X is X)
                 self._measure(earlier)
@@ -174,7 +175,9 @@ class Training:
         self._placed = self.backend.place(X)
         self._placed_validation = self._placed
         if self.validation is not None and not shared:
-            self._placed_validation = self.backend.place(canonical(self.validation.X))
+            rows, place = self.validation.X, self.backend.place
+            stored = isinstance(rows, StoredRows)
+            self._placed_validation = rows.placed(place) if stored else place(canonical(rows))
 
     def _mean_one_weights(self) -> NDArray[Any] | None:
         """Weights of mean 1 over all rows so far, None when all are 1."""
@@ -329,13 +332,14 @@ class Training:
         """
         assert self.validation is not None
         targets, X = self.validation.targets, self._placed_validation
-        if targets.rows is None:
+        if targets.rows is None and not isinstance(X, StoredRows):
             return np.stack(trainer.evaluate(X, targets.codes, targets.weights))
         sums = np.zeros(())
         for rows in self.validation.blocks():
+            codes = targets.codes[rows]
             weights = None if targets.weights is None else targets.weights[rows]
-            total = len(rows) if weights is None else weights.sum()
-            means = trainer.evaluate(X[rows], targets.codes[rows], weights)
+            total = len(codes) if weights is None else weights.sum()
+            means = trainer.evaluate(X[rows], codes, weights)
             sums = sums + np.stack(means) * (total / targets.total_weight)
         return sums
 
@@ -370,34 +374,48 @@ class Training:
         )
         return (self.step_size * self.reduction) * factors[None, :]
 
-    def order(self) -> NDArray[np.int64]:
-        """Return the rows of positive weight, in the order of this epoch.
+    def order(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the rows of positive weight in the order of this epoch.
 
-        Returns
-        -------
-        ndarray of shape (n_rows,), int64
-            It follows from the seed and the number of the epoch.
+        It follows from the seed and the number of the epoch.
+
+        Yields
+        ------
+        ndarray of int64
+            All rows where they lie in memory; else whole batches, of few blocks of rows.
         """
         count, rows = self.targets.n_rows, self.targets.rows
-        if not self.settings.shuffle:
-            return np.arange(count) if rows is None else rows
-        rng = np.random.default_rng([self.seed, 1 + self.n_epochs, self.rank])
-        order = rng.permutation(count)
-        return order if rows is None else rows[order]
+        rng = None
+        if self.settings.shuffle:
+            rng = np.random.default_rng([self.seed, 1 + self.n_epochs, self.rank])
+        if isinstance(self._placed, StoredRows):
+            yield from block_order(self._placed, rows, self.batch_size, rng)
+        elif rng is None:
+            yield np.arange(count) if rows is None else rows
+        else:
+            order = rng.permutation(count)
+            yield order if rows is None else rows[order]
 
-    def batches_per_segment(self, n_models: int) -> int:
-        """Return the whole batches in about a second, by counting rather than by the clock.
+    def segments(self, n_models: int) -> Iterator[NDArray[np.int64]]:
+        """Yield that order in whole batches of about a second, counted rather than timed.
 
         Parameters
         ----------
         n_models : int
             Models trained together.
 
-        Returns
-        -------
-        int
-            At least 1.
+        Yields
+        ------
+        ndarray of int64
+            Row numbers.
         """
+        size = self._batches_per_segment(n_models) * self.batch_size
+        for order in self.order():
+            for start in range(0, len(order), size):
+                yield order[start : start + size]
+
+    def _batches_per_segment(self, n_models: int) -> int:
+        """Whole batches in about a second, at least one."""
         width = elements_a_row(self._placed) * len(self.targets.classes) * n_models
         rows = min(SEGMENT_ROWS, int(SEGMENT_OPERATIONS / width))
         return max(1, rows // self.batch_size)
@@ -443,16 +461,15 @@ def run_batches(
     seconds : float
         What the trainer took.
     """
-    order, size = training.order(), training.batch_size
-    n_models, n_batches = step_sizes.shape
-    at_once = training.batches_per_segment(n_models)
-    objective, seconds = np.zeros(n_models), 0.0
-    for first in range(0, n_batches, at_once):
-        part = order[first * size : (first + at_once) * size]
+    first, seconds = 0, 0.0
+    objective = np.zeros(len(step_sizes))
+    for part in training.segments(len(step_sizes)):
+        last = first - (-len(part) // training.batch_size)
         start = time.perf_counter()
-        objective += len(part) * trainer.run_epoch(part, step_sizes[:, first : first + at_once])
+        objective += len(part) * trainer.run_epoch(part, step_sizes[:, first:last])
         seconds += time.perf_counter() - start
-    return objective / len(order), seconds
+        first = last
+    return objective / training.n_rows, seconds
 
 
 def training_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -503,3 +520,9 @@ def candidate_backends(backend: str | Backend) -> Iterator[Backend]:
             except ImportError:
                 continue  # it comes along with us, its library does not
             yield found
+
+
+def _candidates(backend: str | Backend, X: Any) -> Iterator[Backend]:
+    """Those, by blocks where rows are stored."""
+    for candidate in candidate_backends(backend):
+        yield BlockBackend(candidate) if isinstance(X, StoredRows) else candidate

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.csr import elements_a_row
 from sksoftmax.problem import Array
+from sksoftmax.standardize import row_blocks
 from sksoftmax.targets import Targets
 
 BLOCK_ELEMENTS = 2**22
@@ -36,19 +36,15 @@ class Validation:
     X: Array
     targets: Targets
 
-    def blocks(self) -> Iterator[NDArray[np.int64]]:
+    def blocks(self) -> Iterator[slice | NDArray[np.int64]]:
         """Yield the rows, as many at a time as may be copied out of X.
 
         Yields
         ------
-        ndarray of int64
+        slice or ndarray of int64
             Row numbers, in ascending order.
         """
-        rows = self.targets.rows
-        assert rows is not None, "rows that all count are read where they lie"
-        size = max(1, BLOCK_ELEMENTS // elements_a_row(self.X))
-        for start in range(0, len(rows), size):
-            yield rows[start : start + size]
+        yield from row_blocks(self.X, self.targets.rows, BLOCK_ELEMENTS)
 
 
 def hold_out(targets: Targets, fraction: float, seed: int) -> tuple[Targets, Targets | None]:

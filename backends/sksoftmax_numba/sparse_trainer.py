@@ -42,7 +42,7 @@ class NumbaLinearTrainer(LinearTrainer):
         self._row_weights = np.zeros(0, dtype) if self._weights is None else self._weights[0]
         self._buffers = (
             np.empty(self._n_elements, np.int64),
-            np.empty(self._n_elements, np.int32),
+            np.empty(self._n_elements, self._position.dtype),
             np.empty(self._n_elements, dtype),
             np.empty((self._n_elements, problem.n_classes), dtype),
             np.empty((problem.batch_size, problem.n_classes), dtype),

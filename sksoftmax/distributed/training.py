@@ -66,7 +66,7 @@ class ShardTraining(Training):
         self._steps = cast(ArrayTrainer, self.trainer)  # now, while all can be told of errors
         of_ranks = ranks.gather(self.targets.n_rows)
         self._ends = share_ends(of_ranks, ranks.rank, self.batch_size)
-        self._n_segment_batches = min(ranks.gather(self.batches_per_segment(1)))
+        self._n_segment_batches = min(ranks.gather(self._batches_per_segment(1)))
 
     def _totals(self) -> tuple[int, float]:
         n_rows = self.ranks.total(self.targets.n_rows)
@@ -108,19 +108,7 @@ class ShardTraining(Training):
         self._n_awaited -= 1
         return gradient
 
-    def batches_per_segment(self, n_models: int) -> int:
-        """Return the whole batches in about a second, by this rank's share of them.
-
-        Parameters
-        ----------
-        n_models : int
-            Models trained together.
-
-        Returns
-        -------
-        int
-            At least 1.
-        """
+    def _batches_per_segment(self, n_models: int) -> int:
         if self.targets.n_rows == 0:
             return self.n_batches
         width = elements_a_row(self._placed) * len(self.targets.classes) * n_models
@@ -135,7 +123,7 @@ class ShardTraining(Training):
         float
             The weighted mean loss, each batch measured before its own step, plus penalty.
         """
-        order, step_sizes = self.order(), self.step_sizes()
+        (order,), step_sizes = self.order(), self.step_sizes()  # in memory: in one piece
         objective = 0.0
         self.backend_seconds = 0.0
         n_done = 0

@@ -89,7 +89,7 @@ class InOrder(Training):
             rng = np.random.default_rng([self.seed, 1 + self.n_epochs, rank])
             order = BOUNDS[rank] + rng.permutation(count)
             orders.append(np.split(order, share_ends(counts, rank, self.batch_size)[:-1]))
-        return np.concatenate([part for batch in zip(*orders, strict=True) for part in batch])
+        yield np.concatenate([part for batch in zip(*orders, strict=True) for part in batch])
 
 
 class OneProcess(SoftmaxClassifier):
