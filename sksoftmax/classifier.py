@@ -8,9 +8,11 @@ not know devices.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import fields
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -23,6 +25,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
 from sksoftmax._version import __version__
+from sksoftmax.arrays import SUPPORTED, home_of, to_numpy, within_reach
 from sksoftmax.attributes import fitted_attributes, history_up_to
 from sksoftmax.callbacks import CallbackSupportMixin, FitTasks
 from sksoftmax.checkpoint import Checkpoint
@@ -380,6 +383,7 @@ class SoftmaxClassifier(
         context = self._init_callback_context(max_subtasks=self.max_iter)
         with self._unchanged_on_error():
             resume = self._checkpoint if self.warm_start and self._is_fitted() else None
+            homes = home_of(X), home_of(y)
             X, y = self._checked(X, y, reset=True)
             targets = encode_targets(y, sample_weight, X)
             if resume is not None:
@@ -396,8 +400,9 @@ class SoftmaxClassifier(
             if self.early_stopping and given is None:
                 targets, validation = self._held_out(X, targets, seed)
             epochs = self._start(X, targets, validation, resume, seed=seed, stream=False)
-            self._run(epochs, tasks)
-            self.__dict__.update(fitted_attributes(epochs))
+            attributes = partial(fitted_attributes, epochs, *homes)
+            self._run(epochs, tasks, attributes)
+            self.__dict__.update(attributes())
             tasks.end()
         return self
 
@@ -476,25 +481,41 @@ class SoftmaxClassifier(
                     f"schedule={self.schedule!r} falls to zero at the end of a fit, and a"
                     " stream has none. Use schedule='constant', 'invscaling' or 'adaptive'."
                 )
+            homes = home_of(X), home_of(y)
             X, y = self._checked(X, y, reset=resume is None)
             targets = encode_targets(y, sample_weight, X, known)
             validation = self._given_validation(targets, X_val, y_val, sample_weight_val)
             seed = self._draw_seed() if resume is None else resume.seed
             epochs = self._start(X, targets, validation, resume, seed=seed, stream=True)
             epochs.run_one()
-            self.__dict__.update(fitted_attributes(epochs))
+            self.__dict__.update(fitted_attributes(epochs, *homes))
         return self
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.array_api_support = SUPPORTED
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**super().__getstate__(), "_sksoftmax_version": __version__}
+        for name, value in state.items():
+            if hasattr(value, "__dlpack__"):  # a pickle needs neither their library nor a GPU
+                state[name] = to_numpy(value)
         if self._is_fitted():
             state["_checkpoint"] = self._checkpoint.to_dict()
         return state
+
+    def __copy__(self) -> Self:
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__dict__.update(deepcopy(self.__dict__, memo))
+        return copied
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
@@ -530,7 +551,7 @@ class SoftmaxClassifier(
     def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         """Rows, of any real dtype since batches are converted, and labels."""
         X, y = validate_data(self, X, y, accept_sparse="csr", reset=reset)
-        return X, y
+        return within_reach(X), y
 
     def _known_classes(self, classes: ArrayLike | None, *, first: bool) -> NDArray[Any]:
         """The labels that a stream may hold."""
@@ -538,16 +559,17 @@ class SoftmaxClassifier(
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             return sorted_classes(classes)
-        if classes is not None and not np.array_equal(sorted_classes(classes), self.classes_):
+        known = to_numpy(self.classes_)
+        if classes is not None and not np.array_equal(sorted_classes(classes), known):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was:"
-                f" {self.classes_!r}"
+                f" {known!r}"
             )
-        return self.classes_
+        return known
 
     def _check_can_resume(self, X: Any, targets: Targets) -> None:
         """Refuse a warm start on other classes or features."""
-        if not np.array_equal(targets.classes, self.classes_):
+        if not np.array_equal(targets.classes, to_numpy(self.classes_)):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous"
                 f" call to fit. Previously got {self.classes_}, `y` has {targets.classes}."
@@ -627,12 +649,14 @@ class SoftmaxClassifier(
         )
         return Epochs(training, history_up_to(resume, self), verbose=self.verbose)
 
-    def _run(self, epochs: Epochs, tasks: FitTasks) -> None:
+    def _run(
+        self, epochs: Epochs, tasks: FitTasks, attributes: Callable[[], dict[str, Any]]
+    ) -> None:
         """Run epochs until the loss no longer improves, or max_iter is reached."""
         tol = None if self.schedule in PLANNED else self.tol
         patience = max(self.n_iter_no_change, -(-LEAST_STEPS // epochs.training.n_batches))
         plateau = Plateau(tol, patience)
-        stopped = epochs.run(self.max_iter, plateau, tasks, lambda: fitted_attributes(epochs))
+        stopped = epochs.run(self.max_iter, plateau, tasks, attributes)
         if tol is not None and not stopped:
             warnings.warn(
                 f"Maximum number of epochs (max_iter={self.max_iter}) reached before the loss"

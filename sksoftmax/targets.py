@@ -16,6 +16,8 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d
 
+from sksoftmax.arrays import as_numpy
+
 LARGEST_EXACT_FLOAT = 2.0**53
 
 
@@ -199,7 +201,7 @@ def sorted_classes(classes: ArrayLike) -> NDArray[Any]:
 
 def _checked_labels(y: ArrayLike, *, known: bool) -> NDArray[Any]:
     """Labels that can be told apart; `known` says that all possible ones were declared."""
-    labels: NDArray[Any] = column_or_1d(y, warn=True)
+    labels: NDArray[Any] = column_or_1d(as_numpy(y), warn=True)
     if labels.dtype.kind == "O":
         kinds = sorted({type(label).__name__ for label in labels})
         if "str" in kinds and kinds != ["str"]:
@@ -223,8 +225,9 @@ def _checked_weights(
     """Weights as float64, and the rows of positive weight where others exist."""
     if sample_weight is None:
         return None, None
+    on_host = np.empty((X.shape[0], 0))  # weights follow labels, not rows on a device
     weights: NDArray[np.float64] = _check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        as_numpy(sample_weight), on_host, dtype=np.float64, ensure_non_negative=True
     )
     rows = np.flatnonzero(weights > 0)
     if len(rows) == 0:
