@@ -15,6 +15,8 @@ from threadpoolctl import threadpool_limits
 # What the kernels' tests share needs CuPy, which they look for first.
 # The conftest of docs has the same name, and pytest could collect one of them only.
 collect_ignore = ["third_party_backend", "emulated.py", "conftest.py"]
+if os.environ.get("SCIPY_ARRAY_API") != "1":
+    collect_ignore.append("array_api")  # test_array_api.py runs it in a process of its own
 
 MNIST = {
     "X_train": "train-images-idx3-ubyte",
