@@ -140,15 +140,21 @@ class ArrayTrainer:
         ndarray of shape (n_models,), float64
             The objective, each batch measured before its own update.
         """
+        objective = self._add_steps(self._penalty() * len(order), order, step_sizes)
+        return self._to_numpy(objective / len(order)).astype(np.float64)
+
+    def _add_steps(
+        self, objective: Array, order: Array, step_sizes: NDArray[np.float64]
+    ) -> Array:
+        """Take the steps, and add the loss of each batch to the objective."""
         size = self.problem.batch_size
         steps = self._float(step_sizes)[:, :, None, None]
-        objective = self._penalty() * len(order)
         changes = np.asarray((np.diff(step_sizes, axis=1, prepend=np.nan) != 0).any(axis=0))
         for i, start in enumerate(range(0, len(order), size)):
             if changes[i]:
                 scaled_step = steps[:, i] * self._inverse_scales
             objective = objective + self._step(order[start : start + size], scaled_step)
-        return self._to_numpy(objective / len(order)).astype(np.float64)
+        return objective
 
     def _step(self, rows: Array, scaled_step: Array) -> Array:
         """One step on a batch; returns the batch's summed loss, per model."""

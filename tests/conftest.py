@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 # A distribution of its own: it is to be found where a test installs it, and only there.
 # What the kernels' tests share needs CuPy, which they look for first.
 # The conftest of docs has the same name, and pytest could collect one of them only.
-collect_ignore = ["third_party_backend", "emulated.py", "conftest.py"]
+collect_ignore = ["third_party_backend", "emulated.py", "streamed.py", "conftest.py"]
 if os.environ.get("SCIPY_ARRAY_API") != "1":
     collect_ignore.append("array_api")  # test_array_api.py runs it in a process of its own
 
