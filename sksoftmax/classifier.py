@@ -135,7 +135,7 @@ class SoftmaxClassifier(
         threads.
     backend : str or Backend, default="auto"
         Who runs the epochs: a name that `list_backends` lists, "auto" for the fastest
-        installed CPU backend, or a backend object.
+        installed CPU backend, or the GPU's where X is on a GPU, or a backend object.
     verbose : int, default=0
         1 prints a line an epoch: its loss, validation loss and seconds. 2 adds the seconds
         spent in the backend, as apart from orders, evaluation and callbacks.
@@ -202,6 +202,12 @@ class SoftmaxClassifier(
     for, exactly, when they are next touched. With `l1_ratio` that holds for ``momentum=0``;
     with momentum, with `nesterov` and with "adam" each step costs n_features times n_classes.
     An epoch goes over all weights once or twice, and so does each call of `partial_fit`.
+
+    Arrays of other libraries (CuPy, PyTorch) are taken where
+    ``sklearn.config_context(array_api_dispatch=True)`` says so, from scikit-learn 1.9 on.
+    `coef_`, `intercept_`, `mean_`, `scale_` and what is predicted then live with X, in its
+    namespace and on its device, and `classes_` with y; predicting on X that lives elsewhere
+    raises ValueError. Pickles hold NumPy arrays all the same.
 
     Minibatch noise moves weights off zero, so that `coef_` is as sparse as the optimum only
     near it: after full batches, or with small steps.

@@ -61,7 +61,7 @@ class CupyBackend:
     name = "cupy"
     version = cupy.__version__
     xp = cupy
-    block_elements = 2**22
+    block_elements = 2**20
 
     def __init__(self) -> None:
         self._device = current_device()

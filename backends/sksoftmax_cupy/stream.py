@@ -45,7 +45,8 @@ class HostRows:
 
     def __getitem__(self, rows: Any) -> Array:
         """Return rows on the device, by number, slice or array of int64."""
-        return self._xp.asarray(self._array[rows], dtype=self.dtype, order="C")
+        with explained("moving rows of X to it"):
+            return self._xp.asarray(self._array[rows], dtype=self.dtype, order="C")
 
     def gather(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
         """Write rows one after the other.

@@ -269,6 +269,16 @@ def test_within_scikit_learns_tools(library):
         assert cross_val_score(model, there, labels, cv=3).min() > 0.85
 
 
+def test_coefficients_are_drawn_from_anywhere(library):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    from sksoftmax.inspection import CoefficientDisplay
+
+    clf = SoftmaxClassifier(**library.parameters).fit(library.make(X), library.make(Y))
+    shown = CoefficientDisplay.from_estimator(clf, image_shape=(8, 8)).coef
+    pyplot.close("all")
+    np.testing.assert_array_equal(shown, to_numpy(clf.coef_) * to_numpy(clf.scale_))
+
+
 def test_sparsify_needs_numpy(library):
     clf = SoftmaxClassifier(**library.parameters).fit(library.make(X), library.make(Y))
     with pytest.raises(ValueError, match="no sparse matrices"):
