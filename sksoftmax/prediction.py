@@ -1,8 +1,8 @@
 """From fitted coefficients to scores, probabilities and labels.
 
 Predicting needs NumPy alone, whatever backend trained, or the library whose arrays the fitted
-ones are. This module knows ``classes_``,
-``coef_`` and ``intercept_``, and must not know how they came about.
+ones are. This module knows ``classes_``, ``coef_`` and ``intercept_``, and must not know how
+they came about.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ def _sigmoid(xp: Any, x: Array) -> Array:
 def _log_sigmoid(xp: Any, x: Array) -> Array:
     if xp is np:
         return log_expit(x)
-    return xp.where(x >= 0, 0 * x, x) - xp.log1p(xp.exp(-xp.abs(x)))
+    return xp.where(x >= 0, xp.zeros_like(x), x) - xp.log1p(xp.exp(-xp.abs(x)))
 
 
 def _softmax(xp: Any, scores: Array) -> Array:

@@ -96,7 +96,7 @@ def test_a_copy_runs_while_the_piece_before_is_used():
     assert not np.shares_memory(first, second)
 
 
-@pytest.mark.parametrize("forgotten", ["wait_on_device", "note_use"])
+@pytest.mark.parametrize("forgotten", ["wait_on_host", "wait_on_device", "note_use"])
 def test_the_stand_in_notices_what_is_forgotten(monkeypatch, forgotten):
     monkeypatch.setattr(StandInCopies, forgotten, lambda self, half: None)
     problem = make_problem(96, 4, 3, 16, FLOAT32, FLOAT32)
