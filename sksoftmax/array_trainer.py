@@ -160,8 +160,14 @@ class ArrayTrainer:
         ndarray of shape (n_models,), float64
             The objective, each batch measured before its own update.
         """
+        objective = self._add_steps(self._penalty() * len(order), order, step_sizes)
+        return self._to_numpy(objective / max(1, len(order))).astype(np.float64)
+
+    def _add_steps(
+        self, objective: Array, order: Array, step_sizes: NDArray[np.float64]
+    ) -> Array:
+        """Take the steps, and add the loss of each batch to the objective."""
         steps = self._float(step_sizes)[:, :, None, None]
-        objective = self._penalty() * len(order)
         changes = np.asarray((np.diff(step_sizes, axis=1, prepend=np.nan) != 0).any(axis=0))
         start = 0
         for i, end in enumerate(self._batch_ends(len(order))):
@@ -169,7 +175,7 @@ class ArrayTrainer:
                 scaled_step = steps[:, i] * self._inverse_scales
             objective = objective + self._step(order[start:end], scaled_step)
             start = end
-        return self._to_numpy(objective / max(1, len(order))).astype(np.float64)
+        return objective
 
     def _batch_ends(self, n_rows: int) -> Iterable[int]:
         """Where each batch of so many rows ends; the last end may be beyond them."""

@@ -12,17 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax.arrays import HOST, Home
 from sksoftmax.checkpoint import Checkpoint
 from sksoftmax.epochs import Epochs, History, check_finite
 
 
-def fitted_attributes(epochs: Epochs) -> dict[str, Any]:
+def fitted_attributes(epochs: Epochs, rows: Home = HOST, labels: Home = HOST) -> dict[str, Any]:
     """Return the attributes of an estimator whose fit ends after these epochs.
 
     Parameters
     ----------
     epochs : Epochs
         What was run.
+    rows, labels : Home, default=NumPy
+        Where the caller's X and y live, and so shall the arrays, the labels beside y.
 
     Returns
     -------
@@ -42,9 +45,9 @@ def fitted_attributes(epochs: Epochs) -> dict[str, Any]:
         coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
     validated = history.best_epoch > 0
     return {
-        "classes_": training.targets.classes,
-        "coef_": coef,
-        "intercept_": intercept,
+        "classes_": labels.bring(training.targets.classes),
+        "coef_": rows.bring(coef),
+        "intercept_": rows.bring(intercept),
         "n_iter_": len(history.losses),
         "t_": state.n_steps,
         "loss_curve_": list(history.losses),
@@ -53,8 +56,8 @@ def fitted_attributes(epochs: Epochs) -> dict[str, Any]:
         "best_loss_": history.best_loss if validated else None,
         "best_iter_": history.best_epoch if validated else None,
         "step_size_": training.step_size,
-        "mean_": training.mean,
-        "scale_": training.scale,
+        "mean_": rows.bring(training.mean),
+        "scale_": rows.bring(training.scale),
         "n_samples_seen_": training.n_samples_seen,
         "backend_": training.backend.name,
         "_checkpoint": checkpoint,

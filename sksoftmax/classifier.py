@@ -8,9 +8,11 @@ not know devices.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import fields
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -23,6 +25,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sksoftmax._version import __version__
+from sksoftmax.arrays import SUPPORTED, home_of, to_numpy, within_reach
 from sksoftmax.attributes import fitted_attributes, history_up_to
 from sksoftmax.callbacks import CallbackSupportMixin, FitTasks
 from sksoftmax.checkpoint import Checkpoint
@@ -142,7 +145,7 @@ class SoftmaxClassifier(
         threads.
     backend : str or Backend, default="auto"
         Who runs the epochs: a name that `list_backends` lists, "auto" for the fastest
-        installed CPU backend, or a backend object.
+        installed CPU backend, or the GPU's where X is on a GPU, or a backend object.
     verbose : int, default=0
         1 prints a line an epoch: its loss, validation loss and seconds. 2 adds the seconds
         spent in the backend, as apart from orders, evaluation and callbacks.
@@ -209,6 +212,12 @@ class SoftmaxClassifier(
     for, exactly, when they are next touched. With `l1_ratio` that holds for ``momentum=0``;
     with momentum, with `nesterov` and with "adam" each step costs n_features times n_classes.
     An epoch goes over all weights once or twice, and so does each call of `partial_fit`.
+
+    Arrays of other libraries (CuPy, PyTorch) are taken where
+    ``sklearn.config_context(array_api_dispatch=True)`` says so, from scikit-learn 1.9 on.
+    `coef_`, `intercept_`, `mean_`, `scale_` and what is predicted then live with X, in its
+    namespace and on its device, and `classes_` with y; predicting on X that lives elsewhere
+    raises ValueError. Pickles hold NumPy arrays all the same.
 
     Minibatch noise moves weights off zero, so that `coef_` is as sparse as the optimum only
     near it: after full batches, or with small steps.
@@ -396,6 +405,7 @@ class SoftmaxClassifier(
         context = self._init_callback_context(max_subtasks=self.max_iter)
         with self._unchanged_on_error():
             resume = self._checkpoint if self.warm_start and self._is_fitted() else None
+            homes = home_of(X), home_of(y)
             X, y = self._checked(X, y, reset=True)
             targets = self._encoded(y, sample_weight, X)
             if resume is not None:
@@ -412,8 +422,9 @@ class SoftmaxClassifier(
             if self.early_stopping and given is None:
                 targets, validation = self._held_out(X, targets, seed)
             epochs = self._start(X, targets, validation, resume, seed=seed, stream=False)
-            self._run(epochs, tasks)
-            self.__dict__.update(fitted_attributes(epochs))
+            attributes = partial(fitted_attributes, epochs, *homes)
+            self._run(epochs, tasks, attributes)
+            self.__dict__.update(attributes())
             tasks.end()
         return self
 
@@ -492,25 +503,41 @@ class SoftmaxClassifier(
                     f"schedule={self.schedule!r} falls to zero at the end of a fit, and a"
                     " stream has none. Use schedule='constant', 'invscaling' or 'adaptive'."
                 )
+            homes = home_of(X), home_of(y)
             X, y = self._checked(X, y, reset=resume is None)
             targets = self._encoded(y, sample_weight, X, known)
             validation = self._given_validation(targets, X_val, y_val, sample_weight_val)
             seed = self._draw_seed() if resume is None else resume.seed
             epochs = self._start(X, targets, validation, resume, seed=seed, stream=True)
             epochs.run_one()
-            self.__dict__.update(fitted_attributes(epochs))
+            self.__dict__.update(fitted_attributes(epochs, *homes))
         return self
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.array_api_support = SUPPORTED
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**super().__getstate__(), "_sksoftmax_version": __version__}
+        for name, value in state.items():
+            if hasattr(value, "__dlpack__"):  # a pickle needs neither their library nor a GPU
+                state[name] = to_numpy(value)
         if self._is_fitted():
             state["_checkpoint"] = self._checkpoint.to_dict()
         return state
+
+    def __copy__(self) -> Self:
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__dict__.update(deepcopy(self.__dict__, memo))
+        return copied
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
@@ -548,9 +575,10 @@ class SoftmaxClassifier(
         by_blocks = self.shuffle == "blocks"
         if by_blocks and sparse.issparse(X):
             raise ValueError("shuffle='blocks' needs dense X. Set shuffle=True for sparse X.")
-        return checked_rows(
+        rows, labels = checked_rows(
             self, X, y, reset=reset, by_blocks=by_blocks, least=self._least_rows, name=name
         )
+        return within_reach(rows), labels
 
     def _encoded(
         self, y: Any, sample_weight: Any, X: Any, classes: NDArray[Any] | None = None
@@ -568,16 +596,17 @@ class SoftmaxClassifier(
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             return sorted_classes(classes)
-        if classes is not None and not np.array_equal(sorted_classes(classes), self.classes_):
+        known = to_numpy(self.classes_)
+        if classes is not None and not np.array_equal(sorted_classes(classes), known):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was:"
-                f" {self.classes_!r}"
+                f" {known!r}"
             )
-        return self.classes_
+        return known
 
     def _check_can_resume(self, X: Any, targets: Targets) -> None:
         """Refuse a warm start on other classes or features."""
-        if not np.array_equal(targets.classes, self.classes_):
+        if not np.array_equal(targets.classes, to_numpy(self.classes_)):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous"
                 f" call to fit. Previously got {self.classes_}, `y` has {targets.classes}."
@@ -670,10 +699,12 @@ class SoftmaxClassifier(
         """What runs an epoch."""
         return Training(*arguments, **named)
 
-    def _run(self, epochs: Epochs, tasks: FitTasks) -> None:
+    def _run(
+        self, epochs: Epochs, tasks: FitTasks, attributes: Callable[[], dict[str, Any]]
+    ) -> None:
         """Run epochs until the loss no longer improves, or max_iter is reached."""
         rule = self._stopping_rule(epochs)
-        if not epochs.run(self.max_iter, rule, tasks, lambda: fitted_attributes(epochs)):
+        if not epochs.run(self.max_iter, rule, tasks, attributes):
             self._warn_of_max_iter(rule, stacklevel=5)
 
     def _stopping_rule(self, epochs: Epochs) -> Plateau:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax.arrays import is_on_gpu
 from sksoftmax.csr import is_csr
 from sksoftmax.problem import Array
 
@@ -41,7 +42,17 @@ class HostBackend:
         -------
         ndarray or CSR array of shape (n_rows, n_features)
             The same memory.
+
+        Raises
+        ------
+        ValueError
+            If X is in the memory of a GPU.
         """
+        if is_on_gpu(X):
+            raise ValueError(
+                "X is in the memory of a GPU, which a backend for the CPU does not read. Set"
+                " backend='auto' to train where X is, or copy X to the host."
+            )
         return X if is_csr(X) else np.asarray(X)
 
     def to_numpy(self, array: Array) -> NDArray[Any]:

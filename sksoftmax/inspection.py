@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from sksoftmax.arrays import to_numpy
+
 
 class LossCurveDisplay:
     """The objective of each epoch as a curve, and the validation loss as a second one.
@@ -208,8 +210,9 @@ class CoefficientDisplay:
             If matplotlib is missing.
         """
         check_is_fitted(estimator, "coef_")
-        titles = [str(label) for label in estimator.classes_[-len(estimator.coef_) :]]
-        coef = estimator.coef_ * estimator.scale_
+        classes, coef = to_numpy(estimator.classes_), to_numpy(estimator.coef_)
+        titles = [str(label) for label in classes[-len(coef) :]]
+        coef = coef * to_numpy(estimator.scale_)
         return cls(coef, image_shape=image_shape, titles=titles).plot(axes, **kwargs)
 
     def plot(self, axes: Any = None, **kwargs: Any) -> Self:

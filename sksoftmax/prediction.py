@@ -1,7 +1,8 @@
 """From fitted coefficients to scores, probabilities and labels.
 
-Predicting needs NumPy alone, whatever backend trained. This module knows ``classes_``,
-``coef_`` and ``intercept_``, and must not know how they came about.
+Predicting needs NumPy alone, whatever backend trained, or the library whose arrays the fitted
+ones are. This module knows ``classes_``, ``coef_`` and ``intercept_``, and must not know how
+they came about.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from scipy.special import expit, log_expit, log_softmax, softmax
+from scipy.special import expit, log_expit
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
+from sksoftmax.arrays import HOST, Home, check_same_home, home_of, to_numpy
 from sksoftmax.csr import elements_a_row
+from sksoftmax.problem import Array
 from sksoftmax.stored import StoredRows, checked_rows
 from sksoftmax.training import training_dtype
 
@@ -47,7 +50,7 @@ class SoftmaxPrediction:
     intercept_: NDArray[Any]
     shuffle: bool | str
 
-    def decision_function(self, X: ArrayLike) -> NDArray[Any]:
+    def decision_function(self, X: ArrayLike) -> Array:
         """Return the scores ``X @ coef_.T + intercept_``.
 
         Parameters
@@ -57,7 +60,7 @@ class SoftmaxPrediction:
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
+        array of shape (n_samples,) or (n_samples, n_classes)
             Scores; for two classes those of ``classes_[1]``, the log-odds.
 
         Raises
@@ -74,12 +77,10 @@ class SoftmaxPrediction:
         >>> clf.decision_function([[0], [2]]).shape
         (2, 3)
         """
-        check_is_fitted(self)
-        rows, _ = checked_rows(self, X, reset=False, by_blocks=self.shuffle == "blocks")
-        scores = _linear_scores(rows, self.coef_, self.intercept_)
-        return scores[:, 0] if len(self.classes_) == 2 else scores
+        scores, _ = self._scores(X, "decision_function")
+        return scores[:, 0] if scores.shape[1] == 1 else scores
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: ArrayLike) -> Array:
         """Return the most probable class of each row.
 
         Parameters
@@ -89,7 +90,7 @@ class SoftmaxPrediction:
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        array of shape (n_samples,)
             Labels from ``classes_``.
 
         Raises
@@ -106,12 +107,18 @@ class SoftmaxPrediction:
         >>> clf.predict([[-5], [5]]).tolist()
         [0, 1]
         """
-        scores = self.decision_function(X)
-        winners = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
-        labels: NDArray[Any] = self.classes_[winners]
-        return labels
+        scores, home = self._scores(X, "predict")
+        xp = home.xp
+        if scores.shape[1] == 1:
+            winners = xp.asarray(scores[:, 0] > 0, dtype=xp.int64)
+        else:
+            winners = xp.argmax(scores, axis=1)
+        if home is not HOST and home_of(self.classes_) == home:
+            return xp.take(self.classes_, winners, axis=0)
+        labels: NDArray[Any] = to_numpy(self.classes_)[to_numpy(winners)]
+        return labels if home is HOST or labels.dtype.kind in "OSTU" else home.bring(labels)
 
-    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
+    def predict_proba(self, X: ArrayLike) -> Array:
         """Return the probabilities of the classes: the softmax of their scores.
 
         Parameters
@@ -121,7 +128,7 @@ class SoftmaxPrediction:
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        array of shape (n_samples, n_classes)
             Rows sum to 1; columns in the order of ``classes_``. float32 or float64, as the
             scores of X are.
 
@@ -139,12 +146,9 @@ class SoftmaxPrediction:
         >>> clf.predict_proba([[-5], [5]]).shape
         (2, 2)
         """
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            return np.column_stack([expit(-scores), expit(scores)])
-        return _row_by_row(softmax, scores)
+        return _by_class(_sigmoid, _softmax, *self._scores(X, "predict_proba"))
 
-    def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
+    def predict_log_proba(self, X: ArrayLike) -> Array:
         """Return the logarithms of the probabilities of the classes.
 
         Parameters
@@ -154,7 +158,7 @@ class SoftmaxPrediction:
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        array of shape (n_samples, n_classes)
             Finite even where probabilities round to 0.
 
         Raises
@@ -171,10 +175,17 @@ class SoftmaxPrediction:
         >>> clf.predict_log_proba([[-5], [5]]).shape
         (2, 2)
         """
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            return np.column_stack([log_expit(-scores), log_expit(scores)])
-        return _row_by_row(log_softmax, scores)
+        return _by_class(_log_sigmoid, _log_softmax, *self._scores(X, "predict_log_proba"))
+
+    def _scores(self, X: Any, method: str) -> tuple[Array, Home]:
+        """Scores of shape (n_samples, n_classes), or one column of log-odds, where X lives."""
+        check_is_fitted(self)
+        check_same_home(X, self, method)
+        rows, _ = checked_rows(self, X, reset=False, by_blocks=self.shuffle == "blocks")
+        home = home_of(rows)
+        if home is HOST:
+            return _linear_scores(rows, self.coef_, self.intercept_), home
+        return _scores_at(home, rows, self.coef_, self.intercept_), home
 
     def sparsify(self) -> Self:
         """Convert ``coef_`` to a SciPy CSR matrix, which saves memory where most are zero.
@@ -197,6 +208,8 @@ class SoftmaxPrediction:
         1
         """
         check_is_fitted(self)
+        if home_of(self.coef_) is not HOST:
+            raise ValueError("SciPy has no sparse matrices in the namespace of coef_.")
         self.coef_ = sparse.csr_matrix(self.coef_)
         return self
 
@@ -226,13 +239,48 @@ class SoftmaxPrediction:
         return self
 
 
-def _row_by_row(function: Callable[..., NDArray[Any]], scores: NDArray[Any]) -> NDArray[Any]:
-    """A function of rows, in place, on as many of them at a time as the cache holds."""
-    size = max(1, CACHED_ELEMENTS // scores.shape[1])
-    for start in range(0, len(scores), size):
+def _by_class(
+    of_log_odds: Callable[[Any, Array], Array],
+    of_scores: Callable[[Any, Array], Array],
+    scores: Array,
+    home: Home,
+) -> Array:
+    """What two functions make of the scores: of one column for two classes, or of rows."""
+    xp, (n_rows, n_scores) = home.xp, scores.shape
+    if n_scores == 1:
+        log_odds = scores[:, 0]
+        return xp.stack([of_log_odds(xp, -log_odds), of_log_odds(xp, log_odds)], axis=1)
+    size = max(1, CACHED_ELEMENTS // n_scores) if xp is np else n_rows
+    for start in range(0, n_rows, size):
         rows = slice(start, start + size)
-        scores[rows] = function(scores[rows], axis=1)
+        scores[rows, :] = of_scores(xp, scores[rows, :])
     return scores
+
+
+def _sigmoid(xp: Any, x: Array) -> Array:
+    """1 / (1 + exp(-x)), by the power that does not overflow."""
+    if xp is np:
+        return expit(x)
+    power = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, 1 / (1 + power), power / (1 + power))
+
+
+def _log_sigmoid(xp: Any, x: Array) -> Array:
+    if xp is np:
+        return log_expit(x)
+    return xp.where(x >= 0, xp.zeros_like(x), x) - xp.log1p(xp.exp(-xp.abs(x)))
+
+
+def _softmax(xp: Any, scores: Array) -> Array:
+    powers = xp.exp(scores - xp.max(scores, axis=1, keepdims=True))
+    powers /= xp.sum(powers, axis=1, keepdims=True)
+    return powers
+
+
+def _log_softmax(xp: Any, scores: Array) -> Array:
+    shifted = scores - xp.max(scores, axis=1, keepdims=True)
+    shifted -= xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
+    return shifted
 
 
 def _linear_scores(X: Any, coef: Any, intercept: NDArray[Any]) -> NDArray[Any]:
@@ -252,4 +300,23 @@ def _linear_scores(X: Any, coef: Any, intercept: NDArray[Any]) -> NDArray[Any]:
             else:
                 np.matmul(x, coef.T, out=scores[rows])
     scores += intercept.astype(dtype, copy=False)
+    return scores
+
+
+def _scores_at(home: Home, X: Array, coef: Array, intercept: Array) -> Array:
+    """The same over another namespace, in the dtype of coef, or that of X if it is longer."""
+    xp = home.xp
+    floating = xp.isdtype(X.dtype, "real floating")
+    dtype = xp.result_type(X.dtype, coef.dtype) if floating else coef.dtype
+    coef, intercept = (
+        xp.astype(coef, dtype, copy=False),
+        xp.astype(intercept, dtype, copy=False),
+    )
+    n_rows, n_features = X.shape
+    size = n_rows if X.dtype == dtype else max(1, PREDICT_ELEMENTS // n_features)
+    scores = xp.empty((n_rows, coef.shape[0]), dtype=dtype, device=home.device)
+    for start in range(0, n_rows, size):
+        rows = slice(start, min(start + size, n_rows))
+        scores[rows, :] = xp.astype(X[rows, :], dtype, copy=False) @ coef.T
+    scores += intercept
     return scores

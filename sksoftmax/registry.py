@@ -19,6 +19,9 @@ GROUP = "sksoftmax.backends"
 CPU_PREFERENCE = ("numba", "numpy")
 """What ``backend="auto"`` tries for host arrays, where installed, in this order."""
 
+GPU_PREFERENCE = ("cupy",)
+"""What it tries for arrays on an NVIDIA GPU."""
+
 
 @dataclass(frozen=True)
 class BackendInfo:

@@ -160,7 +160,7 @@ def feature_moments(
     """Return the weighted moments of the columns of X.
 
     A backend may have a faster ``feature_moments(X, weights, rows)`` of its own, which returns
-    None for the X that it leaves to this one.
+    None for the X that it leaves to this one, and ``block_elements`` to convert at once.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def _dense_moments(
     low = xp.zeros(n_features)
     high = xp.zeros(n_features)
     weight = 0.0
-    for block in row_blocks(X, rows):
+    for block in row_blocks(X, rows, getattr(backend, "block_elements", BLOCK_ELEMENTS)):
         deviation = X[block] - shift
         low = xp.minimum(low, deviation.min(axis=0))
         high = xp.maximum(high, deviation.max(axis=0))

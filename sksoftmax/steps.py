@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sksoftmax.csr import elements_a_row, is_csr, with_data
 from sksoftmax.problem import Array, Backend
-from sksoftmax.standardize import row_blocks
+from sksoftmax.standardize import BLOCK_ELEMENTS, row_blocks
 
 SAMPLE_ROWS = 512
 """Most rows from which the largest eigenvalue is estimated."""
@@ -249,7 +249,7 @@ def longest_row(
         return found
     xp = backend.xp
     longest = xp.zeros((), dtype=dtype)
-    for block in row_blocks(X, rows):
+    for block in row_blocks(X, rows, getattr(backend, "block_elements", BLOCK_ELEMENTS)):
         z = coordinates.transform(xp, X[block], dtype)
         if is_csr(z):
             lengths = with_data(z, z.data * z.data) @ xp.ones(z.shape[1], dtype=dtype)

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 
@@ -145,7 +144,7 @@ def checked_rows(
     rows, labels = checked if isinstance(checked, tuple) else (checked, None)
     if stored:
         rows = X
-    if stored or (by_blocks and not sparse.issparse(rows)):
+    if stored or (by_blocks and isinstance(rows, np.ndarray)):
         rows = StoredRows(rows, name=name, reader=type(estimator).__name__)
     return rows, labels
 

@@ -16,6 +16,8 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d
 
+from sksoftmax.arrays import as_numpy
+
 LARGEST_EXACT_FLOAT = 2.0**53
 
 
@@ -231,7 +233,7 @@ def sorted_classes(classes: ArrayLike) -> NDArray[Any]:
 
 def _checked_labels(y: ArrayLike, *, known: bool) -> NDArray[Any]:
     """Labels that can be told apart; `known` says that all possible ones were declared."""
-    labels: NDArray[Any] = column_or_1d(y, warn=True)
+    labels: NDArray[Any] = column_or_1d(as_numpy(y), warn=True)
     if labels.dtype.kind == "O":
         kinds = sorted({type(label).__name__ for label in labels})
         if "str" in kinds and kinds != ["str"]:
@@ -255,12 +257,14 @@ def _checked_weights(
     """Weights as float64, and the rows of positive weight where others exist."""
     if sample_weight is None or (none_may_count and X.shape[0] == 0):
         return None, None
-    if none_may_count and not np.any(np.asarray(sample_weight)):
+    on_host = np.empty((X.shape[0], 0))  # weights follow labels, not rows on a device
+    given = as_numpy(sample_weight)
+    if none_may_count and not np.any(np.asarray(given)):
         # Later versions of scikit-learn refuse them: have their number checked alone.
-        ones = _check_sample_weight(np.ones_like(sample_weight, float), X, dtype=np.float64)
+        ones = _check_sample_weight(np.ones_like(given, float), on_host, dtype=np.float64)
         return np.zeros_like(ones), np.empty(0, np.int64)
     weights: NDArray[np.float64] = _check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        given, on_host, dtype=np.float64, ensure_non_negative=True
     )
     rows = np.flatnonzero(weights > 0)
     if len(rows) == 0:

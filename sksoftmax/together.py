@@ -20,6 +20,7 @@ import joblib
 import numpy as np
 from sklearn.utils.validation import validate_data
 
+from sksoftmax.arrays import is_foreign
 from sksoftmax.attributes import fitted_attributes
 from sksoftmax.classifier import SoftmaxClassifier
 from sksoftmax.lazy_trainer import lazy_trainer
@@ -96,8 +97,8 @@ class FitsTogether:
 
     Those of `SoftmaxClassifier` that differ only in what may differ between models of one
     stack are trained together, as many at once as memory allows. Any other estimator, and
-    one that resumes, prints, has callbacks or is given more than weights, is fitted by itself.
-    A `random_state` of None draws one seed for all.
+    one that resumes, prints, has callbacks, or is given more than weights or arrays of another
+    library, is fitted by itself. A `random_state` of None draws one seed for all.
 
     Parameters
     ----------
@@ -118,9 +119,8 @@ class FitsTogether:
         self._seed: int | None = None
         fits = [Fit(estimator, place) for place, estimator in enumerate(estimators)]
         passed = {name for name, value in fit_params.items() if value is not None}
-        stackable = [
-            fit for fit in fits if passed <= {"sample_weight"} and _can_stack(fit.estimator)
-        ]
+        ordinary = passed <= {"sample_weight"} and not (is_foreign(X) or is_foreign(y))
+        stackable = [fit for fit in fits if ordinary and _can_stack(fit.estimator)]
         in_stacks = {fit.place for fit in stackable}
         self._waiting = [[fit] for fit in fits if fit.place not in in_stacks]
         if stackable:

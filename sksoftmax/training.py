@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax.arrays import is_on_gpu
 from sksoftmax.blocks import BlockBackend, block_order
 from sksoftmax.checkpoint import Checkpoint
 from sksoftmax.csr import canonical, elements_a_row, is_csr
 from sksoftmax.problem import Array, Backend, Problem, State, Trainer
-from sksoftmax.registry import CPU_PREFERENCE, get_backend, registered_names
+from sksoftmax.registry import CPU_PREFERENCE, GPU_PREFERENCE, get_backend, registered_names
 from sksoftmax.schedules import LEAST_FACTOR, REDUCTION, step_factors
 from sksoftmax.standardize import Moments, feature_moments, on_grid
 from sksoftmax.steps import (
@@ -122,14 +123,12 @@ class Training:
         self.seed = seed if resume is None else resume.seed
         self.n_epochs = self._first_epoch = 0 if resume is None else resume.n_epochs
         self.reduction = 1.0 if resume is None else resume.reduction
-        self.dtype = training_dtype(X.dtype)
         earlier = resume if stream else None
         seen = 0 if earlier is None else earlier.n_samples_seen
         self.n_rows, weight = self._totals()
         self.n_samples_seen = seen + self.n_rows
         before = 0.0 if earlier is None else earlier.total_weight
         self.total_weight = before + weight
-        self.weights = self._mean_one_weights()
         self.validation = validation
         self.backend_seconds = 0.0
         noisy = stream or self.n_batches > 1
@@ -137,6 +136,8 @@ class Training:
         for self.backend in candidates:
             if measured is None:
                 self._place(canonical(X), validation is not None and validation.X is X)
+                self.dtype = training_dtype(self._placed.dtype)
+                self.weights = self._mean_one_weights()
                 self._measure(earlier)
             else:
                 self._take_over(measured)
@@ -217,7 +218,7 @@ class Training:
 
     def _take_over(self, other: Training) -> None:
         """Use what another training has placed and measured."""
-        self.weights = other.weights
+        self.dtype, self.weights = other.dtype, other.weights
         self._placed, self._placed_validation = other._placed, other._placed_validation
         self.moments, self.mean, self.scale = other.moments, other.mean, other.scale
         self.coordinates, self.curvature = other.coordinates, other.curvature
@@ -489,14 +490,16 @@ def training_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if small or dtype == np.float32 else np.float64)
 
 
-def candidate_backends(backend: str | Backend) -> Iterator[Backend]:
+def candidate_backends(backend: str | Backend, X: Array) -> Iterator[Backend]:
     """Yield the backends that may train, the best first.
 
     Parameters
     ----------
     backend : str or Backend
-        A registered name, "auto" for the CPU backends whose libraries are installed, or a
-        backend object.
+        A registered name, "auto" for the CPU backends whose libraries are installed, or the
+        GPU's for rows on a GPU, or a backend object.
+    X : array of shape (n_rows, n_features)
+        The rows.
 
     Yields
     ------
@@ -507,11 +510,15 @@ def candidate_backends(backend: str | Backend) -> Iterator[Backend]:
     ------
     ValueError
         If the name is unknown.
+    ImportError, RuntimeError
+        If rows are on a GPU where no backend can train.
     """
     if not isinstance(backend, str):
         yield backend
     elif backend != "auto":
         yield get_backend(backend)
+    elif is_on_gpu(X):
+        yield from map(get_backend, GPU_PREFERENCE)
     else:
         installed = registered_names()
         for name in (name for name in CPU_PREFERENCE if name in installed):
@@ -524,5 +531,5 @@ def candidate_backends(backend: str | Backend) -> Iterator[Backend]:
 
 def _candidates(backend: str | Backend, X: Any) -> Iterator[Backend]:
     """Those, by blocks where rows are stored."""
-    for candidate in candidate_backends(backend):
+    for candidate in candidate_backends(backend, X):
         yield BlockBackend(candidate) if isinstance(X, StoredRows) else candidate

@@ -18,9 +18,12 @@ from threadpoolctl import threadpool_limits
 collect_ignore = [
     "third_party_backend",
     "emulated.py",
+    "streamed.py",
     "conftest.py",
     "distributed/programs.py",
 ]
+if os.environ.get("SCIPY_ARRAY_API") != "1":
+    collect_ignore.append("array_api")  # test_array_api.py runs it in a process of its own
 
 MNIST = {
     "X_train": "train-images-idx3-ubyte",

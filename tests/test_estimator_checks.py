@@ -1,12 +1,9 @@
 """scikit-learn's own estimator checks, on every backend that is installed.
 
 None is excused, but for those that no validation split can satisfy. What they leave out by
-default (array API input, data frames, read-only X) runs as well.
+default (data frames, read-only X) runs as well; what they do with arrays of other libraries is
+in array_api.
 """
-
-import os
-import subprocess
-import sys
 
 import pytest
 from sklearn.utils.estimator_checks import (
@@ -68,41 +65,8 @@ def test_no_check_is_skipped_but_for_the_array_api_switch():
     assert len(results) > len(not_passed)
     for result in not_passed:
         assert result["status"] == "skipped", result
-        assert "SCIPY_ARRAY_API" in str(result["exception"]), result
-
-
-ARRAY_API_SCRIPT = """
-import sys, warnings
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.estimator_checks import check_estimator
-from sksoftmax import SoftmaxClassifier
-
-warnings.simplefilter("error")
-warnings.simplefilter("ignore", ConvergenceWarning)
-results = check_estimator(SoftmaxClassifier(backend=sys.argv[1]), on_skip=None, on_fail=None)
-for result in results:
-    if result["status"] != "passed":
-        print(result["check_name"], result["status"], repr(result["exception"]))
-print(len(results), "checks")
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_all_checks_pass_with_the_array_api_switch_on(backend):
-    # SciPy reads the switch when it is imported, hence another process.
-    pytest.importorskip("array_api_strict")
-    environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", ARRAY_API_SCRIPT, backend],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    *not_passed, count = done.stdout.splitlines()
-    assert not_passed == []
-    assert int(count.split()[0]) > 40
+        reason = str(result["exception"])
+        assert "SCIPY_ARRAY_API" in reason or "is not installed" in reason, result
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -1,7 +1,8 @@
 """CuPy on an NVIDIA GPU: what the seam asks for, and nothing more.
 
-It moves rows to the device once and hands a problem to the trainer chosen for it. It must
-not know how an epoch is run, nor anything of an estimator.
+It moves rows to the device once, or leaves to be streamed what does not fit, and hands a
+problem to the trainer chosen for it. It must not know how an epoch is run, nor anything of an
+estimator.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ import cupy
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.csr import is_csr
-from sksoftmax.problem import Array, Problem, State
-from sksoftmax_cupy.device import current_device, explained
+from sksoftmax.problem import Array, Problem, State, Trainer
+from sksoftmax_cupy.device import current_device, explained, free_bytes
 from sksoftmax_cupy.fused import ClusterTrainer, GraphTrainer
 from sksoftmax_cupy.module import cuda_module
 from sksoftmax_cupy.plan import (
@@ -28,7 +28,11 @@ from sksoftmax_cupy.plan import (
 )
 from sksoftmax_cupy.product import ProductTrainer
 from sksoftmax_cupy.source import macros, options
+from sksoftmax_cupy.stream import PIECE_BYTES, CudaCopies, HostRows, StreamingTrainer
 from sksoftmax_cupy.trainer import CupyTrainer
+
+RESIDENT_SHARE = 0.9
+"""Most of the free memory that X may take; labels, weights and the model need some too."""
 
 
 class CupyBackend:
@@ -40,6 +44,8 @@ class CupyBackend:
         ``"cupy"``, CuPy's version, the GPU.
     xp : module
         ``cupy``.
+    block_elements : int
+        Elements of X that statistics convert at once: enough to keep a GPU busy.
 
     Raises
     ------
@@ -55,6 +61,7 @@ class CupyBackend:
     name = "cupy"
     version = cupy.__version__
     xp = cupy
+    block_elements = 2**20
 
     def __init__(self) -> None:
         self._device = current_device()
@@ -66,15 +73,18 @@ class CupyBackend:
         Parameters
         ----------
         X : array or CSR array of shape (n_rows, n_features)
-            Rows on the host or on the device.
+            Rows on the host or on the device; of any library that has DLPack there.
 
         Returns
         -------
-        cupy.ndarray or cupyx.scipy.sparse.csr_matrix of shape (n_rows, n_features)
-            X itself where it is there already.
+        cupy.ndarray, cupyx.scipy.sparse.csr_matrix or HostRows of shape (n_rows, n_features)
+            The memory of X itself where it is there already. HostRows, whose rows are streamed
+            in each epoch, where X is dense, on the host, and more than 90% of the free memory.
 
         Raises
         ------
+        ValueError
+            If X is on another device than the current one.
         MemoryError
             If the device runs out of memory.
         RuntimeError
@@ -82,7 +92,7 @@ class CupyBackend:
         """
         with explained("moving X to it"):
             if not is_csr(X):
-                return cupy.asarray(X, dtype=device_dtype(X.dtype), order="C")
+                return self._place_dense(X)
             if isinstance(X.data, cupy.ndarray):
                 return X
             # Imported only here: it takes half a second.
@@ -91,6 +101,21 @@ class CupyBackend:
             data = cupy.asarray(X.data, dtype=stored_dtype(X.dtype))
             indices, indptr = cupy.asarray(X.indices), cupy.asarray(X.indptr)
             return csr_matrix((data, indices, indptr), shape=X.shape)
+
+    def _place_dense(self, X: Array) -> Array:
+        if isinstance(X, np.ndarray):
+            dtype = device_dtype(X.dtype)
+            if X.size * dtype.itemsize > RESIDENT_SHARE * free_bytes():
+                return HostRows(X, dtype)
+            return cupy.asarray(X, dtype=dtype, order="C")
+        rows = X if isinstance(X, cupy.ndarray) else cupy.from_dlpack(X)
+        current = cupy.cuda.runtime.getDevice()
+        if rows.device.id != current:
+            raise ValueError(
+                f"X is on GPU {rows.device.id}, and CuPy's current device is GPU {current}."
+                f" Call fit within `with cupy.cuda.Device({rows.device.id}):`."
+            )
+        return cupy.ascontiguousarray(rows)
 
     def to_numpy(self, array: Array) -> NDArray[Any]:
         """Return an array of the device as a NumPy array.
@@ -131,7 +156,7 @@ class CupyBackend:
             return "X has more than 2**31 - 1 stored elements; call partial_fit on chunks."
         return None
 
-    def trainer(self, problem: Problem, state: State) -> ArrayTrainer:
+    def trainer(self, problem: Problem, state: State) -> Trainer:
         """Return the fastest trainer for a problem: see ``plan.choose_plan``.
 
         Parameters
@@ -143,7 +168,7 @@ class CupyBackend:
 
         Returns
         -------
-        ArrayTrainer
+        Trainer
             A trainer with arrays of its own on the device.
 
         Raises
@@ -153,6 +178,20 @@ class CupyBackend:
         RuntimeError
             If the device fails.
         """
+        if not isinstance(problem.X, HostRows):
+            return self._resident_trainer(problem, state)
+        with explained("making room for pieces of X"):
+            copies, most = CudaCopies(), free_bytes() // 8  # two pieces, and much to spare
+        return StreamingTrainer(
+            problem,
+            state,
+            self._resident_trainer,
+            copies,
+            piece_bytes=min(PIECE_BYTES, most),
+        )
+
+    def _resident_trainer(self, problem: Problem, state: State) -> CupyTrainer:
+        """The trainer of X on the device."""
         if unsupported(problem) is not None:
             return CupyTrainer(problem, state)
         work = workload(problem)

@@ -113,6 +113,20 @@ def check_age(device: Device) -> None:
         )
 
 
+def free_bytes() -> int:
+    """Return how much memory of the current device can still be had.
+
+    Returns
+    -------
+    int
+        Bytes that the driver has left or CuPy's pool keeps, within the limit of the pool.
+    """
+    pool = cupy.get_default_memory_pool()
+    free = int(cupy.cuda.Device().mem_info[0]) + int(pool.free_bytes())
+    limit = int(pool.get_limit())
+    return min(free, limit - int(pool.used_bytes())) if limit else free
+
+
 @contextmanager
 def explained(doing: str) -> Iterator[None]:
     """Turn what CuPy raises inside into an error that says what to do about it.
@@ -145,8 +159,9 @@ def explained(doing: str) -> Iterator[None]:
         _free_memory(error)
         raise MemoryError(
             f"The GPU ran out of memory while {doing}. {error} Lower batch_size if the batches"
-            " are large; where X itself does not fit, stream it: call partial_fit on chunks of"
-            " its rows. X of uint8 or float32 needs less than float64."
+            " are large. Dense NumPy X that does not fit is streamed from the host; sparse X,"
+            " and X that is on the GPU, has to fit: call partial_fit on chunks of its rows. X"
+            " of uint8 or float32 needs less than float64."
         ) from None
     except ImportError as error:
         raise ImportError(

@@ -50,44 +50,16 @@ class FusedTrainer(CupyTrainer):
             velocity = self._moments.get("velocity")
             self._velocity = xp.zeros_like(self._parameters) if velocity is None else velocity
 
-    def run_epoch(
-        self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Take one step for each batch of `order`.
-
-        Parameters
-        ----------
-        order : ndarray of shape (n_rows,), int64
-            Rows of X, batch after batch.
-        step_sizes : ndarray of shape (1, n_batches), float64
-            The step of each batch.
-
-        Returns
-        -------
-        ndarray of shape (1,), float64
-            The objective, each batch measured before its own update.
-
-        Raises
-        ------
-        MemoryError
-            If the device runs out of memory.
-        RuntimeError
-            If the device fails.
-        """
-        with explained("running an epoch"):
-            xp = self.xp
-            rows = xp.asarray(order)
-            labels = self._y[rows]
-            if self._weights is None:
-                weights = xp.ones(len(order), self.problem.dtype)
-            else:
-                weights = self._weights[0][rows]
-            penalty = self._penalty()
-            losses = self._run(rows, labels, weights, self._float(step_sizes[0]))
-            self._n_steps += step_sizes.shape[1]
-            mean = losses.sum(dtype=np.float64) / len(order)
-            objective: NDArray[np.float64] = self._to_numpy(penalty + mean)
-            return objective
+    def _add_steps(
+        self, objective: Array, order: Array, step_sizes: NDArray[np.float64]
+    ) -> Array:
+        if self._weights is None:
+            weights = self.xp.ones(len(order), self.problem.dtype)
+        else:
+            weights = self._weights[0][order]
+        losses = self._run(order, self._y[order], weights, self._float(step_sizes[0]))
+        self._n_steps += step_sizes.shape[1]
+        return objective + losses.sum(dtype=np.float64)
 
     def _run(self, rows: Array, labels: Array, weights: Array, steps: Array) -> Array:
         """Run an epoch over rows in order; return the weighted loss of each."""

@@ -6,7 +6,7 @@ reference for what is faster. It knows no kernel of our own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import cupy
@@ -74,6 +74,50 @@ class CupyTrainer(ArrayTrainer):
         """
         with explained("running an epoch"):
             return super().run_epoch(self.xp.asarray(order), step_sizes)
+
+    def run_pieces(
+        self,
+        pieces: Iterable[tuple[slice, NDArray[np.int32], NDArray[Any] | None]],
+        n_rows: int,
+        step_sizes: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Take one step for each batch of rows that come to `X` piece by piece.
+
+        Parameters
+        ----------
+        pieces : iterable of (slice, ndarray, ndarray or None)
+            Rows of `X` that hold the next batches, their labels of shape (n_piece,) and their
+            weights of shape (n_models, n_piece). All work on a piece is launched before the
+            next one is asked for.
+        n_rows : int
+            Rows in all pieces.
+        step_sizes : ndarray of shape (n_models, n_batches), float64
+            The step of each batch.
+
+        Returns
+        -------
+        ndarray of shape (n_models,), float64
+            The objective, each batch measured before its own update.
+
+        Raises
+        ------
+        MemoryError
+            If the device runs out of memory.
+        RuntimeError
+            If the device fails.
+        """
+        xp, first = self.xp, 0
+        with explained("running an epoch"):
+            objective = self._penalty() * n_rows
+            for places, y, weights in pieces:
+                self._y[places] = xp.asarray(y)
+                if self._weights is not None:
+                    self._weights[:, places] = self._float(weights)
+                last = first + -(-len(y) // self.problem.batch_size)
+                order = xp.arange(places.start, places.stop)
+                objective = self._add_steps(objective, order, step_sizes[:, first:last])
+                first = last
+            return self._to_numpy(objective / n_rows)
 
     def evaluate(
         self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None

@@ -30,6 +30,7 @@ def contestants(task: Task) -> dict[str, Callable[[], others.Contestant]]:
     found["sksoftmax, NumPy"] = lambda: ours.on_numpy(task)
     if task.is_dense:
         arguments = (task.X, task.y, task.n_classes, task.batch_size, task.test)
+        found["sksoftmax, streamed"] = lambda: ours.on_stream(task)
         found["torch, eager"] = lambda: others.TorchLoop(*arguments).eager()
         found["torch, epoch in a CUDA graph"] = lambda: others.TorchLoop(*arguments).graph()
         found["JAX, lax.scan"] = lambda: others.jax_scan(*arguments)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import cupy
 import numpy as np
 
 from benchmarks.gpu.tasks import Task
@@ -26,6 +25,7 @@ from sksoftmax_cupy.plan import (
     product_plan,
     unsupported,
 )
+from sksoftmax_cupy.stream import HostRows
 from sksoftmax_cupy.trainer import CupyTrainer
 from sksoftmax_numpy import NumpyBackend
 
@@ -87,6 +87,19 @@ def on_path(task: Task, path: str) -> tuple[Callable[[], Any], Callable[[], floa
     return _contestant(task, OnPath(path), task.X)
 
 
+class Streaming(CupyBackend):
+    """The GPU's backend, made to stream X as if it did not fit."""
+
+    def place(self, X: Any) -> HostRows:
+        """Return X on the host."""
+        return HostRows(X, X.dtype)
+
+
+def on_stream(task: Task) -> tuple[Callable[[], Any], Callable[[], float]]:
+    """Return the same for rows that lie on the host and are streamed in each epoch."""
+    return _contestant(task, Streaming(), task.X.get())
+
+
 def on_numpy(task: Task) -> tuple[Callable[[], Any], Callable[[], float]]:
     """Return the same for the NumPy backend, whose rows lie on the host."""
     return _contestant(task, NumpyBackend(), task.X.get())
@@ -102,7 +115,7 @@ def _contestant(
     def accuracy() -> float:
         assert task.test is not None
         rows, y = task.test
-        placed = rows if isinstance(X, cupy.ndarray) else rows.get()
+        placed = rows.get() if backend.xp is np else rows
         # What training has for validation rows, without making it hold any.
         measured = training.trainer.evaluate(placed, y.astype(np.int32), None)
         return float(measured[1][0])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -242,9 +242,23 @@ class DistributedSoftmaxClassifier(SoftmaxClassifier):
         return self
 
     def __sklearn_clone__(self) -> Self:
-        cloned: Self = super(DistributedSoftmaxClassifier, copy.copy(self)).__sklearn_clone__()
+        alone = self._without_communicator()
+        cloned: Self = super(DistributedSoftmaxClassifier, alone).__sklearn_clone__()
         cloned.comm = self.comm
         return cloned
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        alone = self._without_communicator()
+        copied: Self = super(DistributedSoftmaxClassifier, alone).__deepcopy__(memo)
+        memo[id(self)] = copied
+        return copied
+
+    def _without_communicator(self) -> Self:
+        """This one, but for what cannot be copied."""
+        alone = copy.copy(self)
+        alone.comm = None
+        vars(alone).pop("_ranks", None)
+        return alone
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**super().__getstate__(), "comm": None}
@@ -346,5 +360,7 @@ class DistributedSoftmaxClassifier(SoftmaxClassifier):
             return super()._training(*arguments, **named)
         return ShardTraining(*arguments, ranks=self._ranks, **named)
 
-    def _run(self, epochs: Epochs, tasks: FitTasks) -> None:
-        super()._run(epochs, SharedTasks(tasks, self._ranks))
+    def _run(
+        self, epochs: Epochs, tasks: FitTasks, attributes: Callable[[], dict[str, Any]]
+    ) -> None:
+        super()._run(epochs, SharedTasks(tasks, self._ranks), attributes)
