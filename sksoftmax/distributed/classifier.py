@@ -254,10 +254,10 @@ class DistributedSoftmaxClassifier(SoftmaxClassifier):
         return copied
 
     def _without_communicator(self) -> Self:
-        """This one, but for what cannot be copied."""
+        """A shallow copy, without what cannot be copied deeply."""
         alone = copy.copy(self)
         alone.comm = None
-        vars(alone).pop("_ranks", None)
+        alone.__dict__.pop("_ranks", None)
         return alone
 
     def __getstate__(self) -> dict[str, Any]:
