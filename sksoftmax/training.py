@@ -204,12 +204,12 @@ class Training:
         self.moments, self.mean, self.scale = other.moments, other.mean, other.scale
         self.coordinates, self.curvature = other.coordinates, other.curvature
 
-    @property
+    @cached_property
     def batch_size(self) -> int:
         """Rows in a batch: no more than there are."""
         return min(self.settings.batch_size, self.targets.n_rows)
 
-    @property
+    @cached_property
     def n_batches(self) -> int:
         """Steps in an epoch."""
         return -(-self.targets.n_rows // self.batch_size)
