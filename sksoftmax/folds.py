@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -74,11 +75,12 @@ class Evaluation:
         float or dict of float
             `error_score` in place of what cannot be computed.
         """
-        if not _is_accuracy(self.scorer, estimator) or not params.keys() <= {"sample_weight"}:
-            return _score(estimator, X, y, self.scorer, params, self.error_score)
-        # accuracy_score would spend ten times as long on what kind of labels these are.
-        right = estimator.predict(X) == np.asarray(y)
-        return float(np.average(right, weights=params.get("sample_weight")))
+        is_plain = np.ndim(y) == 1 and params.keys() <= {"sample_weight"}
+        if is_plain and _is_accuracy(self.scorer, estimator):
+            # accuracy_score would spend ten times as long on what kind of labels these are.
+            right = estimator.predict(X) == np.asarray(y)
+            return float(np.average(right, weights=params.get("sample_weight")))
+        return _score(estimator, X, y, self.scorer, params, self.error_score)
 
 
 class Fold:
@@ -151,16 +153,14 @@ class Fold:
             yield from self._run(branch, limit)
         while self._new:
             numbers = self._new.pop(0)
-            estimators = [
-                clone(self.estimator).set_params(**clone(self.candidates[i], safe=False))
-                for i in numbers
-            ]
+            estimators = [self._with_parameters(number) for number in numbers]
             try:
                 branch = Branch(self, numbers, estimators)
             except Exception as error:
                 for number in numbers:
                     yield number, self.failed(error, 0.0)
             else:
+                del estimators  # the branch forgets each as soon as it is scored
                 yield from self._run(branch, limit)
 
     def drop(self, candidates: Collection[int]) -> None:
@@ -203,6 +203,11 @@ class Fold:
             "train_scores": scores,
             "note": None,
         }
+
+    def _with_parameters(self, number: int) -> Any:
+        """An unfitted estimator for a candidate; parameters may be estimators themselves."""
+        parameters = clone(self.candidates[number], safe=False)
+        return clone(self.estimator).set_params(**parameters)
 
     def _run(self, branch: Branch, limit: float) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, result in branch.run(limit):
@@ -269,6 +274,8 @@ class Branch:
         evaluation = self.fold.evaluation
         score = evaluation.score
         estimator = self.scored[fit.place]
+        if not fit.goes_on:
+            self.scored[fit.place] = None
         start = time.perf_counter()
         result = {
             "fit_error": None,
@@ -296,7 +303,7 @@ def _branches(estimator: Any, candidates: Mapping[int, dict[str, Any]]) -> list[
     branches: dict[tuple[Any, ...], list[int]] = {}
     for number, parameters in candidates.items():
         others = tuple(
-            (name, id(value))  # a grid holds one object for each of its values
+            (name, value if isinstance(value, (str, Real)) else id(value))
             for name, value in sorted(parameters.items())
             if not name.startswith(of_last)
         )
