@@ -18,7 +18,7 @@ from sksoftmax.optimizers import Adam, Momentum, averaging_weight
 from sksoftmax.problem import Array, Problem, State, with_zeros
 
 EVALUATION_ELEMENTS = 2**22
-"""Elements of X that are evaluated at once, which bounds the memory of `evaluate`."""
+"""Elements of X, or scores, that are evaluated at once: it bounds the memory of `evaluate`."""
 
 
 class ArrayTrainer:
@@ -295,7 +295,8 @@ class ArrayTrainer:
         w = xp.asarray(np.ones(len(y)) if weights is None else weights, dtype=np.float64)
         last, average, _ = self._current()
         parameters = with_zeros(xp, self.problem, average, last)
-        size = max(1, EVALUATION_ELEMENTS // elements_a_row(X))
+        widest = max(elements_a_row(X), self.problem.n_models * self.problem.n_classes)
+        size = max(1, EVALUATION_ELEMENTS // widest)
         loss: Array = 0
         correct: Array = 0
         for start in range(0, len(y), size):

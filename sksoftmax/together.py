@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import joblib
@@ -116,7 +116,7 @@ class FitsTogether:
         self, estimators: Sequence[Any], X: Any, y: Any, fit_params: Mapping[str, Any]
     ):
         self._X, self._y, self._fit_params = X, y, fit_params
-        self._seed: int | None = None
+        self._seeds: dict[Any, int] = {}
         fits = [Fit(estimator, place) for place, estimator in enumerate(estimators)]
         passed = {name for name, value in fit_params.items() if value is not None}
         ordinary = passed <= {"sample_weight"} and not (is_foreign(X) or is_foreign(y))
@@ -209,11 +209,12 @@ class FitsTogether:
 
     def _seed_of(self, estimator: SoftmaxClassifier) -> int:
         """The random number of its fit; where nothing fixes it, the same for all."""
-        if estimator.random_state is not None:
+        key = estimator.random_state
+        if key is not None and not isinstance(key, Integral):
             return estimator._draw_seed()
-        if self._seed is None:
-            self._seed = estimator._draw_seed()
-        return self._seed
+        if key not in self._seeds:
+            self._seeds[key] = estimator._draw_seed()
+        return self._seeds[key]
 
 
 def _can_stack(estimator: Any) -> bool:

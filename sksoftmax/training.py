@@ -240,12 +240,12 @@ class Training:
             np.random.default_rng([self.seed, 0]),
         )
 
-    @property
+    @cached_property
     def batch_size(self) -> int:
         """Rows in a batch: no more than there are."""
         return min(self.settings.batch_size, self.n_rows)
 
-    @property
+    @cached_property
     def n_batches(self) -> int:
         """Steps in an epoch."""
         return -(-self.n_rows // self.batch_size)

@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.datasets import load_digits
 
 from sksoftmax import SoftmaxClassifier, get_backend
+from sksoftmax.model_selection import SoftmaxSearchCV
 from sksoftmax.testing import check_backend
 
 pytestmark = pytest.mark.gpu
@@ -95,3 +96,15 @@ def test_out_of_memory_leaves_the_model_and_the_device_usable():
         pool.set_limit(size=0)
     np.testing.assert_array_equal(clf.coef_, before)
     clf.fit(X, y)
+
+
+def test_a_search_finds_what_it_finds_with_the_numpy_backend():
+    X, y = load_digits(return_X_y=True)
+    grid = {"alpha": np.logspace(-4, 1, 12), "learning_rate": ["auto", 0.1]}
+    ours, numpys = (
+        SoftmaxSearchCV(SoftmaxClassifier(backend=name, random_state=0), grid).fit(X, y)
+        for name in ("cupy", "numpy")
+    )
+    np.testing.assert_allclose(
+        ours.cv_results_["mean_test_score"], numpys.cv_results_["mean_test_score"], atol=2e-3
+    )

@@ -7,7 +7,7 @@ from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
-from sklearn.exceptions import FitFailedWarning, NotFittedError
+from sklearn.exceptions import DataConversionWarning, FitFailedWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer, make_scorer, recall_score
 from sklearn.model_selection import (
@@ -148,6 +148,16 @@ def test_pipeline_fits_its_first_steps_once_a_fold_and_setting():
     for name in ("split0_test_score", "split2_test_score", "mean_test_score"):
         np.testing.assert_allclose(ours.cv_results_[name], theirs.cv_results_[name])
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+
+
+def test_labels_in_a_column_are_labels():
+    X, y = load_iris(return_X_y=True)
+    with pytest.warns(DataConversionWarning):
+        search = SoftmaxSearchCV(classifier(), GRID, cv=3).fit(X, y[:, None])
+    expected = SoftmaxSearchCV(classifier(), GRID, cv=3).fit(X, y).cv_results_
+    np.testing.assert_allclose(
+        search.cv_results_["mean_test_score"], expected["mean_test_score"]
+    )
 
 
 @pytest.mark.parametrize("scoring", ["neg_log_loss", lambda pipeline, X, y: len(pipeline)])
