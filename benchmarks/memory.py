@@ -1,4 +1,4 @@
-"""Peak memory and time of a fit on a file that is larger than it, each in its own process.
+"""Peak memory and processor time of fits on a large file, each in a process of its own.
 
 The peak is the resident set, mapped pages of the file included: what a container's limit
 counts. The file is written block by block beside the other temporary files, and deleted.
@@ -97,21 +97,21 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
     if arguments.work:
-        start = time.perf_counter()
+        start = time.process_time()  # of the processor: others may work on the machine
         with threadpool_limits(1):
             WORKS[arguments.work](arguments.folder)
-        print(peak_resident_memory(), time.perf_counter() - start)
+        print(peak_resident_memory(), time.process_time() - start)
         return
     print(machine())
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         write(Path(folder), int(arguments.gigabytes * 2**30))
         rows = [(name, *measured(name, folder)) for name in WORKS]
     title = f"one epoch, {arguments.gigabytes:g} GiB of float32"
-    print_table((title, "peak resident MiB", "s"), rows)
+    print_table((title, "peak resident MiB", "CPU s"), rows)
 
 
 def measured(name: str, folder: str) -> tuple[str, str]:
-    """Peak memory and seconds of a work, in a process of its own."""
+    """Peak memory and processor seconds of a work, in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.memory", "--work", name, "--folder", folder]
     peak, seconds = subprocess.run(
         command, check=True, capture_output=True, text=True

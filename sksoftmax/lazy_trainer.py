@@ -25,6 +25,9 @@ MOST_GROUPS = 256
 BLOCK_FEATURES = 2**13
 """Features that are settled at once, so that they stay in the cache."""
 
+BLOCK_INDICES = 2**20
+"""Indices that are counted at once, or as many as there are features."""
+
 
 def lazy_trainer(problem: Problem) -> type[LazyTrainer] | None:
     """Return the trainer whose steps cost the stored elements of a problem's rows.
@@ -57,6 +60,15 @@ def _groups(problem: Problem) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         keys = np.round(np.log2(ratio), 12)  # equal but for rounding is equal
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     return group, ratio[first]
+
+
+def _counts(xp: Any, indices: Array, n_features: int) -> Array:
+    """How often each feature is stored: bincount, which widens what it counts, in blocks."""
+    size = max(BLOCK_INDICES, n_features)
+    counts = xp.zeros(n_features, dtype=np.int64)
+    for start in range(0, len(indices), size):
+        counts += xp.bincount(indices[start : start + size], minlength=n_features)
+    return counts
 
 
 class LazyTrainer(ArrayTrainer):
@@ -103,7 +115,7 @@ class LazyTrainer(ArrayTrainer):
     def _place_features(self, weighty: NDArray[np.bool_] | None) -> None:
         """Give a place to each feature that a row holds or that has a weight."""
         problem, xp = self.problem, self.xp
-        counts = xp.bincount(problem.X.indices, minlength=problem.n_features)
+        counts = _counts(xp, problem.X.indices, problem.n_features)
         needed = counts > 0 if weighty is None else (counts > 0) | xp.asarray(weighty)
         features = xp.flatnonzero(needed)
         self._features = features[xp.argsort(-counts[features], kind="stable")]
