@@ -55,6 +55,8 @@ class Case:
         Whether rows are taken as they lie.
     csr : bool
         Whether X is CSR, mostly zeros; the reference then has the same rows dense.
+    n_threads : int
+        As in Problem.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Case:
     optimizer: str = "sgd"
     consecutive: bool = False
     csr: bool = False
+    n_threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,7 @@ CASES = (
     Case("1000 classes", n_rows=1100, n_classes=1000, batch_size=300),
     Case("many parameters", n_rows=150, n_features=140, n_classes=500, batch_size=40),
     Case("wide rows", n_rows=300, n_features=784, n_classes=10, batch_size=256),
+    Case("threads", n_rows=1400, n_features=784, n_classes=10, batch_size=256, n_threads=3),
     *(
         Case(f"{n} columns", n_rows=2 * n + 3, n_features=n, n_classes=3, batch_size=n)
         for n in range(2, 20)
@@ -337,6 +341,7 @@ def _make_problem(backend: Backend, case: Case, rng: np.random.Generator) -> Pro
         means=None if centre is None else centre * spread,
         scales=moments.scale * spread,
         step_scales=moments.step_scale(centre) * spread,
+        n_threads=case.n_threads,
     )
 
 

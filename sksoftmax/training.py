@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sksoftmax.checkpoint import Checkpoint
@@ -57,6 +58,7 @@ class Settings:
     average: bool
     standardize: bool
     shuffle: bool
+    n_jobs: int | None = None
 
 
 class Training:
@@ -231,6 +233,7 @@ class Training:
             beta_1=self.settings.beta_1,
             beta_2=self.settings.beta_2,
             epsilon=self.settings.epsilon,
+            n_threads=effective_n_jobs(self.settings.n_jobs),
         )
 
     def run_epoch(self) -> float:
