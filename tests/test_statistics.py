@@ -21,7 +21,7 @@ HARD = {
     "small": 1e-25 * NORMAL,
     "large": 1e25 * NORMAL,
     "the first row far off": NORMAL + 1e4 * (ROW == 0),
-    "the first rows far off": NORMAL + 1e4 * (ROW < 3000),
+    "the first rows far off": NORMAL + 1e3 * (ROW < 3000),
     "ever larger": ROW + NORMAL,
     "constant at first": np.where(ROW < 20_000, 3, NORMAL),
     "one row apart": 1e-3 * (ROW == 12_345),

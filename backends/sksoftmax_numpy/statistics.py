@@ -18,7 +18,7 @@ from sksoftmax.problem import Array
 from sksoftmax.standardize import Moments, row_blocks
 from sksoftmax.steps import Coordinates
 
-CHUNK_BLOCKS = 16
+CHUNK_BLOCKS = 32
 """Blocks whose deviations are taken from one shift, near the means of the first of them."""
 
 SAFE_RANGES = 1e-12, 1e12
@@ -76,17 +76,17 @@ def _chunk_moments(
     low, high = first.min(axis=0), first.max(axis=0)
     shift = _round_shift(first, low, high).astype(dtype)
     shifts = np.tile(shift, (len(first), 1))
-    deviation = np.empty_like(shifts)
+    deviation, ones = np.empty_like(shifts), np.ones(len(first), dtype)
     weight, total, squares = 0.0, np.zeros(n_features), np.zeros(n_features)
     for block in chunk:
         x = X[block]
         np.minimum(low, x.min(axis=0), out=low)
         np.maximum(high, x.max(axis=0), out=high)
         d = _difference(x, shifts[: len(x)], deviation[: len(x)])
-        w = np.ones(len(x), dtype)
+        w = ones[: len(x)]
         if weights is not None:
             w = (weights[block] / largest).astype(dtype)  # or float32 may have no room for it
-        weight += float(w.sum(dtype=np.float64))
+        weight += len(x) if weights is None else float(w.sum(dtype=np.float64))
         total += w @ d
         np.multiply(d, d, out=d)
         squares += w @ d
