@@ -142,7 +142,13 @@ class SoftmaxClassifier(
         Source of the one random number from which all orders of a fit, and the rows that it
         holds out, follow. The same
         `random_state` gives bit-identical results on one machine, backend and number of
-        threads.
+        threads of the BLAS.
+    n_jobs : int or None, default=None
+        Threads in which the Numba backend trains dense rows by "sgd" without an absolute
+        penalty; the result is the same to the last bit. None means 1 unless in a
+        `joblib.parallel_config` context, -1 all processors. At most a thread for each 64 rows
+        of a batch is of use. Other backends, "adam", `l1_ratio`, sparse rows and more than
+        65,536 weights ignore it: what they leave to a BLAS runs in the threads of that BLAS.
     backend : str or Backend, default="auto"
         Who runs the epochs: a name that `list_backends` lists, "auto" for the fastest
         installed CPU backend, or the GPU's where X is on a GPU, or a backend object.
@@ -199,7 +205,8 @@ class SoftmaxClassifier(
     Notes
     -----
     Arithmetic is in float32 for float32, float16 and integers of at most 16 bits, else in
-    float64; statistics are always in float64. X is read where it lies: rows
+    float64; statistics are added up in float64. ``X.astype(np.float32)`` makes a fit of
+    float64 rows about a third shorter, that copy included. X is read where it lies: rows
     in Fortran order, as DataFrames of one dtype have them, are gathered number by number and
     make an epoch several times slower, and ``np.ascontiguousarray(X)`` trades memory for that
     time. Rows of weight zero have no influence at all, and rows held out none but through the
@@ -281,6 +288,7 @@ class SoftmaxClassifier(
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
+        "n_jobs": [Integral, None],
         "backend": [str, HasMethods(["place", "to_numpy", "supports", "trainer"])],
         "verbose": ["verbose"],
     }
@@ -313,6 +321,7 @@ class SoftmaxClassifier(
         class_weight: dict[Any, float] | str | None = None,
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
+        n_jobs: int | None = None,
         backend: str | Backend = "auto",
         verbose: int = 0,
     ):
@@ -339,6 +348,7 @@ class SoftmaxClassifier(
         self.class_weight = class_weight
         self.warm_start = warm_start
         self.random_state = random_state
+        self.n_jobs = n_jobs
         self.backend = backend
         self.verbose = verbose
 

@@ -92,6 +92,9 @@ class Problem:
         Whether the momentum of "sgd" is Nesterov's.
     beta_1, beta_2, epsilon : float
         Adam's decay rates of its moments, in [0, 1), and what it adds to the deviation.
+    n_threads : int
+        Most threads to train in. Their number must not change a bit of the result; a backend
+        that cannot promise that, or does not start its threads itself, ignores it.
     """
 
     X: Array
@@ -114,6 +117,7 @@ class Problem:
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
+    n_threads: int = 1
 
     @property
     def n_models(self) -> int:

@@ -57,6 +57,8 @@ class Case:
         Whether X is CSR, mostly zeros; the reference then has the same rows dense.
     alike : bool
         Whether several models share their means and scales, as over the same weighted rows.
+    n_threads : int
+        As in Problem.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Case:
     consecutive: bool = False
     csr: bool = False
     alike: bool = False
+    n_threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,7 @@ CASES = (
     Case("1000 classes", n_rows=1100, n_classes=1000, batch_size=300),
     Case("many parameters", n_rows=150, n_features=140, n_classes=500, batch_size=40),
     Case("wide rows", n_rows=300, n_features=784, n_classes=10, batch_size=256),
+    Case("threads", n_rows=1400, n_features=784, n_classes=10, batch_size=256, n_threads=3),
     *(
         Case(f"{n} columns", n_rows=2 * n + 3, n_features=n, n_classes=3, batch_size=n)
         for n in range(2, 20)
@@ -368,6 +372,7 @@ def _make_problem(backend: Backend, case: Case, rng: np.random.Generator) -> Pro
         means=None if centre is None else centre * apart,
         scales=moments.scale * apart,
         step_scales=moments.step_scale(centre) * apart,
+        n_threads=case.n_threads,
     )
 
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sksoftmax.arrays import is_on_gpu
@@ -61,6 +62,7 @@ class Settings:
     average: bool
     standardize: bool
     shuffle: bool | str
+    n_jobs: int | None = None
 
 
 class Training:
@@ -293,6 +295,7 @@ class Training:
             beta_1=self.settings.beta_1,
             beta_2=self.settings.beta_2,
             epsilon=self.settings.epsilon,
+            n_threads=effective_n_jobs(self.settings.n_jobs),
         )
 
     def run_epoch(self) -> float:

@@ -245,6 +245,7 @@ BAD_PARAMETERS = {
     "beta_2": ["0.9", 1.0, -0.1],
     "epsilon": ["0", 0.0, -1e-8],
     "n_iter_no_change": [None, 0],
+    "n_jobs": [0.5, "all"],
     "random_state": ["seed", -1],
     "shuffle": [None],
     "standardize": ["yes"],

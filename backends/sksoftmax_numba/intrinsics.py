@@ -1,4 +1,4 @@
-"""What LLVM offers and Numba does not spell: asking memory for what is needed next."""
+"""What LLVM offers and Numba does not spell: prefetching, and counters that threads share."""
 
 from __future__ import annotations
 
@@ -38,3 +38,31 @@ def _prefetch(typing_context: Any, array: Any, row: Any, column: Any) -> Any:
 
 prefetch: Any = intrinsic(_prefetch)
 """``prefetch(array, row, column)`` asks for a cache line, without waiting for it."""
+
+
+def _atomic_add(typing_context: Any, counter: Any, number: Any) -> Any:
+    """The type and the code of `atomic_add`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.atomic_rmw("add", data, arguments[1], "acq_rel")
+
+    return types.int64(counter, types.int64), generate
+
+
+atomic_add: Any = intrinsic(_atomic_add)
+"""``atomic_add(counter, number)`` adds to counter[0], once all that precedes is written."""
+
+
+def _atomic_load(typing_context: Any, counter: Any) -> Any:
+    """The type and the code of `atomic_load`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.load_atomic(data, "acquire", align=8)
+
+    return types.int64(counter), generate
+
+
+atomic_load: Any = intrinsic(_atomic_load)
+"""``atomic_load(counter)`` returns counter[0], before anything that follows is read."""

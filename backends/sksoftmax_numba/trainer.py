@@ -1,12 +1,13 @@
 """A trainer for dense rows and one model that runs compiled kernels.
 
 SGD without an absolute penalty takes a whole epoch in one call; other rules take their
-gradients from the kernels and their updates from the core. Compiling happens once for each
-dtype and is kept on disk.
+gradients from the kernels and their updates from the core. The epoch in one call is the one
+that several threads can share. Compiling happens once for each dtype and is kept on disk.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,21 +17,24 @@ from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.optimizers import averaging_weight
 from sksoftmax.problem import Array
 from sksoftmax_numba.compilation import announced
+from sksoftmax_numba.epoch import momentum_epoch, momentum_step, n_parts_of
 from sksoftmax_numba.kernels import (
     ROWS,
     copy_coefficients,
     gather,
-    momentum_epoch,
-    momentum_step,
     softmax_minus_targets,
     summed_gradient,
 )
+from sksoftmax_numba.threads import run_in_threads
 
 BLOCK_BYTES = 2**18
 """Bytes of rows in a block: they stay in the second-level cache between both products."""
 
 MANY_PARAMETERS = 2**16
 """Weights from which a BLAS, which knows large caches better, computes the products."""
+
+THREADED_OPERATIONS = 10**7
+"""Multiplications, about a millisecond's work, from which starting threads pays."""
 
 LINE = 64
 """Bytes of a cache line, and of the widest vectors."""
@@ -89,23 +93,36 @@ class NumbaTrainer(ArrayTrainer):
                 for i in range(n_batches):
                     size = problem.batch_size
                     loss += self._write_gradient(order[i * size : (i + 1) * size])
-                    of_batch = self._buffers[-2:]
-                    momentum_step(*arrays, *of_batch, *rule, steps[i], *momentum, newest[i])
+                    momentum_step(
+                        0, 1, *arrays, *self._gradients, *rule, steps[i], *momentum, newest[i]
+                    )  # fmt: skip
             else:
-                loss = momentum_epoch(
-                    problem.X, self._y, self._row_weights, order, problem.batch_size, steps,
-                    newest, *arrays, *rule, *momentum, *self._buffers,
-                )  # fmt: skip
+                losses = np.zeros(len(self._gradients[0]))
+                is_long = len(order) * self._parameters.size >= THREADED_OPERATIONS
+                n_threads = len(self._buffers) if is_long else 1
+
+                def share(thread: int, arrived: NDArray[np.int64]) -> None:
+                    momentum_epoch(
+                        thread, n_threads, arrived, problem.X, self._y, self._row_weights,
+                        order, problem.batch_size, steps, newest, *arrays, *rule, *momentum,
+                        *self._buffers[thread], *self._gradients, losses,
+                    )  # fmt: skip
+
+                run_in_threads(share, n_threads)
+                loss = losses.sum()
         self._n_steps += n_batches
         return np.asarray(objective + loss / len(order))
 
     def _write_gradient(self, rows: NDArray[np.int64]) -> float:
         """Write the gradient of a batch, not centred, into the buffers; return its loss."""
         X, y, weights = self.problem.X, self._y, self._row_weights
-        coef, intercept, x, z, gradient, of_intercept = self._buffers
+        coef, intercept, x, z = self._buffers[0]
+        gradient, of_intercept = (array[0] for array in self._gradients)
         copy_coefficients(self._parameters[0], self._centre, coef, intercept)
         if not self._by_products:
-            return summed_gradient(X, y, weights, rows, rows[:0], *self._buffers)
+            return summed_gradient(
+                X, y, weights, rows, rows[:0], *self._buffers[0], gradient, of_intercept
+            )
         gather(X, rows, x)
         x, z = x[: len(rows)], z[: len(rows)]
         np.matmul(x, coef.T, out=z)
@@ -117,7 +134,7 @@ class NumbaTrainer(ArrayTrainer):
         return loss
 
     def _summed_gradient(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
-        *_, gradient, of_intercept = self._buffers
+        gradient, of_intercept = (array[0] for array in self._gradients)
         n = self.problem.n_features
         kinds = self.problem.X.dtype, self.problem.dtype, self._by_products
         with announced("gradient", *kinds):
@@ -134,18 +151,24 @@ class NumbaTrainer(ArrayTrainer):
         lane = LINE // dtype.itemsize
         width = -(-n // lane) * lane
         self._by_products = n * k >= MANY_PARAMETERS
+        n_parts = 1 if self._by_products else n_parts_of(problem.batch_size)
         most = max(1, BLOCK_BYTES // (width * dtype.itemsize))
         most = problem.batch_size if self._by_products else most
-        n_blocks = -(-problem.batch_size // most)
-        rows = -(-problem.batch_size // n_blocks)  # alike, since each asks for the next one's
+        n_rows = -(-problem.batch_size // n_parts)
+        rows = -(-n_rows // -(-n_rows // most))  # alike, since each asks for the next one's
         block = -(-rows // ROWS) * ROWS
-        self._buffers = (
-            aligned_zeros((k, width), dtype),  # weights
-            np.zeros(k, dtype),
-            aligned_zeros((block, width), dtype),  # rows
-            np.zeros((block, k), dtype),
-            aligned_zeros((k, width), dtype),  # gradient
-            np.zeros(k, dtype),
+        self._buffers = [
+            (
+                aligned_zeros((k, width), dtype),  # weights
+                np.zeros(k, dtype),
+                aligned_zeros((block, width), dtype),  # rows
+                np.zeros((block, k), dtype),
+            )
+            for _ in range(min(problem.n_threads, n_parts))
+        ]
+        self._gradients = (
+            aligned_zeros((n_parts, k, width), dtype),
+            np.zeros((n_parts, k), dtype),
         )
         # A velocity or an average that nobody reads, written to where there is none.
         self._nothing = np.zeros_like(self._parameters)
@@ -156,13 +179,13 @@ class NumbaTrainer(ArrayTrainer):
         self._is_new = False
 
 
-def aligned_zeros(shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return zeros that start on a cache line, as vector loads like best.
 
     Parameters
     ----------
     shape : tuple of int
-        Rows, and columns that fill whole lines.
+        The last axis fills whole lines.
     dtype : numpy dtype
         float32 or float64.
 
@@ -171,7 +194,7 @@ def aligned_zeros(shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
     ndarray
         C-contiguous.
     """
-    size = shape[0] * shape[1] * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     memory = np.zeros(size + LINE, np.uint8)
     start = -memory.ctypes.data % LINE
     return memory[start : start + size].view(dtype).reshape(shape)

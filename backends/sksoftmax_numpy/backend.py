@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.csr import is_csr
@@ -12,6 +14,9 @@ from sksoftmax.host import HostBackend
 from sksoftmax.lazy_trainer import LinearTrainer, lazy_trainer
 from sksoftmax.problem import Array, Problem, State
 from sksoftmax.stack_trainer import StackTrainer, is_stack
+from sksoftmax.standardize import Moments
+from sksoftmax.steps import Coordinates
+from sksoftmax_numpy import statistics
 from sksoftmax_numpy.sparse_trainer import NumpyLinearTrainer
 from sksoftmax_numpy.trainer import NumpyTrainer
 
@@ -36,6 +41,47 @@ class NumpyBackend(HostBackend):
 
     name = "numpy"
     version = np.__version__
+
+    def feature_moments(
+        self, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
+    ) -> Moments | None:
+        """Return the weighted moments of the columns of X, in one pass tuned for NumPy.
+
+        Parameters
+        ----------
+        X, weights, rows
+            As in ``sksoftmax.standardize.feature_moments``.
+
+        Returns
+        -------
+        Moments or None
+            None for CSR.
+        """
+        return None if is_csr(X) else statistics.feature_moments(X, weights, rows)
+
+    def longest_row(
+        self,
+        X: Array,
+        weights: NDArray[Any] | None,
+        rows: NDArray[np.int64] | None,
+        coordinates: Coordinates,
+        dtype: np.dtype[Any],
+    ) -> float | None:
+        """Return the largest weighted squared length of a row, in one pass tuned for NumPy.
+
+        Parameters
+        ----------
+        X, weights, rows, coordinates, dtype
+            As in ``sksoftmax.steps.measure_curvature``.
+
+        Returns
+        -------
+        float or None
+            None for CSR.
+        """
+        if is_csr(X):
+            return None
+        return statistics.longest_row(X, weights, rows, coordinates, dtype)
 
     def supports(self, problem: Problem) -> str | None:
         """Return None: everything is supported.

@@ -43,8 +43,12 @@ def accuracy(measured: dict[str, Measurements], file: Path) -> None:
 
 def scaling(measured: dict[str, Measurements], file: Path) -> None:
     """Draw the time per row, feature and class against each size: flat is linear."""
-    figure, panels = plt.subplots(1, 3, figsize=(9, 3.2), sharey=True, layout="constrained")
-    for panel, axis in zip(panels, ("n_samples", "n_features", "n_classes"), strict=True):
+    runs_of_one = next(iter(measured.values()))
+    axes = [*dict.fromkeys(p["axis"] for run in runs_of_one for p in run.get("points", []))]
+    figure, panels = plt.subplots(
+        1, len(axes), figsize=(3 * len(axes), 3.2), sharey=True, layout="constrained"
+    )
+    for panel, axis in zip(panels, axes, strict=True):
         for name, runs in measured.items():
             good = [run for run in runs if "points" in run]
             panel.plot(*zip(*medians_along(good, axis), strict=True), marker="o", label=name)

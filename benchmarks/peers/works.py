@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+from threadpoolctl import threadpool_limits
 
 from benchmarks import sparse
 from benchmarks.measure import mnist
@@ -30,10 +31,12 @@ SIZES = {
     "n_samples": (1_000, 4_000, 16_000, 64_000, 256_000),
     "n_features": (16, 64, 256, 1_024, 4_096),
     "n_classes": (2, 5, 10, 30, 100, 300, 1_000),
+    "n_threads": (1, 2),
 }
-"""Sizes along each axis, the other two being those of `MIDDLE`."""
+"""Sizes along each axis, the others being those of `MIDDLE`, or of `WIDE` for threads."""
 
 MIDDLE = {"n_samples": 16_000, "n_features": 128, "n_classes": 10}
+WIDE = {"n_samples": 64_000, "n_features": 784, "n_classes": 10}
 
 
 @dataclass(frozen=True)
@@ -179,30 +182,45 @@ def prediction(contestant: Contestant, data: Any, seed: int) -> dict[str, Any]:
 
 
 def scaling(contestant: Contestant, data: Any, seed: int) -> dict[str, Any]:
-    """CPU time of an epoch over each size, per row, feature and class."""
+    """Time of an epoch over each size, per row, feature and class."""
     points = []
     for axis, sizes in data.items():
         for size in sizes:
-            shape = {**MIDDLE, axis: size}
-            seconds = epoch_seconds(contestant, seed, *shape.values())
+            if axis == "n_threads":
+                shape = WIDE
+                seconds = epoch_seconds(contestant, seed, *shape.values(), n_threads=size)
+            else:
+                shape = {**MIDDLE, axis: size}
+                seconds = epoch_seconds(contestant, seed, *shape.values())
             share = seconds / np.prod(list(shape.values()), dtype=float)
             points.append({"axis": axis, "size": size, "nanoseconds": 1e9 * share})
     return {"points": points}
 
 
 def epoch_seconds(
-    contestant: Contestant, seed: int, n_samples: int, n_features: int, n_classes: int
+    contestant: Contestant,
+    seed: int,
+    n_samples: int,
+    n_features: int,
+    n_classes: int,
+    n_threads: int | None = None,
 ) -> float:
-    """CPU seconds that one more epoch takes: the difference of two fits, shared out."""
+    """Seconds that one more epoch takes: the difference of two fits, shared out.
+
+    They are those of the processor, or by the clock where a number of threads is given.
+    """
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n_samples, n_features), np.float32)
     y = rng.permutation(np.arange(n_samples) % n_classes)
     # Enough epochs that the difference stands out from the noise.
     more = int(np.clip(1e9 / (n_samples * n_features * n_classes), 2, 200))
     times = []
-    for epochs in (1, 1, 1 + more):  # the first of them warms up
-        model = contestant.make(epochs, seed, (n_features, n_classes))
-        times.append(timed_fit(model, X, y)[1])
+    with threadpool_limits(n_threads or 1, user_api="blas"):
+        for epochs in (1, 1, 1 + more):  # the first of them warms up
+            model = contestant.make(epochs, seed, (n_features, n_classes))
+            model.set_params(n_jobs=n_threads)
+            wall, cpu = timed_fit(model, X, y)
+            times.append(cpu if n_threads is None else wall)
     return (times[2] - times[1]) / more
 
 
@@ -243,7 +261,7 @@ WORKS = {
         2,
     ),
     "scaling": Work(
-        "Scaling: CPU nanoseconds an epoch per row, feature and class",
+        "Scaling: CPU nanoseconds an epoch per row, feature and class; threads by the clock",
         only_sizes,
         lambda: contestants.ours(()),
         scaling,

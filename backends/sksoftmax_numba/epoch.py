@@ -1,0 +1,163 @@
+"""An epoch of SGD with momentum, by one thread or several.
+
+A batch is cut into parts of about `PART_ROWS` rows, each with a gradient of its own, and the
+parameters into ranges. Threads share out the parts, wait for each other, share out the ranges
+to add up the gradients and step, and wait again. Neither parts nor ranges nor the order of
+sums depend on who works on them: the bits are those of a single thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sksoftmax_numba.compilation import compiled
+from sksoftmax_numba.kernels import ROWS, copy_coefficients, summed_gradient
+from sksoftmax_numba.threads import all_arrived
+
+PART_ROWS = 64
+"""Rows that are worth a gradient of their own, which must be added to the others."""
+
+MOST_PARTS = 16
+"""Most parts of a batch, and so most threads."""
+
+RANGE = 1024
+"""Features of a class that one thread steps. Full ranges leave nothing to the remainder of an
+unrolled vector loop, which might round in another way."""
+
+
+@compiled
+def n_parts_of(n_rows: int) -> int:
+    """Return into how many parts a batch of so many rows is cut."""
+    return min(MOST_PARTS, (n_rows + PART_ROWS - 1) // PART_ROWS)
+
+
+@compiled
+def part_of(rows: Any, p: int, n_parts: int) -> Any:
+    """Return the rows of a part: whole tiles, none beyond the last."""
+    if p >= n_parts:
+        return rows[:0]
+    n_tiles = (len(rows) + ROWS - 1) // ROWS
+    return rows[ROWS * (n_tiles * p // n_parts) : ROWS * (n_tiles * (p + 1) // n_parts)]
+
+
+@compiled
+def add_up(gradients: Any, c: int, first: int, last: int, thread: int, n_threads: int) -> None:
+    """Add gradients of parts pair by pair, pairs of pairs and so on, for a run of features.
+
+    The sum is where that of the first part was. What lies within the parts of one thread is
+    added by it alone, in its own cache and before it waits; the rest by whoever has these
+    features in the step, who says -1 for `thread`. One thread adds all of it there.
+    """
+    n_parts, span = len(gradients), 1
+    while span < n_parts:
+        for left in range(0, n_parts - span, 2 * span):
+            right = min(left + 2 * span, n_parts) - 1
+            owner = ((left + 1) * n_threads - 1) // n_parts
+            is_whole = owner == ((right + 1) * n_threads - 1) // n_parts and n_threads > 1
+            if thread == (owner if is_whole else -1):
+                g, more = gradients[left, c], gradients[left + span, c]
+                # Of a signed index that begins above 0, Numba asks whether it is negative.
+                for j in range(np.uintp(first), np.uintp(last)):
+                    g[j] += more[j]
+        span *= 2
+
+
+@compiled
+def momentum_step(
+    thread: int, n_threads: int, parameters: Any, velocity: Any, average: Any, gradients: Any,
+    of_intercepts: Any, means: Any, gradient_scales: Any, decay: Any, inverse_scales: Any,
+    step: Any, momentum: Any, nesterov: bool, newest: Any,
+) -> None:  # fmt: skip
+    """Do one thread's share of a step by SGD with momentum, and of averaging.
+
+    It adds up what is left of the gradients, and centres it. Shares are runs of ranges, those
+    of a class after those of another, so that few cache lines are written to by two threads.
+    """
+    n = len(means)
+    n_ranges = max(1, (n + RANGE - 1) // RANGE)
+    n_shares = parameters.shape[0] * n_ranges
+    for share in range(n_shares * thread // n_threads, n_shares * (thread + 1) // n_threads):
+        c, first = share // n_ranges, RANGE * (share % n_ranges)
+        last = min(n, first + RANGE)
+        w, v, a, g = parameters[c], velocity[c], average[c], gradients[0, c]
+        add_up(gradients, c, first, last, -1, n_threads)
+        total = of_intercepts[0, c]
+        for p in range(1, len(of_intercepts)):
+            total += of_intercepts[p, c]
+        for j in range(np.uintp(first), np.uintp(last)):
+            slope = g[j] - total * means[j]
+            change = (slope * gradient_scales[j] + decay[j] * w[j]) * (step * inverse_scales[j])
+            moved = momentum * v[j] - change
+            v[j] = moved
+            weight = w[j] + (momentum * moved - change if nesterov else moved)
+            w[j] = weight
+            a[j] += newest * (weight - a[j])
+        if last == n:
+            change = total * gradient_scales[n] * (step * inverse_scales[n])
+            v[n] = momentum * v[n] - change
+            w[n] += momentum * v[n] - change if nesterov else v[n]
+            a[n] += newest * (w[n] - a[n])
+
+
+@compiled
+def momentum_epoch(
+    thread: int, n_threads: int, arrived: Any, X: Any, y: Any, weights: Any, order: Any,
+    batch_size: int, steps: Any, newest: Any, parameters: Any, velocity: Any, average: Any,
+    means: Any, gradient_scales: Any, decay: Any, inverse_scales: Any, momentum: Any,
+    nesterov: bool, coef: Any, intercept: Any, x: Any, z: Any, gradients: Any,
+    of_intercepts: Any, losses: Any,
+) -> None:  # fmt: skip
+    """Do one thread's share of a step for each batch of `order`; add up the losses of parts.
+
+    Parameters
+    ----------
+    thread, n_threads : int
+        Which of how many.
+    arrived : int64 array of shape (1,)
+        Zero at first; see `all_arrived`.
+    X, y, weights, order, batch_size
+        As in `summed_gradient`, and the rows batch after batch.
+    steps, newest : arrays of shape (n_batches,)
+        The steps, and the weights of the iterates in the average.
+    parameters, velocity, average : arrays of shape (n_classes, n_features + 1)
+        Changed by each step.
+    means : array of shape (n_features,)
+        The centre of the features.
+    gradient_scales, decay, inverse_scales : arrays of shape (n_features + 1,)
+        Factors of the step.
+    momentum, nesterov : float, bool
+        Of the rule.
+    coef, intercept, x, z
+        Buffers of this thread, as in `summed_gradient`.
+    gradients, of_intercepts, losses : arrays whose first axis is that of the parts
+        Buffers that threads share; losses is float64.
+    """
+    for i in range(len(steps)):
+        rows = order[i * batch_size : (i + 1) * batch_size]
+        following = order[(i + 1) * batch_size : (i + 2) * batch_size]
+        n_parts, n_following = n_parts_of(len(rows)), n_parts_of(len(following))
+        of_batch = gradients[:n_parts]
+        copy_coefficients(parameters, means, coef, intercept)
+        last = n_parts * (thread + 1) // n_threads
+        for p in range(n_parts * thread // n_threads, last):
+            if p + 1 < last:
+                then = part_of(rows, p + 1, n_parts)
+            else:
+                then = part_of(following, n_following * thread // n_threads, n_following)
+            losses[p] += summed_gradient(
+                X, y, weights, part_of(rows, p, n_parts), then, coef, intercept, x, z,
+                gradients[p], of_intercepts[p],
+            )  # fmt: skip
+        for c in range(parameters.shape[0]):
+            add_up(of_batch, c, 0, len(means), thread, n_threads)
+        if not all_arrived(arrived, n_threads, 2 * i + 1):
+            return
+        momentum_step(
+            thread, n_threads, parameters, velocity, average, of_batch,
+            of_intercepts[:n_parts], means, gradient_scales, decay, inverse_scales, steps[i],
+            momentum, nesterov, newest[i],
+        )  # fmt: skip
+        if not all_arrived(arrived, n_threads, 2 * i + 2):
+            return

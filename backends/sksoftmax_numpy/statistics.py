@@ -1,0 +1,171 @@
+"""One pass over dense rows for their moments, and one for the longest, tuned for NumPy.
+
+At a single epoch these passes would otherwise take longer than training. Blocks of rows stay
+in the cache through all that is done to them. What is subtracted or multiplied is repeated
+for each row of a block, since NumPy takes arrays of equal shapes several times as fast as a
+row for all; sums go through the BLAS. This module knows rows and numbers, nothing of models.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.problem import Array
+from sksoftmax.standardize import Moments, row_blocks
+from sksoftmax.steps import Coordinates
+
+CHUNK_BLOCKS = 32
+"""Blocks whose deviations are taken from one shift, near the means of the first of them."""
+
+SAFE_RANGES = 1e-12, 1e12
+"""Between these, float32 has room for the squares of a feature's deviations."""
+
+LEAST_SHARE = 1 / 64
+"""Least share of the sum of squares that may be left when the shift's part is taken off it."""
+
+
+def feature_moments(
+    X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
+) -> Moments:
+    """Return the weighted moments of the columns of dense X.
+
+    Where training is in float32, so are deviations, and sums within a block; blocks are added
+    up in float64. What float32 could not hold, or would lose digits of, is done in float64.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+        Any real dtype.
+    weights : ndarray of shape (n_rows,), or None
+        Row weights; None for equal ones.
+    rows : ndarray of int64, or None
+        The rows of positive weight; None for all.
+
+    Returns
+    -------
+    Moments
+        As ``sksoftmax.standardize.feature_moments`` gives them, to a millionth of the
+        deviations for float32 and smaller dtypes.
+    """
+    blocks = row_blocks(X, rows)
+    is_small = np.result_type(X.dtype, np.float32) == np.float32
+    largest = 1.0 if weights is None else float(weights.max())
+    moments: Moments | None = None
+    while chunk := list(islice(blocks, CHUNK_BLOCKS)):
+        of_chunk = None
+        if is_small:
+            with np.errstate(over="ignore", invalid="ignore"):
+                of_chunk = _chunk_moments(X, weights, largest, chunk, np.float32)
+        if of_chunk is None or not _keeps_digits(*of_chunk):
+            of_chunk = _chunk_moments(X, weights, largest, chunk, np.float64)
+        moments = of_chunk[0] if moments is None else moments.merge(of_chunk[0])
+    assert moments is not None
+    return moments
+
+
+def _chunk_moments(
+    X: Array, weights: NDArray[Any] | None, largest: float, chunk: list[Any], dtype: Any
+) -> tuple[Moments, NDArray[np.float64]]:
+    """Moments of some blocks, and the sums of squares before the shift's part is taken off."""
+    n_features = X.shape[1]
+    first = X[chunk[0]]
+    low, high = first.min(axis=0), first.max(axis=0)
+    shift = _round_shift(first, low, high).astype(dtype)
+    shifts = np.tile(shift, (len(first), 1))
+    deviation, ones = np.empty_like(shifts), np.ones(len(first), dtype)
+    weight, total, squares = 0.0, np.zeros(n_features), np.zeros(n_features)
+    for block in chunk:
+        x = X[block]
+        np.minimum(low, x.min(axis=0), out=low)
+        np.maximum(high, x.max(axis=0), out=high)
+        d = _difference(x, shifts[: len(x)], deviation[: len(x)])
+        w = ones[: len(x)]
+        if weights is not None:
+            w = (weights[block] / largest).astype(dtype)  # or float32 may have no room for it
+        weight += len(x) if weights is None else float(w.sum(dtype=np.float64))
+        total += w @ d
+        np.multiply(d, d, out=d)
+        squares += w @ d
+    central = np.maximum(squares - total * total / weight, 0)
+    mean = shift.astype(np.float64) + total / weight
+    low, high = low.astype(np.float64), high.astype(np.float64)
+    return Moments(weight * largest, mean, central * largest, low, high), squares * largest
+
+
+def _round_shift(first: Array, low: Array, high: Array) -> NDArray[np.float64]:
+    """About the means, but so many even steps from the least values, which are powers of 2.
+
+    Deviations of small integers are then exact, and those of a constant column zero.
+    """
+    start = low.astype(np.float64)
+    width = high - start
+    step = np.exp2(np.floor(np.log2(np.where(width > 0, width, 1))) - 3)
+    n_steps = np.round((first.mean(axis=0, dtype=np.float64) - start) / step)
+    shift: NDArray[np.float64] = start + step * n_steps
+    return shift
+
+
+def _keeps_digits(moments: Moments, squares: NDArray[np.float64]) -> bool:
+    """Whether float32 had room for the squares, and the shift was near enough to the means."""
+    varies = moments.minimum < moments.maximum
+    width = (moments.maximum - moments.minimum)[varies]
+    share = moments.squares[varies] >= LEAST_SHARE * squares[varies]
+    least, most = SAFE_RANGES
+    return bool(((width > least) & (width < most) & share).all())
+
+
+def _difference(x: Array, subtracted: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
+    """Write ``x - subtracted`` in the dtype of `out`."""
+    if x.dtype == out.dtype:
+        np.subtract(x, subtracted, out=out)
+    else:
+        out[:] = x  # converting within the subtraction would go through a small buffer
+        out -= subtracted
+    return out
+
+
+def longest_row(
+    X: Array,
+    weights: NDArray[Any] | None,
+    rows: NDArray[np.int64] | None,
+    coordinates: Coordinates,
+    dtype: np.dtype[Any],
+) -> float:
+    """Return the largest weighted squared length of a row of dense X.
+
+    Parameters
+    ----------
+    X, weights, rows
+        As in `feature_moments`.
+    coordinates : Coordinates
+        The coordinates of the step.
+    dtype : numpy dtype
+        The dtype of the arithmetic.
+
+    Returns
+    -------
+    float
+        The column of ones included.
+    """
+    n_features = X.shape[1]
+    centre = np.zeros(n_features) if coordinates.centre is None else coordinates.centre
+    inverses = centres = buffer = np.empty((0, n_features), dtype)
+    longest = dtype.type(0)
+    for block in row_blocks(X, rows):
+        x = X[block]
+        if len(buffer) == 0:  # the first block, which is the largest
+            inverses = np.tile((1 / coordinates.scale).astype(dtype), (len(x), 1))
+            centres = np.tile(centre.astype(dtype), (len(x), 1))
+            buffer = np.empty_like(centres)
+        z = _difference(x, centres[: len(x)], buffer[: len(x)])
+        z *= inverses[: len(x)]
+        lengths = np.vecdot(z, z)
+        lengths += dtype.type(coordinates.fit_intercept)
+        if weights is not None:
+            lengths *= weights[block]
+        longest = np.maximum(longest, lengths.max())  # a NaN stays
+    return float(longest)

@@ -1,0 +1,115 @@
+"""Moments and the longest row, by each backend's own passes, of features that are hard."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sksoftmax import get_backend, list_backends
+from sksoftmax.registry import CPU_PREFERENCE
+from sksoftmax.standardize import feature_moments
+from sksoftmax.steps import Coordinates, measure_curvature
+
+BACKENDS = [b.name for b in list_backends() if b.available and b.name in CPU_PREFERENCE]
+N_ROWS = 30_000
+RNG = np.random.default_rng(0)
+NORMAL = RNG.standard_normal(N_ROWS)
+ROW = np.arange(N_ROWS)
+
+HARD = {
+    "far from zero": 1e6 + NORMAL,
+    "farther": 1e7 + 4 * NORMAL,
+    "small": 1e-25 * NORMAL,
+    "large": 1e25 * NORMAL,
+    "the first row far off": NORMAL + 1e4 * (ROW == 0),
+    "the first rows far off": NORMAL + 1e3 * (ROW < 3000),
+    "ever larger": ROW + NORMAL,
+    "constant at first": np.where(ROW < 20_000, 3, NORMAL),
+    "one row apart": 1e-3 * (ROW == 12_345),
+    "of two values": ROW % 2 + 1e5,
+    "skewed": np.exp(3 * NORMAL),
+}
+WEIGHTS = {
+    "equal": None,
+    "exponential": RNG.exponential(size=N_ROWS),
+    "the first ones tiny": np.where(ROW < 3000, 1e-9, 1.0),
+    "small": 1e-60 * RNG.exponential(size=N_ROWS),
+}
+
+
+def true_moments(X, weights):
+    """Mean and deviation of each column, in the longest floats there are."""
+    X = X.astype(np.longdouble)
+    w = np.ones(len(X), np.longdouble) if weights is None else weights.astype(np.longdouble)
+    mean = w @ X / w.sum()
+    return mean, np.sqrt(w @ (X - mean) ** 2 / w.sum())
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("column", HARD)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_moments_of_a_hard_feature(backend, dtype, column, weights):
+    # Beside the hard one: a plain one, and wide enough for several chunks of blocks.
+    X = np.tile(np.c_[HARD[column], NORMAL], (1, 50)).astype(dtype)
+    w = WEIGHTS[weights]
+    moments = feature_moments(get_backend(backend), X, w, None)
+    mean, deviation = (np.float64(true) for true in true_moments(X[:, :2], w))
+    digits = 1e-6 if dtype == np.float32 else 1e-8
+    assert_allclose(moments.scale[:2], deviation, rtol=digits)
+    assert (abs(moments.mean[:2] - mean) <= digits * deviation + 1e-15 * abs(mean)).all()
+    assert_array_equal(moments.minimum, X.min(axis=0))
+    assert_array_equal(moments.maximum, X.max(axis=0))
+    assert_allclose(moments.weight, N_ROWS if w is None else w.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float16, np.float32, np.int64, bool])
+@pytest.mark.parametrize("backend", ["numpy"])
+def test_moments_of_small_integers_are_exact(backend, dtype):
+    X = RNG.integers(2 if dtype is bool else 17, size=(20_000, 30)).astype(dtype)
+    X[:, 3] = 1
+    rows = np.flatnonzero(RNG.random(len(X)) < 0.7)
+    for chosen in (None, rows):
+        moments = feature_moments(get_backend(backend), np.asfortranarray(X), None, chosen)
+        exact = X.astype(int) if chosen is None else X[chosen].astype(int)
+        total, n_rows = exact.sum(axis=0), len(exact)
+        squares = ((exact**2).sum(axis=0) * n_rows - total**2) / n_rows
+        assert_allclose(moments.mean, total / n_rows, rtol=1e-14)
+        assert_allclose(moments.squares, squares, rtol=1e-14)
+        assert moments.mean[3] == 1
+        assert moments.squares[3] == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 70_000), (3, 70_000), (70_000, 1), (20, 5)])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_moments_of_any_shape(backend, shape):
+    X = RNG.standard_normal(shape).astype(np.float32)
+    moments = feature_moments(get_backend(backend), X, None, None)
+    assert_allclose(moments.mean, X.mean(axis=0, dtype=float), atol=1e-6)
+    if len(X) > 1:
+        assert_allclose(moments.scale, X.std(axis=0, dtype=float), rtol=1e-6)
+
+
+@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_longest_row(backend, dtype, centred):
+    X = RNG.integers(256, size=(3000, 60)).astype(dtype)
+    weights = RNG.exponential(size=len(X))
+    rows = np.flatnonzero(RNG.random(len(X)) < 0.7)
+    coordinates = Coordinates(X.mean(axis=0) if centred else None, X.std(axis=0), True)
+    arithmetic = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+    Z = (X - coordinates.centre if centred else X) / coordinates.scale
+    lengths = (Z**2).sum(axis=1) + 1
+    for w, chosen in ((None, None), (weights, None), (weights, rows)):
+        found = measure_curvature(
+            get_backend(backend),
+            X,
+            w,
+            chosen,
+            coordinates,
+            arithmetic,
+            np.random.default_rng(0),
+        ).longest_row
+        expected = lengths if w is None else lengths * w
+        expected = expected if chosen is None else expected[chosen]
+        assert_allclose(found, expected.max(), rtol=1e-5 if arithmetic == "f4" else 1e-12)
