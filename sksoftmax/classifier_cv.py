@@ -396,7 +396,7 @@ class SoftmaxClassifierCV(
             random = check_random_state(self.random_state)
             shared["random_state"] = random.randint(np.iinfo(np.int32).max)
         return _WeightedSearch(
-            SoftmaxClassifier(**{**shared, "verbose": 0}),
+            SoftmaxClassifier(**{**shared, "n_jobs": None, "verbose": 0}),
             self._grid(),
             cv=self.cv,
             scoring=self.scoring,

@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 from sksoftmax_numba.compilation import compiled
+from sksoftmax_numba.epoch import momentum_step
 from sksoftmax_numba.exponential import exponential
-from sksoftmax_numba.kernels import momentum_step
 
 
 @compiled
@@ -74,7 +74,7 @@ def momentum_steps(
     """Step by SGD with momentum, and average, model by model; gradients are centred already."""
     for m in range(parameters.shape[0]):
         momentum_step(
-            parameters[m], velocity[m], average[m], gradient[m], gradient[m, :, -1], no_means,
-            gradient_scales[m], decay[m], inverse_scales[m], steps[m], momentum[m], nesterov,
-            newest,
+            0, 1, parameters[m], velocity[m], average[m], gradient[m : m + 1],
+            gradient[m : m + 1, :, -1], no_means, gradient_scales[m], decay[m],
+            inverse_scales[m], steps[m], momentum[m], nesterov, newest,
         )  # fmt: skip
