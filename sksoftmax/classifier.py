@@ -145,10 +145,10 @@ class SoftmaxClassifier(
         threads of the BLAS.
     n_jobs : int or None, default=None
         Threads in which the Numba backend trains dense rows by "sgd" without an absolute
-        penalty; the result is the same to the last bit. None means 1 unless in a
-        `joblib.parallel_config` context, -1 all processors. At most a thread for each 64 rows
-        of a batch is of use. Other backends, "adam", `l1_ratio`, sparse rows and more than
-        65,536 weights ignore it: what they leave to a BLAS runs in the threads of that BLAS.
+        penalty, to the same bits as in one: at most one for each 64 rows of a batch, and 16.
+        None means 1 unless in a `joblib.parallel_config` context, -1 all processors. Other
+        backends, "adam", `l1_ratio`, sparse rows, 65,536 weights or more, and epochs of less
+        than about a millisecond ignore it; where they call a BLAS, its threads are its own.
     backend : str or Backend, default="auto"
         Who runs the epochs: a name that `list_backends` lists, "auto" for the fastest
         installed CPU backend, or the GPU's where X is on a GPU, or a backend object.
