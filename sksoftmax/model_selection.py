@@ -108,14 +108,10 @@ class SoftmaxSearchCV(
         Its parameters.
     best_score_ : float
         Its mean score; absent if `refit` is a function.
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
     feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, where X has string names.
     multimetric_ : bool
         Whether there are several scorers.
-    n_features_in_ : int
-        Number of features.
     n_splits_ : int
         Number of folds.
     refit_time_ : float
