@@ -5,6 +5,7 @@ Rows beyond 2**31 lie in files that hold nothing else: only the pages that are r
 
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -183,3 +184,25 @@ def test_a_thousand_fits_leave_nothing_behind(backend):
     command = [sys.executable, "-c", SOAK, backend]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert float(output.split()[-1]) < 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sparse_rows_are_never_copied(backend):
+    rng = np.random.default_rng(0)
+    n_rows, n_features, n_stored = 100_000, 1000, 100
+    columns = np.sort(rng.integers(n_features, size=(n_rows, n_stored), dtype=np.int32), axis=1)
+    starts = np.arange(0, columns.size + 1, n_stored, dtype=np.int32)
+    values = rng.random(columns.size, np.float32)
+    X = sparse.csr_array((values, columns.ravel(), starts), shape=(n_rows, n_features))
+    X.sum_duplicates()
+    y = rng.integers(K, size=n_rows)
+    clf = SoftmaxClassifier(max_iter=1, tol=None, backend=backend)
+    clf.fit(X[:1000], y[:1000])  # kernels are compiled
+    tracemalloc.start()
+    try:
+        clf.fit(X, y)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.5 * (X.data.nbytes + X.indices.nbytes)
