@@ -10,7 +10,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import fields
 from functools import partial
 from numbers import Integral, Real
@@ -20,28 +19,30 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from sksoftmax._version import __version__
 from sksoftmax.arrays import SUPPORTED, home_of, to_numpy, within_reach
 from sksoftmax.attributes import fitted_attributes, history_up_to
 from sksoftmax.callbacks import CallbackSupportMixin, FitTasks
 from sksoftmax.checkpoint import Checkpoint
 from sksoftmax.epochs import Epochs
+from sksoftmax.persistence import Persistence
 from sksoftmax.prediction import SoftmaxPrediction
 from sksoftmax.problem import Backend
 from sksoftmax.schedules import PLANNED
+from sksoftmax.settings import Settings
 from sksoftmax.stopping import LEAST_STEPS, Plateau
 from sksoftmax.stored import checked_rows
 from sksoftmax.targets import Targets, class_weights, encode_targets, sorted_classes
-from sksoftmax.training import Settings, Training
+from sksoftmax.training import Training
 from sksoftmax.validation import Validation, hold_out
 
 
 class SoftmaxClassifier(
     SoftmaxPrediction,
+    Persistence,
     CallbackSupportMixin,  # type: ignore[misc]
     ClassifierMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
@@ -528,40 +529,6 @@ class SoftmaxClassifier(
         tags.input_tags.sparse = True
         tags.array_api_support = SUPPORTED
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = {**super().__getstate__(), "_sksoftmax_version": __version__}
-        for name, value in state.items():
-            if hasattr(value, "__dlpack__"):  # a pickle needs neither their library nor a GPU
-                state[name] = to_numpy(value)
-        if self._is_fitted():
-            state["_checkpoint"] = self._checkpoint.to_dict()
-        return state
-
-    def __copy__(self) -> Self:
-        copied = type(self).__new__(type(self))
-        copied.__dict__.update(self.__dict__)
-        return copied
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        copied = type(self).__new__(type(self))
-        memo[id(self)] = copied
-        copied.__dict__.update(deepcopy(self.__dict__, memo))
-        return copied
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        version = state.pop("_sksoftmax_version", "unknown")
-        if "_checkpoint" in state:
-            state["_checkpoint"] = Checkpoint.from_dict(state["_checkpoint"])
-        if version != __version__:
-            warning = InconsistentVersionWarning(
-                estimator_name=type(self).__name__,
-                current_sklearn_version=__version__,
-                original_sklearn_version=version,
-            )
-            warnings.warn(warning, stacklevel=2)
-        super().__setstate__(state)
 
     def _is_fitted(self) -> bool:
         return hasattr(self, "_checkpoint")

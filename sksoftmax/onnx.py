@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.classifier import SoftmaxClassifier
-from sksoftmax.training import training_dtype
+from sksoftmax.settings import training_dtype
 
 try:
     from onnx import TensorProto

@@ -20,8 +20,8 @@ from sklearn.utils.validation import check_is_fitted
 from sksoftmax.arrays import HOST, Home, check_same_home, home_of, to_numpy
 from sksoftmax.csr import elements_a_row
 from sksoftmax.problem import Array
+from sksoftmax.settings import training_dtype
 from sksoftmax.stored import StoredRows, checked_rows
-from sksoftmax.training import training_dtype
 
 PREDICT_ELEMENTS = 2**20
 """Elements of X converted at once when predicting from another dtype."""

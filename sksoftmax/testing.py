@@ -19,8 +19,8 @@ from scipy import sparse
 from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.csr import is_csr
 from sksoftmax.problem import Backend, Problem, State, Trainer
+from sksoftmax.settings import training_dtype
 from sksoftmax.standardize import feature_moments
-from sksoftmax.training import training_dtype
 
 N_EPOCHS = 3
 TOLERANCE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-4}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -16,13 +15,12 @@ import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
-from sksoftmax.arrays import is_on_gpu
-from sksoftmax.blocks import BlockBackend, block_order
+from sksoftmax.blocks import block_order
 from sksoftmax.checkpoint import Checkpoint
 from sksoftmax.csr import canonical, elements_a_row, is_csr
 from sksoftmax.problem import Array, Backend, Problem, State, Trainer
-from sksoftmax.registry import CPU_PREFERENCE, GPU_PREFERENCE, get_backend, registered_names
 from sksoftmax.schedules import LEAST_FACTOR, REDUCTION, step_factors
+from sksoftmax.settings import Settings, candidate_backends, training_dtype
 from sksoftmax.standardize import Moments, feature_moments, on_grid
 from sksoftmax.steps import (
     ADAM_STEP,
@@ -40,29 +38,6 @@ SEGMENT_OPERATIONS = 2e9
 
 SEGMENT_ROWS = 2**20
 """Most rows in such a run, which bounds what a backend keeps for each of them."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The parameters of an estimator that concern training, as it documents them."""
-
-    alpha: float
-    l1_ratio: float
-    fit_intercept: bool
-    batch_size: int
-    learning_rate: float | str
-    schedule: str
-    max_iter: int
-    optimizer: str
-    momentum: float
-    nesterov: bool
-    beta_1: float
-    beta_2: float
-    epsilon: float
-    average: bool
-    standardize: bool
-    shuffle: bool | str
-    n_jobs: int | None = None
 
 
 class Training:
@@ -134,7 +109,7 @@ class Training:
         self.validation = validation
         self.backend_seconds = 0.0
         noisy = stream or self.n_batches > 1
-        candidates = _candidates(backend, X) if measured is None else [measured.backend]
+        candidates = candidate_backends(backend, X) if measured is None else [measured.backend]
         for self.backend in candidates:
             if measured is None:
                 self._place(canonical(X), validation is not None and validation.X is X)
@@ -474,65 +449,3 @@ def run_batches(
         seconds += time.perf_counter() - start
         first = last
     return objective / training.n_rows, seconds
-
-
-def training_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype of the arithmetic for rows of a dtype.
-
-    Parameters
-    ----------
-    dtype : numpy dtype
-        Of X.
-
-    Returns
-    -------
-    numpy dtype
-        float32 for floats and integers of at most 16 bits and float32, else float64.
-    """
-    small = dtype.itemsize <= 2 and dtype.kind in "fiu"
-    return np.dtype(np.float32 if small or dtype == np.float32 else np.float64)
-
-
-def candidate_backends(backend: str | Backend, X: Array) -> Iterator[Backend]:
-    """Yield the backends that may train, the best first.
-
-    Parameters
-    ----------
-    backend : str or Backend
-        A registered name, "auto" for the CPU backends whose libraries are installed, or the
-        GPU's for rows on a GPU, or a backend object.
-    X : array of shape (n_rows, n_features)
-        The rows.
-
-    Yields
-    ------
-    Backend
-        One, or several for "auto".
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    ImportError, RuntimeError
-        If rows are on a GPU where no backend can train.
-    """
-    if not isinstance(backend, str):
-        yield backend
-    elif backend != "auto":
-        yield get_backend(backend)
-    elif is_on_gpu(X):
-        yield from map(get_backend, GPU_PREFERENCE)
-    else:
-        installed = registered_names()
-        for name in (name for name in CPU_PREFERENCE if name in installed):
-            try:
-                found = get_backend(name)
-            except ImportError:
-                continue  # it comes along with us, its library does not
-            yield found
-
-
-def _candidates(backend: str | Backend, X: Any) -> Iterator[Backend]:
-    """Those, by blocks where rows are stored."""
-    for candidate in candidate_backends(backend, X):
-        yield BlockBackend(candidate) if isinstance(X, StoredRows) else candidate
