@@ -60,9 +60,7 @@ def step_factors(
     """
     if schedule == "invscaling":
         return np.full(n_batches, 1 / np.sqrt(1 + epoch))
+    if schedule not in PLANNED:
+        return np.ones(n_batches)
     planned = progress + share * np.arange(n_batches) / n_batches
-    if schedule == "linear":
-        return 1 - planned
-    if schedule == "cosine":
-        return (1 + np.cos(np.pi * planned)) / 2
-    return np.ones(n_batches)
+    return 1 - planned if schedule == "linear" else (1 + np.cos(np.pi * planned)) / 2

@@ -53,7 +53,7 @@ def test_check_of_scikit_learn(estimator, check):
 
 @unconverged
 @pytest.mark.filterwarnings("ignore:The least populated class in y:UserWarning")
-@parametrize_with_checks([SoftmaxClassifierCV(alphas=2, cv=2, backend="numpy")])
+@parametrize_with_checks([SoftmaxClassifierCV(alphas=2, cv=2, max_iter=50, backend="numpy")])
 def test_check_of_the_one_that_chooses_its_penalty(estimator, check):
     check(estimator)
 

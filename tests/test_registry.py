@@ -108,7 +108,8 @@ def test_a_fit_goes_on_where_another_backend_stopped(third_party):
 def test_third_party_backend_follows_the_reference(third_party):
     reports = check_backend(get_backend(third_party))
     refused = {report.name: report.refused for report in reports if report.refused}
-    assert len(refused) < len(reports) / 2
+    of_one_model = [report for report in reports if "models" not in report.name]
+    assert sum(bool(report.refused) for report in of_one_model) < len(of_one_model) / 2
     assert refused
     reasons = (
         "one model at a time",
