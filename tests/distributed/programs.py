@@ -54,13 +54,13 @@ def error_of(function, *arguments, **named):
 
 SETTINGS = {
     "numpy": {},
-    "numba": {"backend": "numba"},
+    "auto": {"backend": "auto"},
     "by itself": {"tol": 3e-3, "max_iter": 100},
     "full batches": {"batch_size": 10_000, "max_iter": 20},
     "adam": {"optimizer": "adam", "class_weight": "balanced"},
     "lasso": {"l1_ratio": 1, "alpha": 1e-3},
     "adaptive": {"schedule": "adaptive", "tol": 0.1, "max_iter": 1000},
-    "early stopping": {"early_stopping": True, "backend": "numba"},
+    "early stopping": {"early_stopping": True, "backend": "auto"},
     "raw": {"standardize": False, "shuffle": False, "fit_intercept": False},
 }
 
@@ -99,7 +99,7 @@ class OneProcess(SoftmaxClassifier):
 
 def one_process_in_the_same_order():
     found = []
-    for backend in ("numpy", "numba"):
+    for backend in ("numpy", "auto"):
         for rows in (X, sparse.csr_array(X)):
             # The automatic step is not the same: it looks at a random sample of each shard.
             clf = estimator(learning_rate=0.3, batch_size=100, backend=backend)
@@ -124,7 +124,7 @@ def uneven_shards():
         else np.flatnonzero((Y == 3) | (np.arange(len(Y)) % SIZE == RANK)),
     }
     found = {}
-    for backend in ("numpy", "numba"):
+    for backend in ("numpy", "auto"):
         for name, mine in rows.items():
             for kind in (np.asarray, sparse.csr_array):
                 clf = estimator(backend=backend).fit(kind(X)[mine], Y[mine])
@@ -154,7 +154,7 @@ def what_must_be_the_same():
         "Unknown label type": (x, y.astype(str) if odd else y, {}),
         "batch_size": (x, y, {"batch_size": 100 if odd else 200}),
         "The list of feature names": (frame(x, names[::-1] if odd else names), y, {}),
-        "The backend": (x, y, {"backend": "numba" if odd else "numpy"}),
+        "The backend": (x, y, {"backend": Renamed() if odd else "numpy"}),
         "0 sample": (x[:0], y[:0], {}),
         "only one class": (x, np.zeros_like(y), {}),
     }
@@ -168,6 +168,10 @@ def what_must_be_the_same():
     classes = np.arange(11 if odd else 10)
     found["classes"] = error_of(estimator().partial_fit, x, y, classes)
     return found
+
+
+class Renamed(NumpyBackend):
+    name = "another"
 
 
 def frame(x, names):
