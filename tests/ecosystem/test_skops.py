@@ -8,7 +8,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import sksoftmax.classifier
+import sksoftmax.persistence
 from sksoftmax import SoftmaxClassifier
 
 skops_io = pytest.importorskip("skops.io")
@@ -61,6 +61,6 @@ def test_unfitted_models_need_the_class_alone():
 
 def test_another_version_warns(monkeypatch):
     stored = skops_io.dumps(SoftmaxClassifier().fit(X, Y))
-    monkeypatch.setattr(sksoftmax.classifier, "__version__", "99.0")
+    monkeypatch.setattr(sksoftmax.persistence, "__version__", "99.0")
     with pytest.warns(InconsistentVersionWarning, match="99.0"):
         skops_io.loads(stored, trusted=TRUSTED)
