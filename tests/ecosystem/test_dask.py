@@ -11,6 +11,7 @@ from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 from threadpoolctl import threadpool_info
 
 from sksoftmax import SoftmaxClassifier, list_backends
+from sksoftmax.model_selection import SoftmaxSearchCV
 
 distributed = pytest.importorskip("dask.distributed")
 da, dd = pytest.importorskip("dask.array"), pytest.importorskip("dask.dataframe")
@@ -36,7 +37,7 @@ def test_workers_are_other_processes_with_one_blas_thread_and_all_backends(clien
         assert set(BACKENDS) <= set(names)
 
 
-@pytest.mark.parametrize("kind", [GridSearchCV, HalvingGridSearchCV])
+@pytest.mark.parametrize("kind", [GridSearchCV, SoftmaxSearchCV, HalvingGridSearchCV])
 def test_a_search_gives_the_bits_of_a_serial_one(client, kind):
     grid = {"alpha": [1e-4, 1e-2, 1], "backend": BACKENDS}
     search = kind(SoftmaxClassifier(random_state=0), grid, cv=3)
