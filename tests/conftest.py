@@ -5,11 +5,15 @@ Bits depend on the number of BLAS threads, so tests fix it rather than trust the
 
 import gzip
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
+
+# A shell that runs us in the background may have us ignore what some tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A distribution of its own: it is to be found where a test installs it, and only there.
 # What the kernels' tests share needs CuPy, which they look for first.

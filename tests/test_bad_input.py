@@ -316,12 +316,10 @@ def test_interrupt_leaves_the_earlier_fit(fitted, warm_start):
 
 
 INTERRUPTED_SCRIPT = """
-import signal
 import joblib
 from sklearn.datasets import load_iris
 from sksoftmax import SoftmaxClassifier
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start us without it
 X, y = load_iris(return_X_y=True)
 clf = SoftmaxClassifier(max_iter=5, tol=None, random_state=0).fit(X, y)
 clf.set_params(max_iter=10**7, verbose=1)
