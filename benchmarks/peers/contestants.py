@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sksoftmax import SoftmaxClassifier
+from sksoftmax.model_selection import SoftmaxSearchCV
 
 BATCH = 100
 """Rows a step of every peer that has batches: the size for which the rates were tuned."""
@@ -33,8 +35,8 @@ class Contestant:
 
     `make(epochs, seed, shape)` takes the (n_features, n_classes) of the work for the one
     library that cannot find them out. `ladder` are the epochs of the fits to be timed, and
-    `grid` the candidates of a grid search over n rows. `repeats` bounds the seeds of those
-    that are slow and far from the others.
+    `grid` the candidates of a grid search over n rows, which `search` runs. `repeats` bounds
+    the seeds of those that are slow and far from the others.
     """
 
     settings: str
@@ -43,6 +45,7 @@ class Contestant:
     needs: str = "sklearn"
     repeats: int = 5
     grid: Callable[[int], Mapping[str, Any]] = field(default=lambda n_rows: {})
+    search: Callable[..., Any] = GridSearchCV
 
     def missing(self) -> str | None:
         """Name the module that is not installed, or None."""
@@ -239,12 +242,17 @@ def in_grid_search() -> dict[str, Contestant]:
         return {"logisticregression__C": 1 / (ALPHAS * n_rows)}
 
     return {
-        "sksoftmax, numpy": Contestant(
-            "defaults", maker("numpy"), grid=lambda n: {"alpha": ALPHAS}
-        ),
-        "sksoftmax, numba": Contestant(
-            "defaults", maker("numba"), needs="numba", grid=lambda n: {"alpha": ALPHAS}
-        ),
+        **{
+            f"sksoftmax, {backend}{more}": Contestant(
+                "defaults",
+                maker(backend),
+                needs="numba" if backend == "numba" else "sklearn",
+                grid=lambda n: {"alpha": ALPHAS},
+                search=search,
+            )
+            for more, search in (("", GridSearchCV), (", SoftmaxSearchCV", SoftmaxSearchCV))
+            for backend in ("numpy", "numba")
+        },
         "LogisticRegression": Contestant(
             "StandardScaler, lbfgs, C = 1 / (alpha n)",
             lambda e, s, _: scaled(LogisticRegression()),
