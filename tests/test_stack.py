@@ -160,7 +160,7 @@ def test_weights_zeros_included():
 @pytest.mark.parametrize("l1_ratio", [0, 0.5])
 def test_sparse_rows(l1_ratio):
     rng = np.random.default_rng(0)
-    X = sparse.random_array((200, 60), density=0.1, rng=rng, format="csr")
+    X = sparse.csr_array(rng.random((200, 60)) * (rng.random((200, 60)) < 0.1))
     y = rng.integers(3, size=200)
     estimators = [
         SoftmaxClassifier(alpha=a, l1_ratio=l1_ratio, batch_size=32, random_state=0)
