@@ -71,4 +71,5 @@ def test_checks_of_scikit_learn():
     not_passed = [result for result in results if result["status"] != "passed"]
     assert len(results) > len(not_passed)
     for result in not_passed:
-        assert "SCIPY_ARRAY_API" in str(result["exception"]), result
+        assert result["status"] == "skipped", result
+        assert result["check_name"].startswith("check_array_api"), result
