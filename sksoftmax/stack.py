@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.parallel import _get_threadpool_controller
 
 from sksoftmax.epochs import Epochs
 from sksoftmax.problem import Problem, State
@@ -24,6 +25,10 @@ from sksoftmax.training import Training, run_batches
 
 STACK_BYTES = 2**25
 """What the arrays of a stack may take, beyond the rows: it decides how many models it has."""
+
+THREADED_PRODUCT = 10**8
+"""Multiplications of a step, about two milliseconds, from which a BLAS may use its threads. For
+less they gain little, and where others want the processor, waiting for them costs a lot."""
 
 COPIES = 6
 """Parameters, velocity, average, gradient, and two arrays of their size in passing."""
@@ -111,6 +116,8 @@ class Stack:
         state = _joined_state([training.state() for training in trainings])
         self.trainer = trainings[0].backend.trainer(problem, state)
         self._state: State | None = None
+        product = problem.n_models * problem.n_classes * problem.n_features * problem.batch_size
+        self._most_threads = 1 if product < THREADED_PRODUCT else None
         for model, training in enumerate(trainings):
             training.state = partial(self.state_of, model)
 
@@ -126,13 +133,16 @@ class Stack:
         """
         first = self.trainings[0]
         step_sizes = np.concatenate([training.step_sizes() for training in self.trainings])
-        losses, _ = run_batches(first, self.trainer, step_sizes)
+        blas = _get_threadpool_controller()
+        with blas.limit(limits=self._most_threads, user_api="blas"):
+            losses, _ = run_batches(first, self.trainer, step_sizes)
+            validation = np.full((2, len(losses)), np.nan)
+            if first.validation is not None:
+                validation = first.evaluate_by(self.trainer)
         self._state = None
         for training in self.trainings:
             training.n_epochs += 1
-        if first.validation is None:
-            return losses, np.full((2, len(losses)), np.nan)
-        return losses, first.evaluate_by(self.trainer)
+        return losses, validation
 
     def state_of(self, model: int) -> State:
         """Return the state of one model.
