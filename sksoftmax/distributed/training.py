@@ -21,6 +21,7 @@ from sksoftmax.distributed.shares import share_ends
 from sksoftmax.problem import Array, Backend, Problem, State
 from sksoftmax.standardize import Moments
 from sksoftmax.steps import Curvature
+from sksoftmax.stored import StoredRows
 from sksoftmax.training import SEGMENT_OPERATIONS, SEGMENT_ROWS, Training
 
 
@@ -82,7 +83,10 @@ class ShardTraining(Training):
 
     def _reason_against_backend(self) -> str | None:
         reason = super()._reason_against_backend()
-        if reason is None and not isinstance(self.backend, ReducingBackend):
+        if reason is None and isinstance(self._placed, StoredRows):
+            reason = "rows are read in blocks by one process alone. Pass arrays or memory maps,"
+            reason += " with shuffle=True."
+        elif reason is None and not isinstance(self.backend, ReducingBackend):
             reason = "its trainers do not add up the gradients of several processes."
         return next((reason for reason in self.ranks.gather(reason) if reason), None)
 

@@ -167,6 +167,7 @@ def what_must_be_the_same():
     found["The model that training goes on from"] = error_of((clf if odd else other).fit, x, y)
     classes = np.arange(11 if odd else 10)
     found["classes"] = error_of(estimator().partial_fit, x, y, classes)
+    found["read in blocks"] = error_of(estimator(shuffle="blocks").fit, x, y)
     return found
 
 
