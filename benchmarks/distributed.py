@@ -55,7 +55,7 @@ class Timed(DistributedSoftmaxClassifier):
 
     def _training(self, *arguments: Any, **named: Any) -> Training:
         training = super()._training(*arguments, **named)
-        trainer, self.seconds_ = training._trainer, []
+        trainer, self.seconds_ = training.trainer, []
         step = trainer._step
 
         def timed(*arguments: Any) -> Any:
