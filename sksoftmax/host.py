@@ -1,19 +1,24 @@
 """What backends share that train where arrays already lie: in the host's memory.
 
-It places X without a copy, and knows neither problems nor trainers.
+It places X without a copy, and knows which kind of trainer a problem asks for, but not how any
+of them trains.
 """
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.arrays import is_on_gpu
 from sksoftmax.csr import is_csr
-from sksoftmax.problem import Array
+from sksoftmax.lazy_trainer import LinearTrainer, lazy_trainer
+from sksoftmax.problem import Array, Problem, State
+from sksoftmax.stack_trainer import StackTrainer, is_stack
 
 
 class HostBackend:
@@ -25,10 +30,16 @@ class HostBackend:
         The processor.
     xp : module
         ``numpy``.
+    dense_trainer, stack_trainer, sparse_trainer : type
+        The fastest trainers of one model, of several that are centred alike, and of one by
+        lazy steps over sparse rows; a backend names its own.
     """
 
     device = f"CPU ({platform.machine()})"
     xp = np
+    dense_trainer: type[ArrayTrainer]
+    stack_trainer: type[StackTrainer]
+    sparse_trainer: type[LinearTrainer]
 
     def place(self, X: Array) -> Array:
         """Return X itself, seen as a plain ndarray where it is dense.
@@ -69,3 +80,47 @@ class HostBackend:
             The same array.
         """
         return np.asarray(array)
+
+    def trainer(self, problem: Problem, state: State) -> ArrayTrainer:
+        """Return the fastest trainer that there is for a problem.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained.
+        state : State
+            Where to start.
+
+        Returns
+        -------
+        ArrayTrainer
+            A trainer with buffers of its own.
+        """
+        if is_csr(problem.X):
+            kind = lazy_trainer(problem) or ArrayTrainer
+            return (self.sparse_trainer if kind is LinearTrainer else kind)(problem, state)
+        if is_stack(problem):
+            return self.stack_trainer(problem, state)
+        return (self.dense_trainer if problem.n_models == 1 else ArrayTrainer)(problem, state)
+
+    def reducing_trainer(
+        self, problem: Problem, state: State, reduce: Callable[[Array], Array]
+    ) -> ArrayTrainer:
+        """Return the fastest trainer whose gradients are summed over several processes.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained.
+        state : State
+            Where to start.
+        reduce : callable
+            See ArrayTrainer.
+
+        Returns
+        -------
+        ArrayTrainer
+            A trainer with buffers of its own.
+        """
+        kind = ArrayTrainer if is_csr(problem.X) else self.dense_trainer
+        return kind(problem, state, reduce=reduce)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.csr import is_csr
 from sksoftmax.host import HostBackend
-from sksoftmax.lazy_trainer import LinearTrainer, lazy_trainer
-from sksoftmax.problem import Array, Problem, State
-from sksoftmax.stack_trainer import StackTrainer, is_stack
+from sksoftmax.problem import Array, Problem
+from sksoftmax.stack_trainer import StackTrainer
 from sksoftmax.standardize import Moments
 from sksoftmax.steps import Coordinates
 from sksoftmax_numpy import statistics
@@ -41,6 +38,9 @@ class NumpyBackend(HostBackend):
 
     name = "numpy"
     version = np.__version__
+    dense_trainer = NumpyTrainer
+    stack_trainer = StackTrainer
+    sparse_trainer = NumpyLinearTrainer
 
     def feature_moments(
         self, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
@@ -97,47 +97,3 @@ class NumpyBackend(HostBackend):
             No reason against it.
         """
         return None
-
-    def trainer(self, problem: Problem, state: State) -> ArrayTrainer:
-        """Return the fastest trainer that there is for a problem.
-
-        Parameters
-        ----------
-        problem : Problem
-            What is to be trained.
-        state : State
-            Where to start.
-
-        Returns
-        -------
-        ArrayTrainer
-            A trainer with buffers of its own.
-        """
-        if is_csr(problem.X):
-            kind = lazy_trainer(problem) or ArrayTrainer
-            return (NumpyLinearTrainer if kind is LinearTrainer else kind)(problem, state)
-        if is_stack(problem):
-            return StackTrainer(problem, state)
-        return (NumpyTrainer if problem.n_models == 1 else ArrayTrainer)(problem, state)
-
-    def reducing_trainer(
-        self, problem: Problem, state: State, reduce: Callable[[Array], Array]
-    ) -> ArrayTrainer:
-        """Return the fastest trainer whose gradients are summed over several processes.
-
-        Parameters
-        ----------
-        problem : Problem
-            What is to be trained.
-        state : State
-            Where to start.
-        reduce : callable
-            See ArrayTrainer.
-
-        Returns
-        -------
-        ArrayTrainer
-            A trainer with buffers of its own.
-        """
-        kind = ArrayTrainer if is_csr(problem.X) else NumpyTrainer
-        return kind(problem, state, reduce=reduce)
