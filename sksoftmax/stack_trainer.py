@@ -8,7 +8,6 @@ ArrayTrainer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,18 +27,10 @@ class StackTrainer(ArrayTrainer):
         What is trained; `is_stack` is true for it.
     state : State
         Where it starts.
-    reduce : callable, optional
-        See ArrayTrainer.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        state: State,
-        *,
-        reduce: Callable[[Array], Array] | None = None,
-    ):
-        super().__init__(problem, state, reduce=reduce)
+    def __init__(self, problem: Problem, state: State):
+        super().__init__(problem, state)
         size = problem.batch_size
         self._x = np.ones((size, problem.n_features + 1), problem.dtype)
         X = problem.X

@@ -395,9 +395,12 @@ class Training:
 
     def _batches_per_segment(self, n_models: int) -> int:
         """Whole batches in about a second, at least one."""
+        return max(1, self._rows_per_segment(n_models) // self.batch_size)
+
+    def _rows_per_segment(self, n_models: int) -> int:
+        """Rows of this process in about a second."""
         width = elements_a_row(self._placed) * len(self.targets.classes) * n_models
-        rows = min(SEGMENT_ROWS, int(SEGMENT_OPERATIONS / width))
-        return max(1, rows // self.batch_size)
+        return min(SEGMENT_ROWS, int(SEGMENT_OPERATIONS / width))
 
     def checkpoint(self) -> Checkpoint:
         """Return what must be remembered.

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.array_trainer import ArrayTrainer
-from sksoftmax.csr import elements_a_row
 from sksoftmax.distributed.agreement import merged, no_rows
 from sksoftmax.distributed.ranks import Ranks
 from sksoftmax.distributed.shares import share_ends
@@ -22,7 +21,7 @@ from sksoftmax.problem import Array, Backend, Problem, State
 from sksoftmax.standardize import Moments
 from sksoftmax.steps import Curvature
 from sksoftmax.stored import StoredRows
-from sksoftmax.training import SEGMENT_OPERATIONS, SEGMENT_ROWS, Training
+from sksoftmax.training import Training
 
 
 @runtime_checkable
@@ -115,8 +114,7 @@ class ShardTraining(Training):
     def _batches_per_segment(self, n_models: int) -> int:
         if self.targets.n_rows == 0:
             return self.n_batches
-        width = elements_a_row(self._placed) * len(self.targets.classes) * n_models
-        rows = min(SEGMENT_ROWS, int(SEGMENT_OPERATIONS / width))
+        rows = self._rows_per_segment(n_models)
         return max(1, rows * self.n_batches // self.targets.n_rows)
 
     def run_epoch(self) -> float:
