@@ -18,13 +18,13 @@ from sklearn.metrics import accuracy_score
 from sklearn.metrics._scorer import _MultimetricScorer, _PassthroughScorer
 from sklearn.utils import Bunch, Tags, check_random_state
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksoftmax.classifier import SoftmaxClassifier
 from sksoftmax.model_selection import SoftmaxSearchCV
 from sksoftmax.prediction import SoftmaxPrediction
 from sksoftmax.problem import Backend
+from sksoftmax.targets import encode_targets
 
 LEAST_ALPHA, LARGEST_ALPHA = 1e-6, 10.0
 """Ends of the grid for `alphas` given as a number."""
@@ -312,31 +312,21 @@ class SoftmaxClassifierCV(
         except BaseException:
             self.__dict__ = before
             raise
-        if "coef_" not in attributes:
-            self.__dict__.pop("coef_", None)
+        of_rows = ("n_features_in_", "feature_names_in_")
+        for name in before:  # an earlier fit may have left more
+            if name.endswith("_") and name not in of_rows:
+                del self.__dict__[name]
         self.__dict__.update(attributes)
         return self
 
     def _fitted(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> dict[str, Any]:
         """Search, and return the attributes that this leaves behind."""
         X, y = validate_data(self, X, y, accept_sparse="csr")
-        check_classification_targets(y)
-        total, labels = float(len(y)), y
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
-            )
-            total, labels = float(np.sum(sample_weight)), y[sample_weight > 0]
-        classes = np.unique(labels)
-        if len(classes) == 1:
-            raise ValueError(
-                "This solver needs samples of at least 2 classes in the data, but the data"
-                f" contains only one class: {classes[0]!r}"
-            )
+        targets = encode_targets(y, sample_weight, X)
         search = self._search().fit(X, y, sample_weight=sample_weight, groups=groups)
-        attributes = self._attributes(search, classes)
+        attributes = self._attributes(search, targets.classes)
         if "alpha_" in attributes:
-            strength = attributes["alpha_"] * total
+            strength = attributes["alpha_"] * targets.total_weight
             attributes["C_"] = 1 / strength if strength > 0 else np.inf
         return attributes
 

@@ -125,7 +125,9 @@ def test_several_scorers():
 
 def test_without_a_refit_the_models_of_the_folds_are_averaged():
     X, y = load_iris(return_X_y=True)
-    clf = SoftmaxClassifierCV(alphas=3, refit=False, random_state=0).fit(X, y)
+    clf = SoftmaxClassifierCV(alphas=3, random_state=0).fit(X, y)
+    assert clf.n_iter_ > 0
+    clf.set_params(refit=False).fit(X, y)
     best = clf.coefs_paths_.reshape(5, 3, 3, 5)[:, clf.best_index_].mean(axis=0)
     np.testing.assert_allclose(np.column_stack([clf.coef_, clf.intercept_]), best)
     assert not hasattr(clf, "n_iter_")
