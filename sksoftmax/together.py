@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral, Real
+from pickle import PicklingError
 from typing import Any
 
 import joblib
@@ -243,7 +244,10 @@ def _comparable(value: Any) -> Any:
     """A parameter's value, or a hash of what it holds: clones have copies of objects."""
     if value is None or isinstance(value, (str, Real)):
         return value
-    return str(joblib.hash(value))
+    try:
+        return str(joblib.hash(value))
+    except PicklingError:
+        return id(value)  # the same only as itself
 
 
 def _prepared(fits: list[Fit], X: Any, targets: Targets, seed: int) -> list[list[Fit]]:

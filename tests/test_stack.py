@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends, stack, together
 from sksoftmax.problem import State
@@ -312,3 +313,52 @@ def test_folds_as_zero_weights(backend):
         for i in range(3 if X_else is X else 1):
             np.testing.assert_allclose(coef[i], alone[i].coef_, rtol=1e-6, atol=1e-9)
             assert losses[i] == pytest.approx(alone[i].loss_curve_[-1], rel=1e-8)
+
+
+class Noting(type(get_backend("numpy"))):
+    """Notes how many threads the BLAS has during steps."""
+
+    noted = []
+
+    def trainer(self, problem, state):
+        trainer = super().trainer(problem, state)
+        step = trainer._step
+
+        def noting(*arguments):
+            self.noted.extend(blas_threads())
+            return step(*arguments)
+
+        trainer._step = noting
+        return trainer
+
+
+def blas_threads():
+    return {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize(("n_models", "n_threads"), [(2, 1), (3, 2)])
+def test_the_blas_uses_its_threads_for_large_products_alone(n_models, n_threads, monkeypatch):
+    X, y = load_iris(return_X_y=True)
+    monkeypatch.setattr(Noting, "noted", [])
+    monkeypatch.setattr(stack, "THREADED_PRODUCT", 3 * 3 * 4 * 50)  # that of three models
+    models = [
+        SoftmaxClassifier(alpha=alpha, batch_size=50, max_iter=1, tol=None, backend=Noting())
+        for alpha in ALPHAS[1 : 1 + n_models]
+    ]
+    with threadpool_limits(2, user_api="blas"):
+        if blas_threads() != {2}:
+            pytest.skip("this BLAS has one thread")
+        fitted(models, X, y)
+    assert set(Noting.noted) == {n_threads}
+
+
+def test_a_backend_that_cannot_be_pickled_trains_alone(monkeypatch):
+    class Local(Noting):
+        pass
+
+    X, y = load_iris(return_X_y=True)
+    sizes = stacks_made(monkeypatch)
+    models = [SoftmaxClassifier(alpha=a, random_state=0, backend=Local()) for a in ALPHAS]
+    for clf in fitted(models, X, y):
+        assert_as_alone(clf, X, y)
+    assert set(sizes) == {1}
