@@ -76,4 +76,5 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     print()
     for row in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
+        line = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(line), flush=True)
