@@ -63,7 +63,7 @@ def test_moments_of_a_hard_feature(backend, dtype, column, weights):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float16, np.float32, np.int64, bool])
-@pytest.mark.parametrize("backend", ["numpy"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_moments_of_small_integers_are_exact(backend, dtype):
     X = RNG.integers(2 if dtype is bool else 17, size=(20_000, 30)).astype(dtype)
     X[:, 3] = 1
