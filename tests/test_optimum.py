@@ -177,9 +177,13 @@ def assert_same_elastic_net(clf, scaler, peer, X, y, l1_ratio):
         assert_array_equal(coef == 0, peer.coef_ == 0)
 
 
+# At a constant rate, Adam's last steps stay as long as its first and may end short of the
+# optimum, by more or less as rounding will have it.
 @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
 @pytest.mark.parametrize("l1_ratio", [0.3, 0.7, 1.0])
-@pytest.mark.parametrize("parameters", [{}, {"nesterov": True}, {"optimizer": "adam"}])
+@pytest.mark.parametrize(
+    "parameters", [{}, {"nesterov": True}, {"optimizer": "adam", "schedule": "adaptive"}]
+)
 def test_elastic_net_equals_that_of_logistic_regression(parameters, l1_ratio, load):
     X, y = load(return_X_y=True)
     clf, scaler, peer = elastic_net(l1_ratio, X, y, **parameters)
