@@ -4,6 +4,8 @@ Every function that measures is given a contestant and arrays, and must not know
 it drives. A model is timed by whole fits: a fit of e epochs is a new model, fitted from
 nothing, with the same seed for every e, so that whatever a fit costs beside its epochs counts
 for all alike. An untimed fit of one epoch goes before, which compiles whatever is compiled.
+An untimed prediction does, too, since the memory that it frees is given to the fits after it:
+else the first of them alone would pay for having pages mapped.
 """
 
 from __future__ import annotations
@@ -127,7 +129,7 @@ def curve(contestant: Contestant, data: Any, seed: int) -> dict[str, Any]:
     """Time fits of more and more epochs, and score each on the test rows."""
     X, y, X_test, y_test = data
     shape = shape_of(X, y)
-    contestant.make(1, seed, shape).fit(X, y)
+    contestant.make(1, seed, shape).fit(X, y).predict(X_test)
     points = []
     for epochs in contestant.ladder:
         model = contestant.make(epochs, seed, shape)
