@@ -1,8 +1,9 @@
 """A minibatch of dense rows, from gathering to the gradient, in registers and in the cache.
 
-Products go by tiles of four rows and five classes, whose twenty sums stay in registers while
-a row passes once; the rows of the next block are asked for meanwhile. Sums may be taken in
-any order, but nothing is assumed of infinities or NaN. These functions know arrays only.
+Products go by tiles of four rows and five classes, or two where registers are few, whose sums
+stay in registers while a row passes once; the rows of the next block are asked for meanwhile.
+Sums may be taken in any order, but nothing is assumed of infinities or NaN. These functions
+know arrays only.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from typing import Any
 
 from sksoftmax_numba.compilation import compiled
 from sksoftmax_numba.exponential import exponential
-from sksoftmax_numba.intrinsics import prefetch
+from sksoftmax_numba.intrinsics import MANY_REGISTERS, PREFETCHES, prefetch
 
-ROWS, CLASSES = 4, 5
-"""Rows and classes of a tile: 20 of the 32 vector registers hold its sums."""
+ROWS, CLASSES = 4, 5 if MANY_REGISTERS else 2
+"""Rows and classes of a tile: its sums take 20 of 32 registers, or 8 of 16."""
 
 
 @compiled
-def _scores_of_tile(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
+def scores_of_five(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
     """z[r:r+4, c:c+5] = x[r:r+4] @ coef[c:c+5].T."""
     zero = x.dtype.type(0)
     s00 = s01 = s02 = s03 = s04 = zero
@@ -50,6 +51,22 @@ def _scores_of_tile(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
 
 
 @compiled
+def scores_of_two(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
+    """z[r:r+4, c:c+2] = x[r:r+4] @ coef[c:c+2].T."""
+    zero = x.dtype.type(0)
+    s00 = s01 = s10 = s11 = s20 = s21 = s30 = s31 = zero
+    x0, x1, x2, x3, w0, w1 = x[r], x[r + 1], x[r + 2], x[r + 3], coef[c], coef[c + 1]
+    for j in range(x.shape[1]):
+        v0, v1, v2, v3 = x0[j], x1[j], x2[j], x3[j]
+        w = w0[j]
+        s00, s10, s20, s30 = s00 + v0 * w, s10 + v1 * w, s20 + v2 * w, s30 + v3 * w
+        w = w1[j]
+        s01, s11, s21, s31 = s01 + v0 * w, s11 + v1 * w, s21 + v2 * w, s31 + v3 * w
+    z[r, c], z[r, c + 1], z[r + 1, c], z[r + 1, c + 1] = s00, s01, s10, s11
+    z[r + 2, c], z[r + 2, c + 1], z[r + 3, c], z[r + 3, c + 1] = s20, s21, s30, s31
+
+
+@compiled
 def _scores_of_class(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
     """z[r:r+4, c] = x[r:r+4] @ coef[c]."""
     s0 = s1 = s2 = s3 = x.dtype.type(0)
@@ -63,7 +80,7 @@ def _scores_of_class(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
 
 
 @compiled
-def _add_tile(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
+def add_five(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
     """gradient[c:c+5] += z[r:r+4, c:c+5].T @ x[r:r+4]."""
     x0, x1, x2, x3 = x[r], x[r + 1], x[r + 2], x[r + 3]
     g0, g1, g2 = gradient[c], gradient[c + 1], gradient[c + 2]
@@ -83,12 +100,28 @@ def _add_tile(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
 
 
 @compiled
+def add_two(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
+    """gradient[c:c+2] += z[r:r+4, c:c+2].T @ x[r:r+4]."""
+    x0, x1, x2, x3, g0, g1 = x[r], x[r + 1], x[r + 2], x[r + 3], gradient[c], gradient[c + 1]
+    a0, b0, c0, d0 = z[r, c], z[r + 1, c], z[r + 2, c], z[r + 3, c]
+    a1, b1, c1, d1 = z[r, c + 1], z[r + 1, c + 1], z[r + 2, c + 1], z[r + 3, c + 1]
+    for j in range(x.shape[1]):
+        v0, v1, v2, v3 = x0[j], x1[j], x2[j], x3[j]
+        g0[j] += a0 * v0 + b0 * v1 + c0 * v2 + d0 * v3
+        g1[j] += a1 * v0 + b1 * v1 + c1 * v2 + d1 * v3
+
+
+@compiled
 def _add_class(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
     """gradient[c] += z[r:r+4, c] @ x[r:r+4]."""
     x0, x1, x2, x3, g = x[r], x[r + 1], x[r + 2], x[r + 3], gradient[c]
     a, b, c_, d = z[r, c], z[r + 1, c], z[r + 2, c], z[r + 3, c]
     for j in range(x.shape[1]):
         g[j] += a * x0[j] + b * x1[j] + c_ * x2[j] + d * x3[j]
+
+
+_scores_of_tile = scores_of_five if MANY_REGISTERS else scores_of_two
+_add_tile = add_five if MANY_REGISTERS else add_two
 
 
 @compiled
@@ -108,6 +141,8 @@ def gather(X: Any, rows: Any, x: Any) -> int:
 @compiled
 def _ask_for(X: Any, rows: Any, r: int, turn: int, n_turns: int) -> None:
     """Prefetch a share of a tile's rows: memory takes no more requests than these at once."""
+    if not PREFETCHES:
+        return
     line = max(1, 64 // X.itemsize)
     stop = r + ROWS * (turn + 1) // n_turns
     for i in range(r + ROWS * turn // n_turns, min(stop, len(rows))):

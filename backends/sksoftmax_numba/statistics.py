@@ -15,7 +15,7 @@ from sksoftmax.problem import Array
 from sksoftmax.standardize import Moments
 from sksoftmax.steps import Coordinates
 from sksoftmax_numba.compilation import announced, compiled
-from sksoftmax_numba.intrinsics import prefetch
+from sksoftmax_numba.intrinsics import PREFETCHES, prefetch
 
 BLOCK_ROWS = 1024
 """Rows that are summed before their sum joins the others: it keeps rounding small."""
@@ -28,13 +28,18 @@ LINES = 16
 def _add_rows(
     x0: Any, x1: Any, x2: Any, x3: Any, w0: float, w1: float, w2: float, w3: float,
     start: int, stop: int, shift: Any, total: Any, squares: Any, low: Any, high: Any,
+    lower: Any, higher: Any,
 ) -> None:  # fmt: skip
-    """Add the deviations of some columns of four rows from `shift`, and widen the ranges."""
+    """Add the deviations of some columns of four rows from `shift`, and widen the ranges.
+
+    They are widened from `low` and `high` to `lower` and `higher`, since in place LLVM stores
+    under a mask, which an AMD Zen 3 is slow at.
+    """
     # Unsigned: an index that might count from the end would keep the loop from vectors.
     for j in range(np.uint64(start), np.uint64(stop)):
         v0, v1, v2, v3, s = x0[j], x1[j], x2[j], x3[j], shift[j]
-        low[j] = min(low[j], min(min(v0, v1), min(v2, v3)))
-        high[j] = max(high[j], max(max(v0, v1), max(v2, v3)))
+        lower[j] = min(low[j], min(min(v0, v1), min(v2, v3)))
+        higher[j] = max(high[j], max(max(v0, v1), max(v2, v3)))
         d0, d1 = np.float64(v0) - s, np.float64(v1) - s
         d2, d3 = np.float64(v2) - s, np.float64(v3) - s
         e0, e1, e2, e3 = w0 * d0, w1 * d1, w2 * d2, w3 * d3
@@ -44,18 +49,20 @@ def _add_rows(
 
 @compiled
 def _add_block(
-    X: Any, rows: Any, weights: Any, shift: Any, total: Any, squares: Any, low: Any, high: Any
+    X: Any, rows: Any, weights: Any, shift: Any, total: Any, squares: Any, lows: Any, highs: Any
 ) -> float:
     """Add weighted deviations from `shift`, and widen the ranges; return the weight.
+
+    Ranges are in the first of two rows of `lows` and of `highs`, between calls.
 
     Four rows go at a time, so that sums are stored a quarter as often, and while some columns
     of theirs are added, those of the next four are asked for. The last row stands in for
     rows beyond it, without weight.
     """
-    weight = 0.0
+    weight, turn = 0.0, 0
     last = len(rows) - 1
     line = max(1, 64 // X.itemsize)
-    width = LINES * line
+    width = LINES * line if PREFETCHES else X.shape[1]
     for r in range(0, len(rows), 4):
         i0, i1 = rows[r], rows[min(r + 1, last)]
         i2, i3 = rows[min(r + 2, last)], rows[min(r + 3, last)]
@@ -67,13 +74,16 @@ def _add_block(
         weight += w0 + w1 + w2 + w3
         for start in range(0, X.shape[1], width):
             stop = min(start + width, X.shape[1])
-            for row in rows[r + 4 : r + 8]:
+            for row in rows[r + 4 : r + 8 if PREFETCHES else 0]:
                 for j in range(start, stop, line):
                     prefetch(X, row, j)
             _add_rows(
                 X[i0], X[i1], X[i2], X[i3], w0, w1, w2, w3,
-                start, stop, shift, total, squares, low, high,
+                start, stop, shift, total, squares, lows[turn], highs[turn],
+                lows[1 - turn], highs[1 - turn],
             )  # fmt: skip
+        turn = 1 - turn
+    lows[0], highs[0] = lows[turn], highs[turn]
     return weight
 
 
@@ -118,18 +128,19 @@ def feature_moments(
     three = X[rows[[0, len(rows) // 2, -1]]]
     # One of the values themselves, so that constant columns are exact, and no lone outlier.
     shift = np.sort(three.astype(np.float64), axis=0)[1]
-    low, high = three[0].copy(), three[0].copy()
+    lows, highs = np.stack([three[0]] * 2), np.stack([three[0]] * 2)
     total, squares, weight = np.zeros(n), np.zeros(n), 0.0
     with announced("moments", X.dtype):
         for start in range(0, len(rows), BLOCK_ROWS):
             sums = np.zeros((2, n))
             block = rows[start : start + BLOCK_ROWS]
-            weight += _add_block(X, block, of_rows, shift, sums[0], sums[1], low, high)
+            weight += _add_block(X, block, of_rows, shift, sums[0], sums[1], lows, highs)
             total += sums[0]
             squares += sums[1]
     squares -= total * total / weight
     mean, squares = shift + total / weight, np.maximum(squares, 0)
-    return Moments(weight, mean, squares, low.astype(np.float64), high.astype(np.float64))
+    low, high = lows[0].astype(np.float64), highs[0].astype(np.float64)
+    return Moments(weight, mean, squares, low, high)
 
 
 def longest_row(
