@@ -17,6 +17,7 @@ from sksoftmax import SoftmaxClassifier
 numba = pytest.importorskip("numba")
 from sksoftmax_numba.compilation import announced, compiled  # noqa: E402
 from sksoftmax_numba.exponential import exponential  # noqa: E402
+from sksoftmax_numba.kernels import add_five, add_two, scores_of_five, scores_of_two  # noqa: E402
 
 X, Y = load_digits(return_X_y=True)
 
@@ -44,6 +45,24 @@ def test_exponential_at_the_edges(dtype):
     assert array[0] == 1
     assert 0 < array[1] == array[3] < 1e-37
     assert np.isnan(array[2])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("scores", "add", "n_classes"), [(scores_of_five, add_five, 5), (scores_of_two, add_two, 2)]
+)
+def test_tiles_of_every_processor_are_products(scores, add, n_classes, dtype):
+    rng = np.random.default_rng(0)
+    x, coef = (rng.integers(-9, 10, shape).astype(dtype) for shape in ((12, 37), (9, 37)))
+    rows, classes = slice(4, 8), slice(3, 3 + n_classes)
+    z, expected = np.full((2, 12, 9), 1, dtype)
+    scores(x, 4, coef, 3, z)
+    expected[rows, classes] = x[rows] @ coef[classes].T
+    assert_array_equal(z, expected)
+    gradient, expected = np.full((2, 9, 37), 1, dtype)
+    add(x, 4, gradient, 3, z)
+    expected[classes] += z[rows, classes].T @ x[rows]
+    assert_array_equal(gradient, expected)
 
 
 def test_rows_that_numba_has_no_dtype_for_are_trained_by_numpy():

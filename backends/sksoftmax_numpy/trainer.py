@@ -1,8 +1,8 @@
 """The gradient of a minibatch, tuned for NumPy and one model.
 
-A batch is worked on in blocks of rows that stay in the second-level cache from the moment
-they are gathered to the gradient, and that are small enough for the small-matrix kernels
-of OpenBLAS, which run 2 to 3 times faster than its general ones on products this skinny.
+A batch is worked on in blocks of rows, from being gathered to the gradient. Where OpenBLAS has
+kernels for small matrices, blocks are small enough for them: on products this skinny they run
+2 to 3 times faster than the general ones, for which blocks are only kept from being large.
 One extra row of each block holds the means: the forward product then yields ``coef @
 means`` and the backward one centres the gradient, where each would be a pass of its own.
 
@@ -20,16 +20,24 @@ update, penalty, average    22
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.parallel import _get_threadpool_controller
 
 from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.problem import Array, Problem, State
 
 SMALL_PRODUCT = 10**6
 """Most multiplications of a product for which OpenBLAS takes its small-matrix kernels."""
+
+SMALL_KERNELS = {"SkylakeX", "Cooperlake", "SapphireRapids"}
+"""Its names for processors of x86 that have them: for AVX-512."""
+
+BLOCK_BYTES = 2**20
+"""Most bytes of a block elsewhere."""
 
 LEAST_BLOCK = 64
 """Fewest rows for which blocks pay; wider problems take a batch at once."""
@@ -174,8 +182,18 @@ class NumpyTrainer(ArrayTrainer):
 def _block_rows(problem: Problem) -> int:
     """Rows of a block: equal parts of a batch, each a small product, where that pays."""
     size = max(1, min(problem.batch_size, int(problem.X.shape[0])))
-    most = SMALL_PRODUCT // (problem.n_classes * problem.n_features) - 1
+    if _has_small_kernels():
+        most = SMALL_PRODUCT // (problem.n_classes * problem.n_features) - 1
+    else:
+        most = BLOCK_BYTES // (problem.n_features * problem.dtype.itemsize)
     if most < LEAST_BLOCK:
         return size
     n_blocks = -(-size // most)
     return -(-size // n_blocks)
+
+
+@cache
+def _has_small_kernels() -> bool:
+    """Whether the BLAS is one that runs small products by kernels of their own."""
+    libraries = _get_threadpool_controller().info()
+    return any(library.get("architecture") in SMALL_KERNELS for library in libraries)
