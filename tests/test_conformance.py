@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
+from sklearn.datasets import load_digits
 
-from sksoftmax import get_backend, list_backends
+from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.optimizers import soft_threshold
 from sksoftmax.testing import check_backend
+from sksoftmax_numpy import trainer as numpy_trainer
 
 AVAILABLE = [info.name for info in list_backends() if info.available]
 
@@ -15,6 +18,26 @@ AVAILABLE = [info.name for info in list_backends() if info.available]
 def test_installed_backend_follows_the_reference(name):
     reports = check_backend(get_backend(name))
     assert not any(report.refused for report in reports)
+
+
+@pytest.mark.parametrize("has_small_kernels", [True, False])
+def test_numpy_blocks_for_either_kind_of_blas_follow_the_reference(
+    has_small_kernels, monkeypatch
+):
+    monkeypatch.setattr(numpy_trainer, "_has_small_kernels", lambda: has_small_kernels)
+    X, y = load_digits(return_X_y=True)
+    X = np.tile(X, 10)  # so wide that a batch takes several blocks of either kind
+    reference = get_backend("numpy")
+    reference.trainer = ArrayTrainer
+    fitted, expected = (
+        SoftmaxClassifier(
+            backend=backend, batch_size=601, max_iter=3, tol=None, random_state=0
+        ).fit(X, y)
+        for backend in ("numpy", reference)
+    )
+    assert_allclose(fitted.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
+    assert_allclose(fitted.intercept_, expected.intercept_, rtol=1e-9)
+    assert_allclose(fitted.loss_curve_, expected.loss_curve_, rtol=1e-12)
 
 
 class DividesShortBatchByItsLength(ArrayTrainer):

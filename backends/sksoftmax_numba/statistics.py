@@ -74,9 +74,10 @@ def _add_block(
         weight += w0 + w1 + w2 + w3
         for start in range(0, X.shape[1], width):
             stop = min(start + width, X.shape[1])
-            for row in rows[r + 4 : r + 8 if PREFETCHES else 0]:
-                for j in range(start, stop, line):
-                    prefetch(X, row, j)
+            if PREFETCHES:
+                for row in rows[r + 4 : r + 8]:
+                    for j in range(start, stop, line):
+                        prefetch(X, row, j)
             _add_rows(
                 X[i0], X[i1], X[i2], X[i3], w0, w1, w2, w3,
                 start, stop, shift, total, squares, lows[turn], highs[turn],

@@ -3,9 +3,9 @@
 Every function that measures is given a contestant and arrays, and must not know which library
 it drives. A model is timed by whole fits: a fit of e epochs is a new model, fitted from
 nothing, with the same seed for every e, so that whatever a fit costs beside its epochs counts
-for all alike. An untimed fit of one epoch goes before, which compiles whatever is compiled.
-An untimed prediction does, too, since the memory that it frees is given to the fits after it:
-else the first of them alone would pay for having pages mapped.
+for all alike. An untimed fit of one epoch, or a small search, goes before, which compiles
+whatever is compiled. An untimed prediction does, too, since the memory that it frees is
+given to the fits after it: else the first of them alone would pay for having pages mapped.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def grid_search(contestant: Contestant, data: Any, seed: int) -> dict[str, Any]:
     model = contestant.make(1, seed, shape_of(X, y))
     grid = dict(contestant.grid(len(X) * 4 // 5))
     two = {name: list(values)[:2] for name, values in grid.items()}
-    contestant.search(model, two, cv=2).fit(X, y)  # untimed: it compiles what both need
+    contestant.search(model, two, cv=2).fit(X, y)  # untimed
     search = contestant.search(model, grid, cv=folds)
     seconds, cpu = timed_fit(search, X, y)
     error = search.cv_results_["std_test_score"][search.best_index_] / np.sqrt(5)
