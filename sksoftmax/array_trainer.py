@@ -14,7 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.csr import elements_a_row, is_csr
-from sksoftmax.optimizers import Adam, Momentum, averaging_weight
+from sksoftmax.optimizers import (
+    Adam,
+    DistanceOverGradients,
+    Momentum,
+    averaging_weight,
+    squared_norm,
+)
 from sksoftmax.problem import Array, Problem, State, with_zeros
 
 EVALUATION_ELEMENTS = 2**22
@@ -94,7 +100,8 @@ class ArrayTrainer:
     def _set_scales(self) -> None:
         """Per-feature factors of a step, with the intercept's in the last column."""
         problem = self.problem
-        last = np.full((problem.n_models, 1), float(problem.fit_intercept))
+        intercepts = problem.fit_intercept / problem.intercept_scale
+        last = np.full((problem.n_models, 1), intercepts)
         inverse = np.hstack([1 / problem.step_scales, last])[:, None, :]
         penalty_scales = np.hstack([problem.scales, 0 * last])[:, None, :]
         # l2 sigma^2 / s, multiplied in this order, stays in range where sigma^2 does not.
@@ -106,8 +113,12 @@ class ArrayTrainer:
         threshold = problem.penalty_share * problem.l1[:, None, None] * penalty_scales * inverse
         self._threshold = self._float(threshold) if problem.l1.any() else None
         self._penalty_scales = self._float(penalty_scales)
-        self._optimizer: Momentum | Adam
-        if problem.optimizer == "adam":
+        self._optimizer: Momentum | Adam | DistanceOverGradients
+        if problem.optimizer == "distance-over-gradients":
+            self._optimizer = DistanceOverGradients(problem, self.xp)
+            scale = np.divide(1, inverse, out=np.zeros_like(inverse), where=inverse > 0)
+            self._scales = self._float(scale)
+        elif problem.optimizer == "adam":
             self._optimizer = Adam(problem, self.xp)
         else:
             momentum = self._float(problem.momentum[:, None, None])
@@ -125,6 +136,23 @@ class ArrayTrainer:
             for name in self._optimizer.moment_names
         }
         self._n_steps = state.n_steps
+        self._point = self._parameters
+        self._norms: dict[str, Array] = {}
+        if isinstance(self._optimizer, DistanceOverGradients):
+            self._point = xp.empty_like(self._parameters)
+            self._optimizer.point(self._parameters, self._average, self._point)
+            self._set_norms(state)
+
+    def _set_norms(self, state: State) -> None:
+        """Go on with the norms of a state; before the first step, with the model's own."""
+        norms = state.norms
+        if not norms:
+            nothing = np.zeros(self.problem.n_models)
+            way = self.xp.sqrt(squared_norm(self.xp, self._average * self._scales))
+            norms = {"distance": way, "squares": nothing, "weight": nothing}
+        self._norms = {
+            name: self.xp.array(array, dtype="float64") for name, array in norms.items()
+        }
 
     def arrays(self) -> list[Array]:
         """Return what steps change: with `reduce`, writing into it changes the model.
@@ -132,11 +160,13 @@ class ArrayTrainer:
         Returns
         -------
         list of arrays
-            The last iterate, what is averaged and the optimiser's memory, always in the same
-            order.
+            The last iterate, what is averaged, the optimiser's memory, and where the next
+            gradient is taken if that is elsewhere; always in the same order.
         """
         last, average, moments = self._current()
-        return [last, *([average] if self.problem.average else []), *moments.values()]
+        point = [] if self._point is self._parameters else [self._point]
+        averaged = [average] if self.problem.average else []
+        return [last, *averaged, *moments.values(), *point, *self._norms.values()]
 
     def _current(self) -> tuple[Array, Array, dict[str, Array]]:
         """The last iterate, what is averaged, and the optimiser's memory: no copies."""
@@ -158,24 +188,42 @@ class ArrayTrainer:
         Returns
         -------
         ndarray of shape (n_models,), float64
-            The objective, each batch measured before its own update.
+            The weighted loss a row, each batch measured before its own update.
         """
-        objective = self._add_steps(self._penalty() * len(order), order, step_sizes)
-        return self._to_numpy(objective / max(1, len(order))).astype(np.float64)
+        nothing = self.xp.zeros(self.problem.n_models)
+        loss = self._add_steps(nothing, order, step_sizes)
+        return self._to_numpy(loss / max(1, len(order))).astype(np.float64)
 
-    def _add_steps(
-        self, objective: Array, order: Array, step_sizes: NDArray[np.float64]
-    ) -> Array:
-        """Take the steps, and add the loss of each batch to the objective."""
+    def _add_steps(self, loss: Array, order: Array, step_sizes: NDArray[np.float64]) -> Array:
+        """Take the steps, and add the loss of each batch."""
+        if isinstance(self._optimizer, DistanceOverGradients):
+            return self._add_own_steps(loss, order, step_sizes)
         steps = self._float(step_sizes)[:, :, None, None]
         changes = np.asarray((np.diff(step_sizes, axis=1, prepend=np.nan) != 0).any(axis=0))
         start = 0
         for i, end in enumerate(self._batch_ends(len(order))):
             if changes[i]:
                 scaled_step = steps[:, i] * self._inverse_scales
-            objective = objective + self._step(order[start:end], scaled_step)
+            loss = loss + self._step(order[start:end], scaled_step)
             start = end
-        return objective
+        return loss
+
+    def _add_own_steps(
+        self, loss: Array, order: Array, factors: NDArray[np.float64]
+    ) -> Array:
+        """The same by a rule that finds its own step sizes, which are multiplied by factors."""
+        assert isinstance(self._optimizer, DistanceOverGradients)
+        scales, start = (self._scales, self._inverse_scales), 0
+        factors = self.xp.asarray(factors)
+        for i, end in enumerate(self._batch_ends(len(order))):
+            gradient, of_batch = self._mean_gradient(order[start:end])
+            arrays = self._parameters, self._average, self._norms
+            self._optimizer.update(
+                *arrays, gradient, factors[:, i], scales, self._threshold, self._n_steps
+            )
+            self._optimizer.point(self._parameters, self._average, self._point)
+            loss, start = loss + of_batch, end
+        return loss
 
     def _batch_ends(self, n_rows: int) -> Iterable[int]:
         """Where each batch of so many rows ends; the last end may be beyond them."""
@@ -184,13 +232,8 @@ class ArrayTrainer:
 
     def _step(self, rows: Array, scaled_step: Array) -> Array:
         """One step on a batch; returns the batch's summed loss, per model."""
-        gradient, loss = self._summed_gradient(rows)
-        if self.reduce is not None:
-            gradient = self.reduce(gradient)
-        gradient *= self._gradient_scales
-        if self._decay is not None:
-            gradient += self._decay * self._parameters
-        self._n_steps += 1
+        gradient, loss = self._mean_gradient(rows)
+        assert not isinstance(self._optimizer, DistanceOverGradients)
         self._optimizer.update(
             self._parameters,
             self._moments,
@@ -203,6 +246,20 @@ class ArrayTrainer:
             self._add_to_average(self._average, self._parameters)
         return loss
 
+    def _mean_gradient(self, rows: Array) -> tuple[Array, Array]:
+        """The mean gradient of a batch in standardised coordinates, and its summed loss.
+
+        It begins a step, and counts it.
+        """
+        gradient, loss = self._summed_gradient(rows)
+        if self.reduce is not None:
+            gradient = self.reduce(gradient)
+        gradient *= self._gradient_scales
+        if self._decay is not None:
+            gradient += self._decay * self._point
+        self._n_steps += 1
+        return gradient, loss
+
     def _add_to_average(self, average: Array, newest: Array) -> None:
         """Move an average towards the newest iterate."""
         change = newest - average
@@ -214,7 +271,7 @@ class ArrayTrainer:
         xp, n = self.xp, self.problem.n_features
         x = self._rows(self.problem.X, rows)
         targets = self._y[rows] == self._classes
-        residual, loss = self._residual(self._logits(self._parameters, x), targets)
+        residual, loss = self._residual(self._logits(self._point, x), targets)
         if self._weights is not None:
             weights = self._weights[:, rows]
             residual *= weights[:, None, :]
@@ -262,9 +319,19 @@ class ArrayTrainer:
         probabilities -= targets
         return probabilities, xp.log(total) - of_target
 
+    def penalty(self) -> NDArray[np.float64]:
+        """Return the penalty where the next gradient is taken.
+
+        Returns
+        -------
+        ndarray of shape (n_models,), float64
+            What the objective adds to the loss.
+        """
+        return self._to_numpy(self._penalty()).astype(np.float64)
+
     def _penalty(self) -> Array:
-        """The penalty of the current iterate, per model, in float64."""
-        scaled = (self._parameters * self._penalty_scales).astype(np.float64)
+        """The penalty where the next gradient is taken, per model, in float64."""
+        scaled = (self._point * self._penalty_scales).astype(np.float64)
         l2, l1 = self.xp.asarray(self.problem.l2), self.xp.asarray(self.problem.l1)
         squared = l2 / 2 * (scaled * scaled).sum(axis=(1, 2))
         if self._threshold is None:
@@ -328,4 +395,5 @@ class ArrayTrainer:
             moments={name: self._to_numpy(array) for name, array in moments.items()},
             means=means,
             n_steps=self._n_steps,
+            norms={name: self._to_numpy(array) for name, array in self._norms.items()},
         )

@@ -283,7 +283,7 @@ class BlockTrainer:
         Returns
         -------
         ndarray of shape (n_models,), float64
-            The objective, each batch measured before its own update.
+            The weighted loss a row, each batch measured before its own update.
         """
         block = order // self._problem.X.block_rows
         place = self._start[block] + order % self._problem.X.block_rows
@@ -331,6 +331,16 @@ class BlockTrainer:
             room = n_rows + self._problem.batch_size  # for what the next group finds left
             self._buffer = np.empty((room, self._problem.n_features), self._buffer.dtype)
         self._buffer[: len(rows)] = rows
+
+    def penalty(self) -> NDArray[np.float64]:
+        """Return the penalty where the next gradient is taken.
+
+        Returns
+        -------
+        ndarray of shape (n_models,), float64
+            What the objective adds to the loss.
+        """
+        return self._trainer.penalty()
 
     def evaluate(
         self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None

@@ -111,6 +111,7 @@ class LazyTrainer(ArrayTrainer):
         self._part_names = list(arrays)
         self._intercepts = xp.stack([self._float(a[..., -1:]) for a in arrays.values()])
         self._n_steps = state.n_steps
+        self._norms = {}
 
     def _place_features(self, weighty: NDArray[np.bool_] | None) -> None:
         """Give a place to each feature that a row holds or that has a weight."""
@@ -175,19 +176,19 @@ class LazyTrainer(ArrayTrainer):
         Returns
         -------
         ndarray of shape (1,), float64
-            The objective, each batch measured before its own update.
+            The weighted loss a row, each batch measured before its own update.
         """
         size = self.problem.batch_size
-        objective = self._penalty() * len(order)
+        loss = self.xp.zeros(1)
         steps, done = step_sizes[0], 0
         while done < len(steps):
             n_steps = self._begin_run(steps[done:])
             for t in range(n_steps):
                 rows = order[(done + t) * size : (done + t + 1) * size]
-                objective = objective + self._lazy_step(t, rows, float(steps[done + t]))
+                loss = loss + self._lazy_step(t, rows, float(steps[done + t]))
             self._end_run()
             done += n_steps
-        return self._to_numpy(objective / len(order)).astype(np.float64)
+        return self._to_numpy(loss / len(order)).astype(np.float64)
 
     def _lazy_step(self, t: int, rows: Array, step: float) -> Array:
         """Step t of a run; returns the batch's summed loss, per model."""

@@ -8,7 +8,7 @@ backend; it must not know any estimator, nor any device.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -41,10 +41,11 @@ class Problem:
 
     at the t-th step, of size :math:`\eta` and momentum :math:`\mu`, for heavy-ball SGD, with
     prox the soft threshold at :math:`\eta\, q\, l1\, \sigma / s / s`;
-    ``sksoftmax.optimizers`` gives Nesterov's and Adam's rules in place of the second line,
-    whose gradient is G / s. The intercept is one
-    more column with x = 1, m = 0, s = 1 and no penalty, and belongs to features centred at m.
-    Divide by s twice: its square can leave the range of float32.
+    ``sksoftmax.optimizers`` gives the other rules in place of the last two lines: their
+    gradient is G / s, and that of "distance-over-gradients" is taken at a point between W and
+    its average. The intercept is one more column with x = 1, m = 0, s = `intercept_scale` and
+    no penalty, and belongs to features centred at m. Divide by s twice: its square can leave
+    the range of float32.
 
     Arrays that differ between models carry a leading model axis, of length 1 for an
     ordinary fit.
@@ -76,7 +77,7 @@ class Problem:
     momentum : ndarray of shape (n_models,), float64
         Momentum of "sgd", in [0, 1).
     average : bool
-        Whether the iterates are averaged by polynomial decay.
+        Whether the iterates are averaged: by polynomial decay, or as the rule says.
     fit_intercept : bool
         Whether the intercepts move.
     means : ndarray of shape (n_models, n_features), float64, or None
@@ -86,8 +87,13 @@ class Problem:
     step_scales : ndarray of shape (n_models, n_features), float64
         Scale of the features in the step. It only preconditions: it never enters the
         objective. ``inf`` where a feature is constant, whose weights then stay 0.
-    optimizer : {"sgd", "adam"}
-        The update rule.
+    intercept_scale : float
+        That of the intercepts.
+    curvature : ndarray of shape (n_models,), float64, or None
+        Of the objective along a first gradient, in the coordinates of the step: one over it is
+        the first step of "distance-over-gradients", which alone reads it.
+    optimizer : {"sgd", "adam", "distance-over-gradients"}
+        The update rule. The last one finds its own step sizes and always averages.
     nesterov : bool
         Whether the momentum of "sgd" is Nesterov's.
     beta_1, beta_2, epsilon : float
@@ -112,6 +118,8 @@ class Problem:
     means: NDArray[np.float64] | None
     scales: NDArray[np.float64]
     step_scales: NDArray[np.float64]
+    intercept_scale: float = 1.0
+    curvature: NDArray[np.float64] | None = None
     optimizer: str = "sgd"
     nesterov: bool = False
     beta_1: float = 0.9
@@ -147,6 +155,9 @@ class State:
     moments : mapping of str to ndarray of the same shape
         The optimiser's memory, by name: ``"velocity"`` in the units of the parameters, or
         Adam's ``"first_moment"`` and ``"second_moment"`` of the gradient G / s.
+    norms : mapping of str to ndarray of shape (n_models,), float64
+        What "distance-over-gradients" remembers, by the names that its class gives them;
+        empty for the other rules.
     means : ndarray of shape (n_models, n_features), float64
         The centre that the last columns refer to; zeros when nothing is centred.
     n_steps : int
@@ -158,6 +169,7 @@ class State:
     moments: Mapping[str, NDArray[Any]]
     means: NDArray[np.float64]
     n_steps: int
+    norms: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @classmethod
     def zeros(
@@ -222,7 +234,8 @@ class State:
             moved[..., -1] += np.einsum("mkj,mj->mk", array[..., :-1], shift)
             return moved
 
-        return State(
+        return replace(
+            self,
             parameters=recentred(self.parameters),
             average=recentred(self.average),
             moments={
@@ -230,8 +243,25 @@ class State:
                 for name, array in self.moments.items()
             },
             means=target,
-            n_steps=self.n_steps,
         )
+
+    def started_anew(self, problem: Problem) -> State:
+        """Return the state before the first step from the model that predicts.
+
+        Nothing else is remembered: it belongs to another objective.
+
+        Parameters
+        ----------
+        problem : Problem
+            What was trained.
+
+        Returns
+        -------
+        State
+            After no step.
+        """
+        start = self.predicting(problem)
+        return State(start, start, {}, self.means, 0)
 
 
 def with_zeros(xp: Any, problem: Problem, average: Array, parameters: Array) -> Array:
@@ -276,13 +306,22 @@ class Trainer(Protocol):
             ``order[i * batch_size:(i + 1) * batch_size]`` and the short last one is kept.
             It may be any run of whole batches of an epoch.
         step_sizes : ndarray of shape (n_models, n_batches), float64
-            The step of each batch.
+            The step of each batch; for a rule that finds its own, what it is multiplied by.
 
         Returns
         -------
         ndarray of shape (n_models,), float64
-            The objective: the weighted loss a row, each batch measured before its own
-            update, plus the penalty before the first one.
+            The weighted loss a row, each batch measured before its own update.
+        """
+        ...
+
+    def penalty(self) -> NDArray[np.float64]:
+        """Return the penalty where the next gradient is taken.
+
+        Returns
+        -------
+        ndarray of shape (n_models,), float64
+            What the objective adds to the loss.
         """
         ...
 

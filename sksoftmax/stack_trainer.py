@@ -45,7 +45,7 @@ class StackTrainer(ArrayTrainer):
         n_models, k, width = self._parameters.shape
         x = self._gather(rows)
         z = self._z[: n_models * k * len(x)].reshape(n_models * k, len(x))
-        np.matmul(self._parameters.reshape(-1, width), x.T, out=z)
+        np.matmul(self._point.reshape(-1, width), x.T, out=z)
         weights = None if self._weights is None else self._weights[:, rows]
         loss = self._softmax_minus_targets(z.reshape(n_models, k, -1), rows, weights)
         np.matmul(z, x, out=self._gradient.reshape(-1, width))

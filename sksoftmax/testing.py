@@ -109,6 +109,8 @@ class CaseReport:
     refused: str = ""
 
 
+AUTOMATIC = "distance-over-gradients"
+
 CSR_VARIANTS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "weights": {"weighted": True},
@@ -131,7 +133,21 @@ CSR_VARIANTS: dict[str, dict[str, Any]] = {
     "adam": {"optimizer": "adam"},
     "adam, l1": {"optimizer": "adam", "l1": 3e-2},
     "several models": {"n_models": 3, "weighted": True},
-}
+    "automatic": {"optimizer": AUTOMATIC, "centred": True},
+    "automatic, weights": {"optimizer": AUTOMATIC, "centred": True, "weighted": True},
+    "automatic, not centred": {"optimizer": AUTOMATIC},
+    "automatic, no intercept": {"optimizer": AUTOMATIC, "fit_intercept": False},
+    "automatic, two classes": {"optimizer": AUTOMATIC, "centred": True, "n_classes": 2},
+    "automatic, many steps": {
+        "optimizer": AUTOMATIC, "centred": True, "n_rows": 1000, "batch_size": 8, "l2": 1e-2,
+    },
+    "automatic, strong penalty": {"optimizer": AUTOMATIC, "centred": True, "l2": 3},
+    "automatic, no penalty": {"optimizer": AUTOMATIC, "centred": True, "l2": 0},
+    "automatic, one batch": {"optimizer": AUTOMATIC, "centred": True, "batch_size": 70},
+    "automatic, int16": {"optimizer": AUTOMATIC, "centred": True, "dtype": "int16"},
+    "automatic, l1": {"optimizer": AUTOMATIC, "centred": True, "l1": 3e-2},
+    "automatic, several models": {"optimizer": AUTOMATIC, "n_models": 3, "centred": True},
+}  # fmt: skip
 """Sparse rows in every combination for which a backend may have another way to take steps."""
 
 STACK_VARIANTS: dict[str, dict[str, Any]] = {
@@ -147,8 +163,40 @@ STACK_VARIANTS: dict[str, dict[str, Any]] = {
     "l1": {"l1": 3e-2},
     "adam": {"optimizer": "adam"},
     "int16": {"dtype": "int16"},
+    "automatic": {"optimizer": AUTOMATIC},
+    "automatic, weights": {"optimizer": AUTOMATIC, "weighted": True},
+    "automatic, not centred": {"optimizer": AUTOMATIC, "centred": False},
+    "automatic, one batch": {"optimizer": AUTOMATIC, "batch_size": 70},
+    "automatic, l1": {"optimizer": AUTOMATIC, "l1": 3e-2},
 }
 """Several models of the same means and scales, as a search trains them."""
+
+DENSE_VARIANTS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "rows as they lie": {"consecutive": True},
+    "not centred": {"centred": False},
+    "no intercept": {"centred": False, "fit_intercept": False},
+    "weights": {"weighted": True},
+    "two classes": {"n_classes": 2},
+    "one batch": {"batch_size": 70},
+    "one column": {"n_features": 1},
+    "one row": {"n_rows": 1, "batch_size": 1},
+    "rows of one": {"n_rows": 20, "batch_size": 1},
+    "1000 classes": {"n_rows": 1100, "n_classes": 1000, "batch_size": 300},
+    "many parameters": {
+        "n_rows": 150, "n_features": 140, "n_classes": 500, "batch_size": 40,
+    },
+    "wide rows": {"n_rows": 300, "n_features": 784, "n_classes": 10, "batch_size": 256},
+    "threads": {
+        "n_rows": 1400, "n_features": 784, "n_classes": 10, "batch_size": 256, "n_threads": 3,
+    },
+    "l1": {"l1": 3e-2},
+    "no penalty": {"l2": 0},
+    "uint8": {"dtype": "uint8"},
+    "several models": {"n_models": 3},
+    "several weighted models": {"n_models": 3, "weighted": True},
+}  # fmt: skip
+"""Dense rows by the rule that finds its own steps."""
 
 CASES = (
     Case("defaults with a short last batch"),
@@ -182,8 +230,12 @@ CASES = (
     Case("several models, nesterov", n_models=3, nesterov=True),
     Case("several models, adam", n_models=3, optimizer="adam"),
     *(
-        Case(f"csr, {name}", n_features=30, csr=True, centred=False, **changes)
+        Case(f"csr, {name}", **{"n_features": 30, "csr": True, "centred": False} | changes)
         for name, changes in CSR_VARIANTS.items()
+    ),
+    *(
+        Case(f"automatic, {name}", optimizer=AUTOMATIC, **changes)
+        for name, changes in DENSE_VARIANTS.items()
     ),
     Case("uint8", dtype="uint8"),
     Case("int16", dtype="int16"),
@@ -251,8 +303,9 @@ def _check_case(backend: Backend, case: Case) -> CaseReport:
     for epoch in range(N_EPOCHS):
         for _ in range(2):  # a trainer may be asked for several runs
             order, step_sizes = _epoch_arguments(case, rng)
-            actual = {"objective": trainer.run_epoch(order, step_sizes)}
-            expected = {"objective": reference.run_epoch(order, step_sizes)}
+            penalties = {"penalty": trainer.penalty()}, {"penalty": reference.penalty()}
+            actual = {"loss": trainer.run_epoch(order, step_sizes), **penalties[0]}
+            expected = {"loss": reference.run_epoch(order, step_sizes), **penalties[1]}
             noted.append((trainer.state(), deepcopy(trainer.state())))
         state, exact_state = trainer.state(), reference.state()
         actual |= _arrays(state)
@@ -291,6 +344,9 @@ class _OneByOne:
         pairs = zip(self.trainers, step_sizes, strict=True)
         return np.concatenate([t.run_epoch(order, steps[None]) for t, steps in pairs])
 
+    def penalty(self) -> NDArray[np.float64]:
+        return np.concatenate([trainer.penalty() for trainer in self.trainers])
+
     def evaluate(
         self, X: Any, y: NDArray[np.int32], weights: NDArray[Any] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -308,6 +364,10 @@ class _OneByOne:
             },
             means=np.concatenate([state.means for state in states]),
             n_steps=states[0].n_steps,
+            norms={
+                name: np.concatenate([state.norms[name] for state in states])
+                for name in states[0].norms
+            },
         )
 
 
@@ -321,7 +381,9 @@ def _only(several: Any, model: int) -> Any:
         if isinstance(value, np.ndarray) and name not in ("X", "y")
     }
     if isinstance(several, State):
-        changes["moments"] = {name: array[one] for name, array in several.moments.items()}
+        for name in ("moments", "norms"):
+            of_model = {key: array[one] for key, array in values[name].items()}
+            changes[name] = of_model
     return replace(several, **changes)
 
 
@@ -372,6 +434,8 @@ def _make_problem(backend: Backend, case: Case, rng: np.random.Generator) -> Pro
         means=None if centre is None else centre * apart,
         scales=moments.scale * apart,
         step_scales=moments.step_scale(centre) * apart,
+        intercept_scale=0.7 if case.optimizer == AUTOMATIC else 1.0,
+        curvature=np.full(case.n_models, 2.0) if case.optimizer == AUTOMATIC else None,
         n_threads=case.n_threads,
     )
 
@@ -388,12 +452,14 @@ def _epoch_arguments(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     order = np.arange(case.n_rows) if case.consecutive else rng.permutation(case.n_rows)
     n_batches = -(-case.n_rows // case.batch_size)
-    return order, rng.uniform(0.01, 0.05, (case.n_models, n_batches))
+    least, most = (0.5, 1) if case.optimizer == AUTOMATIC else (0.01, 0.05)
+    return order, rng.uniform(least, most, (case.n_models, n_batches))
 
 
 def _arrays(state: State) -> dict[str, NDArray[Any]]:
     """Everything in a state that can be compared."""
     moments = {f"moment {name!r}": array for name, array in state.moments.items()}
+    moments |= {f"norm {name!r}": array for name, array in state.norms.items()}
     return {
         "parameters": state.parameters,
         "average": state.average,

@@ -72,7 +72,7 @@ class NumpyTrainer(ArrayTrainer):
         self._z = np.empty((k, self._width), problem.dtype)
         self._gradient = np.zeros((1, k, n + 1), problem.dtype)
         self._block_gradient = np.zeros((k, n + 1), problem.dtype)
-        self._coef, self._intercept = self._parameters[0, :, :n], self._parameters[0, :, n:]
+        self._coef, self._intercept = self._point[0, :, :n], self._point[0, :, n:]
         self._mean_row = None if self._means is None else self._means[0]
         self._copies_whole_rows = (
             problem.X.flags.c_contiguous and problem.X.dtype == problem.dtype
@@ -93,7 +93,7 @@ class NumpyTrainer(ArrayTrainer):
         Returns
         -------
         ndarray of shape (1,), float64
-            The objective, each batch measured before its own update.
+            The weighted loss a row, each batch measured before its own update.
         """
         self._consecutive = len(order) > 0 and bool((np.diff(order) == 1).all())
         self._n_done = 0
@@ -103,13 +103,12 @@ class NumpyTrainer(ArrayTrainer):
         self._row_weights = None if self._weights is None else self._weights[0].take(order)
         self._row_sums = np.empty(len(order), self.problem.dtype)
         self._row_scores = np.empty(len(order), self.problem.dtype)
-        objective = super().run_epoch(order, step_sizes)
+        super().run_epoch(order, step_sizes)
         losses = np.log(self._row_sums, out=self._row_sums)
         losses -= self._row_scores
         if self._row_weights is not None:
             losses *= self._row_weights
-        objective += losses.sum(dtype=np.float64) / max(1, len(losses))
-        return objective
+        return np.array([losses.sum(dtype=np.float64) / max(1, len(losses))])
 
     def _position_in_block(self, n_rows: int) -> NDArray[np.int64]:
         """Where in its block of its batch each row of an order stands."""
