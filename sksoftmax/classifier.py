@@ -33,11 +33,15 @@ from sksoftmax.prediction import SoftmaxPrediction
 from sksoftmax.problem import Backend
 from sksoftmax.schedules import PLANNED
 from sksoftmax.settings import Settings
-from sksoftmax.stopping import LEAST_STEPS, Plateau
+from sksoftmax.stopping import Plateau
 from sksoftmax.stored import checked_rows
 from sksoftmax.targets import Targets, class_weights, encode_targets, sorted_classes
 from sksoftmax.training import Training
 from sksoftmax.validation import Validation, hold_out
+
+
+WORSE_BY = 1e-3
+"""Share by which an objective may end above that of the class frequencies without a warning."""
 
 
 class SoftmaxClassifier(
@@ -266,10 +270,10 @@ class SoftmaxClassifier(
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "fit_intercept": ["boolean"],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -299,13 +303,13 @@ class SoftmaxClassifier(
     def __init__(
         self,
         *,
-        alpha: float = 1e-4,
+        alpha: float | str = "auto",
         l1_ratio: float = 0,
         fit_intercept: bool = True,
-        batch_size: int = 256,
+        batch_size: int | str = "auto",
         max_iter: int = 1000,
         tol: float | None = 3e-3,
-        n_iter_no_change: int = 3,
+        n_iter_no_change: int = 2,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         learning_rate: float | str = "auto",
@@ -681,21 +685,51 @@ class SoftmaxClassifier(
     ) -> None:
         """Run epochs until the loss no longer improves, or max_iter is reached."""
         rule = self._stopping_rule(epochs)
-        if not epochs.run(self.max_iter, rule, tasks, attributes):
-            self._warn_of_max_iter(rule, stacklevel=5)
+        stopped = epochs.run(self.max_iter, rule, tasks, attributes)
+        if self.verbose:
+            print(self._reason(rule) if stopped else f"max_iter={self.max_iter} reached")
+        self._warn_of_the_end(epochs, rule, stopped=stopped, stacklevel=5)
 
     def _stopping_rule(self, epochs: Epochs) -> Plateau:
-        tol = None if self.schedule in PLANNED else self.tol
-        patience = max(self.n_iter_no_change, -(-LEAST_STEPS // epochs.training.n_batches))
-        return Plateau(tol, patience)
+        if self.tol is None or self.schedule in PLANNED:
+            return Plateau(None, self.n_iter_no_change)
+        return Plateau(self.tol * epochs.training.frequency_loss, self.n_iter_no_change)
 
-    def _warn_of_max_iter(self, rule: Plateau, stacklevel: int) -> None:
-        """Warn that a fit ended by max_iter, where a rule could have ended it before."""
-        if rule.tol is not None:
+    def _reason(self, rule: Plateau) -> str:
+        """Why a fit has stopped."""
+        if not rule.is_reached:
+            return "stopped by a callback"
+        return (
+            f"stopped: the last {rule.window} epochs have improved the loss by at most"
+            f" {rule.tol:.2g}, tol={self.tol} times that of the class frequencies"
+        )
+
+    def _warn_of_the_end(
+        self, epochs: Epochs, rule: Plateau, *, stopped: bool, stacklevel: int
+    ) -> None:
+        """Warn of a fit that ended by max_iter, or worse than without any feature."""
+        if rule.tol is not None and not stopped:
             warnings.warn(
                 f"Maximum number of epochs (max_iter={self.max_iter}) reached before the loss"
-                f" stopped improving by tol={self.tol} an epoch. Increase max_iter or tol, or"
-                " set tol=None to run a fixed number of epochs without this warning.",
+                f" stopped improving by tol={self.tol} of that of the class frequencies."
+                " Increase max_iter or tol, or set tol=None to run a fixed number of epochs"
+                " without this warning.",
+                ConvergenceWarning,
+                stacklevel=stacklevel,
+            )
+        training, losses = epochs.training, epochs.history.losses
+        frequencies = training.frequency_loss
+        # Only a loss above that is a reason to measure what is kept: that takes a pass.
+        if training.validation is not None or losses[-1] <= frequencies:
+            return
+        objective = training.kept_objective()
+        if objective > (1 + WORSE_BY) * frequencies:
+            given = self.learning_rate != "auto"
+            cure = f"Lower learning_rate (now {self.learning_rate}), or set it to 'auto'."
+            warnings.warn(
+                f"The objective has ended at {objective:.4g}, above that of the class"
+                f" frequencies alone, {frequencies:.4g}."
+                f" {cure if given else 'Increase max_iter or alpha, or lower tol.'}",
                 ConvergenceWarning,
                 stacklevel=stacklevel,
             )

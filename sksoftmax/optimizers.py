@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sksoftmax.problem import Array, Problem
+from sksoftmax.problem import Array, Problem, State
 
 AVERAGING_DECAY = 8
 """The exponent eta of polynomial-decay averaging: large enough to forget the first steps."""
@@ -336,6 +336,24 @@ class DistanceOverGradients:
         step = area / xp.sqrt(xp.maximum(total, tiny))
         newest = area * n_steps / xp.maximum(weight, tiny)
         return step, newest
+
+
+def last_step(state: State) -> float:
+    """Return the last step that "distance-over-gradients" took, before factors on it.
+
+    Parameters
+    ----------
+    state : State
+        Of one model.
+
+    Returns
+    -------
+    float
+        r^2 over the root of v; 0 before the first gradient other than 0.
+    """
+    if not state.norms or state.norms["squares"][0] == 0:
+        return 0.0
+    return float(state.norms["distance"][0] ** 2 / np.sqrt(state.norms["squares"][0]))
 
 
 def squared_norm(xp: Any, array: Array) -> Array:
