@@ -47,6 +47,9 @@ SEGMENT_OPERATIONS = 2e9
 LEAST_BATCH, MOST_BATCH = 32, 256
 """Rows of an automatic batch. Fewer leave the processor idle, more take too few steps."""
 
+ONE_BATCH = 64
+"""Rows that are one batch together: steps without noise, and weights as good as copies."""
+
 STEPS_AN_EPOCH = 128
 """About how many batches an epoch has where these allow it."""
 
@@ -270,6 +273,8 @@ class Training:
         """Rows in a batch: no more than there are."""
         size = self.settings.batch_size
         if isinstance(size, str):
+            if self.n_rows <= ONE_BATCH:
+                return self.n_rows
             power = round(math.log2(self.n_rows / STEPS_AN_EPOCH))
             n_weights = len(self.targets.classes) * self._n_features
             least = LEAST_WIDE_BATCH if n_weights >= MANY_WEIGHTS else LEAST_BATCH
@@ -315,13 +320,27 @@ class Training:
         """The weight of each class in the rows that are trained on."""
         return self.targets.counts
 
+    def step_size(self, state: State) -> float:
+        """Return the step before `schedule` changes it: the given one, or the last one found.
+
+        Parameters
+        ----------
+        state : State
+            After the last step.
+
+        Returns
+        -------
+        float
+            In the coordinates of the step.
+        """
+        if self.settings.is_automatic:
+            return last_step(state)
+        return self._given_step
+
     @property
-    def step_size(self) -> float:
-        """The step before `schedule` changes it: the given one, or the last one found."""
+    def _given_step(self) -> float:
         learning_rate = self.settings.learning_rate
-        if learning_rate != "auto":
-            return float(learning_rate)
-        return last_step(self.state()) if self.settings.is_automatic else ADAM_STEP
+        return ADAM_STEP if isinstance(learning_rate, str) else float(learning_rate)
 
     def _problem(self, batches_are_noisy: bool) -> Problem:
         settings, coordinates = self.settings, self.coordinates
@@ -451,7 +470,7 @@ class Training:
             progress=share * (self.n_epochs - self._first_epoch),
             share=share,
         )
-        step = 1.0 if self.settings.is_automatic else self.step_size
+        step = 1.0 if self.settings.is_automatic else self._given_step
         return (step * self.reduction) * factors[None, :]
 
     def order(self) -> Iterator[NDArray[np.int64]]:
