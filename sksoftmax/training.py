@@ -44,6 +44,14 @@ EVALUATION_ELEMENTS = 2**22
 SEGMENT_OPERATIONS = 2e9
 """Multiplications in a run of batches, about a second's work, after which Python looks up."""
 
+NEARNESS = 0.8
+"""How near the average gradients of minibatches are taken: 0.5 is better for a thousand
+classes, 0.9 for collinear features."""
+
+LEAST_WEIGHT = 0.1
+"""Weight of the newest iterate in the average of full batches, which have no noise to average:
+with gradients taken at the average itself, that of a heavy ball of momentum 0.9."""
+
 LEAST_BATCH, MOST_BATCH = 32, 256
 """Rows of an automatic batch. Fewer leave the processor idle, more take too few steps."""
 
@@ -365,6 +373,8 @@ class Training:
             step_scales=coordinates.scale[None, :],
             intercept_scale=coordinates.intercept_scale,
             curvature=None if self.curvature is None else np.array([self.curvature + l2]),
+            nearness=NEARNESS if batches_are_noisy else 1.0,
+            least_weight=0.0 if batches_are_noisy else LEAST_WEIGHT,
             optimizer="distance-over-gradients" if automatic else settings.optimizer,
             nesterov=settings.nesterov and not automatic,
             beta_1=settings.beta_1,
