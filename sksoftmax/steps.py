@@ -38,12 +38,15 @@ class Deviations:
     ----------
     above, below : ndarrays of shape (n_features,), float64
         Weighted means of the deviations to either side, 0 for rows on the other one.
+    agreement : ndarray of shape (n_features,), float64
+        How often two rows have one value; 1 where there was a single row.
     weight : float
         What they average over.
     """
 
     above: NDArray[np.float64]
     below: NDArray[np.float64]
+    agreement: NDArray[np.float64]
     weight: float
 
     def merge(self, other: Deviations) -> Deviations:
@@ -61,9 +64,14 @@ class Deviations:
         """
         weight = self.weight + other.weight
         share = other.weight / weight
+
+        def mean(mine: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+            return mine + share * (others - mine)
+
         return Deviations(
-            self.above + share * (other.above - self.above),
-            self.below + share * (other.below - self.below),
+            mean(self.above, other.above),
+            mean(self.below, other.below),
+            mean(self.agreement, other.agreement),
             weight,
         )
 
@@ -135,11 +143,14 @@ def automatic_coordinates(
 ) -> Coordinates:
     r"""Return the coordinates of steps that find their own size.
 
-    A step scales feature j by :math:`s_j = \max(\sigma_j, 0.3\, \sigma_j^2 / \delta_j)`, with
-    :math:`\delta_j` the mean absolute deviation: :math:`\sigma^2 / \delta` is the deviation
-    that a gradient meets, in which a row counts by how far out it lies. For a nearly constant
-    feature, far out in a few rows alone, it is about half the range, many standard deviations;
-    a feature that is spread out and has a few glitches beside keeps its standard deviation.
+    A step scales feature j by its standard deviation, or, where at least half of the pairs of
+    rows agree in it, by :math:`\max(\sigma_j, 0.3\, \sigma_j^2 / \delta_j)`, with
+    :math:`\delta_j` the mean absolute deviation. :math:`\sigma^2 / \delta` is the deviation
+    that a gradient meets, in which a row counts by how far out it lies: about half the range
+    of a feature that is nearly constant, like a pixel at the rim of an image, and there many
+    standard deviations. Divided by these alone, the few rows that have it would be huge. A
+    feature that is spread out with a few glitches, or heavy tails, keeps its standard
+    deviation: what it tells lies in the many rows that are not far out.
 
     Eigenvalues of the second moment of the scaled features add up to
     :math:`S = \sum_j \sigma_j^2 / s_j^2`, and the largest lies between 1 and S. The intercepts
@@ -165,7 +176,9 @@ def automatic_coordinates(
     most = moments.step_scale(centre)
     with np.errstate(divide="ignore"):
         met = DEVIATION_SHARE * sigma * (sigma / deviations.absolute)
-    scale = on_grid(np.where(np.isinf(most), np.inf, np.clip(met, sigma, most)), sigma)
+    is_rare = deviations.agreement >= 0.5
+    scale = np.where(is_rare, np.clip(met, sigma, most), sigma)
+    scale = on_grid(np.where(np.isinf(most), np.inf, scale), sigma)
     total = float(((sigma / scale) ** 2).sum())
     return Coordinates(centre, scale, max(1.0, total) ** -0.25)
 
@@ -229,6 +242,8 @@ def measure_deviations(
     x, centre = X[chosen], xp.asarray(means)
     w = np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
     w = xp.asarray(w / w.sum())
+    n_pairs = len(chosen) // 2
+    first, second = x[:n_pairs], x[n_pairs : 2 * n_pairs]
     if is_csr(x):
         # Every row as if it held no element, and then what its elements change.
         above, below = xp.maximum(-centre, 0), xp.maximum(centre, 0)
@@ -239,12 +254,17 @@ def measure_deviations(
         more_below = of_element * (xp.maximum(-deviation, 0) - below[places])
         above = above + xp.bincount(places, more_above, minlength=len(means))
         below = below + xp.bincount(places, more_below, minlength=len(means))
+        apart = (first.astype(np.float64) - second.astype(np.float64)).tocoo()
+        differ = xp.bincount(apart.col, apart.data != 0, minlength=len(means))
     else:
         deviation = x.astype(np.float64) - centre
         above = w @ xp.maximum(deviation, 0)
         below = above - w @ deviation
-    above, below = backend.to_numpy(xp.stack([above, below]))
-    return Deviations(np.maximum(above, 0), np.maximum(below, 0), total)
+        differ = (first != second).sum(axis=0)
+    sides = xp.stack([above, below, differ.astype(np.float64)])
+    above, below, differ = backend.to_numpy(sides)
+    agreement = 1 - differ / max(1, n_pairs)
+    return Deviations(np.maximum(above, 0), np.maximum(below, 0), agreement, total)
 
 
 def measure_curvature(
