@@ -57,7 +57,7 @@ class NumbaTrainer(ArrayTrainer):
         As in ArrayTrainer; ``problem.n_models`` is 1 and its X dense.
     """
 
-    _is_new = True
+    _is_new = _is_compiled = True
     _by_products = False
 
     def run_epoch(
@@ -77,14 +77,13 @@ class NumbaTrainer(ArrayTrainer):
         ndarray of shape (1,), float64
             The weighted loss a row, each batch measured before its own update.
         """
-        problem = self.problem
         if self._is_new:
             self._allocate()
-        if problem.optimizer == "adam" or problem.l1.any() or self.reduce is not None:
+        if not self._is_compiled:
             return super().run_epoch(order, step_sizes)
         finds_steps = isinstance(self._optimizer, DistanceOverGradients)
         run = self._run_own_steps if finds_steps else self._run_momentum
-        with announced(problem.optimizer, problem.X.dtype, problem.dtype, self._by_products):
+        with announced(self._kinds):
             loss = run(order, step_sizes[0])
         self._n_steps += step_sizes.shape[1]
         return np.array([loss / max(1, len(order))])
@@ -98,49 +97,36 @@ class NumbaTrainer(ArrayTrainer):
         velocity = self._moments.get("velocity", self._nothing)[0]
         average = (self._average if problem.average else self._nothing)[0]
         arrays = self._parameters[0], velocity, average
-        rule = (
-            self._centre, self._gradient_scales[0, 0], self._decays, self._inverse_scales[0, 0],
-        )  # fmt: skip
         steps, newest = self._float(step_sizes), self._float(newest)
         momentum = problem.dtype.type(problem.momentum[0]), problem.nesterov
         if not self._by_products:
             return self._run_threads(
-                momentum_epoch, order, steps, newest, *arrays, *rule, *momentum
+                momentum_epoch, order, steps, newest, *arrays, *self._factors, *momentum
             )
         loss = 0.0
         for i, rows in enumerate(self._batches(order)):
             loss += self._write_gradient(rows)
             momentum_step(
-                0, 1, *arrays, *self._gradients, *rule, steps[i], *momentum, newest[i]
+                0, 1, *arrays, *self._gradients, *self._factors, steps[i], *momentum, newest[i]
             )
         return loss
 
     def _run_own_steps(self, order: NDArray[np.int64], factors: NDArray[np.float64]) -> float:
         """Take the steps of the rule that finds them; return the summed loss."""
-        assert self.problem.curvature is not None
-        curvature, n_steps = self.problem.curvature[0], self._n_steps
-        norms = np.concatenate(list(self._norms.values()))
+        norms = self._norms_of_model, self._curvature
         arrays = self._parameters[0], self._average[0]
-        rule = (
-            self._centre, self._gradient_scales[0, 0], self._decays, self._inverse_scales[0, 0],
-            self._scales[0, 0], self._squares,
-        )  # fmt: skip
-        if self._by_products:
-            loss, coef = 0.0, self._buffers[0][0]
-            for i, rows in enumerate(self._batches(order)):
-                copy_point(*arrays, self._centre, *self._buffers[0][:2])
-                loss += self._write_products(rows)
-                whole_step(
-                    norms, curvature, factors[i], n_steps + i + 1, *arrays, *self._gradients,
-                    coef, *rule,
-                )  # fmt: skip
-            write_point(*arrays, self._point[0])
-        else:
-            loss = self._run_threads(
-                distance_epoch, order, factors, n_steps, norms, curvature, *arrays,
-                self._point[0], *rule,
-            )  # fmt: skip
-        self._norms = dict(zip(self._norms, norms[:, None], strict=True))
+        point, rule = self._point[0], (*self._factors, self._scales[0, 0], self._squares)
+        if not self._by_products:
+            return self._run_threads(
+                distance_epoch, order, factors, self._n_steps, *norms, *arrays, point, *rule
+            )
+        loss, (coef, intercept, _, _) = 0.0, self._buffers[0]
+        for i, rows in enumerate(self._batches(order)):
+            copy_point(*arrays, self._centre, coef, intercept)
+            loss += self._write_products(rows)
+            n_steps = self._n_steps + i + 1
+            whole_step(*norms, factors[i], n_steps, *arrays, *self._gradients, coef, *rule)
+        write_point(*arrays, point)
         return loss
 
     def _batches(self, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -162,7 +148,7 @@ class NumbaTrainer(ArrayTrainer):
             )  # fmt: skip
 
         run_in_threads(share, n_threads)
-        return float(losses.sum())
+        return float(np.add.reduce(losses))
 
     def _write_gradient(self, rows: NDArray[np.int64]) -> float:
         """Write the gradient of a batch, not centred, into the buffers; return its loss."""
@@ -192,8 +178,7 @@ class NumbaTrainer(ArrayTrainer):
     def _summed_gradient(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
         gradient, of_intercept = (array[0] for array in self._gradients)
         n = self.problem.n_features
-        kinds = self.problem.X.dtype, self.problem.dtype, self._by_products
-        with announced("gradient", *kinds):
+        with announced("gradient", self._kinds):
             loss = self._write_gradient(rows)
         centred = np.empty_like(self._parameters)
         np.subtract(gradient[:, :n], np.outer(of_intercept, self._centre), centred[0, :, :n])
@@ -228,12 +213,28 @@ class NumbaTrainer(ArrayTrainer):
         )
         # A velocity or an average that nobody reads, written to where there is none.
         self._nothing = np.zeros_like(self._parameters)
-        self._squares = np.zeros((2, k * n_ranges_of(n)))
         no_decay = np.zeros(n + 1, dtype)
         self._decays = no_decay if self._decay is None else self._decay[0, 0]
         self._centre = np.zeros(n, dtype) if self._means is None else self._means[0]
         self._row_weights = np.zeros(0, dtype) if self._weights is None else self._weights[0]
+        self._factors = (
+            self._centre, self._gradient_scales[0, 0], self._decays, self._inverse_scales[0, 0],
+        )  # fmt: skip
+        if isinstance(self._optimizer, DistanceOverGradients):
+            self._allocate_norms()
+        ours = problem.optimizer != "adam" and not problem.l1.any()
+        self._is_compiled = ours and self.reduce is None
+        self._kinds = problem.optimizer, problem.X.dtype, dtype, self._by_products
         self._is_new = False
+
+    def _allocate_norms(self) -> None:
+        """The norms in one array, of which `_norms` then has views."""
+        assert self.problem.curvature is not None
+        self._curvature = float(self.problem.curvature[0])
+        self._norms_of_model = np.concatenate(list(self._norms.values()))
+        self._norms = dict(zip(self._norms, self._norms_of_model[:, None], strict=True))
+        n_shares = self.problem.n_classes * n_ranges_of(self.problem.n_features)
+        self._squares = np.zeros((2, n_shares))
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
