@@ -208,9 +208,7 @@ class ArrayTrainer:
             start = end
         return loss
 
-    def _add_own_steps(
-        self, loss: Array, order: Array, factors: NDArray[np.float64]
-    ) -> Array:
+    def _add_own_steps(self, loss: Array, order: Array, factors: NDArray[np.float64]) -> Array:
         """The same by a rule that finds its own step sizes, which are multiplied by factors."""
         assert isinstance(self._optimizer, DistanceOverGradients)
         scales, start = (self._scales, self._inverse_scales), 0

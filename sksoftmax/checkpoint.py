@@ -72,7 +72,9 @@ class Checkpoint:
         if moments is None or mine is None:
             return penalty == self.penalty and moments is mine
         same = np.array_equal(moments.mean, mine.mean)
-        return penalty == self.penalty and same and np.array_equal(moments.squares, mine.squares)
+        return (
+            penalty == self.penalty and same and np.array_equal(moments.squares, mine.squares)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return nested dicts of arrays and numbers, which any format can store.

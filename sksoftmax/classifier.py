@@ -39,7 +39,6 @@ from sksoftmax.targets import Targets, class_weights, encode_targets, sorted_cla
 from sksoftmax.training import Training
 from sksoftmax.validation import Validation, hold_out
 
-
 WORSE_BY = 1e-3
 """Share by which an objective may end above that of the class frequencies without a warning."""
 

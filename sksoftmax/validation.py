@@ -10,10 +10,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sksoftmax.problem import Array
 from sksoftmax.targets import Targets
+
 
 @dataclass(frozen=True)
 class Validation:

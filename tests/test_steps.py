@@ -282,7 +282,7 @@ def test_curvature_is_that_of_the_bound_along_the_first_gradient():
 @pytest.mark.parametrize("weighted", [False, True])
 def test_dense_and_sparse_rows_are_measured_alike(weighted):
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((400, 6)) + [0, 0, 5, 500, 0, 0]
+    X = rng.standard_normal((400, 6)) + np.array([0, 0, 5, 500, 0, 0])
     X[:, :2] *= rng.random((400, 2)) < 0.05
     y, w = (np.arange(400) % 3).astype(np.int32), rng.exponential(size=400)
     w = w / w.mean() if weighted else None
@@ -296,9 +296,7 @@ def test_dense_and_sparse_rows_are_measured_alike(weighted):
             NUMPY, rows, y, 3, w, None, coordinates,
             fit_intercept=True, batch_size=50, rng=seed,
         )  # fmt: skip
-        found.append(
-            (deviations.absolute, deviations.agreement, coordinates.scale, curvature)
-        )
+        found.append((deviations.absolute, deviations.agreement, coordinates.scale, curvature))
     for dense, sparse in zip(*found, strict=True):
         assert_allclose(dense, sparse, rtol=1e-8)
     exact = np.average(np.abs(X - np.average(X, 0, w)), axis=0, weights=w)

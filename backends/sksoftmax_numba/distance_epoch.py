@@ -11,13 +11,33 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sksoftmax.optimizers import NEARNESS
+from sksoftmax.problem import Problem
 from sksoftmax_numba.compilation import compiled
 from sksoftmax_numba.epoch import RANGE, add_up, write_gradients
 from sksoftmax_numba.threads import all_arrived
 
 TINY = float(np.finfo(np.float64).tiny)
+
+
+def rules_of(problem: Problem) -> NDArray[np.float64]:
+    """Return the numbers of the rule for each model of a problem.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is trained.
+
+    Returns
+    -------
+    ndarray of shape (n_models, 3), float64
+        One over the first step, the nearness, and the least weight of the newest iterate.
+    """
+    assert problem.curvature is not None
+    ones = np.ones(problem.n_models)
+    numbers = problem.curvature, problem.nearness * ones, problem.least_weight * ones
+    return np.stack(numbers, axis=1)
 
 
 @compiled
@@ -27,9 +47,11 @@ def n_ranges_of(n_features: int) -> int:
 
 
 @compiled
-def copy_point(parameters: Any, average: Any, means: Any, coef: Any, intercept: Any) -> None:
+def copy_point(
+    nearness: float, parameters: Any, average: Any, means: Any, coef: Any, intercept: Any
+) -> None:
     """Copy where the next gradient is taken, as `copy_coefficients` copies parameters."""
-    near, far = coef.dtype.type(NEARNESS), coef.dtype.type(1 - NEARNESS)
+    near, far = coef.dtype.type(nearness), coef.dtype.type(1 - nearness)
     n = len(means)
     for c in range(parameters.shape[0]):
         w, a = parameters[c], average[c]
@@ -42,9 +64,9 @@ def copy_point(parameters: Any, average: Any, means: Any, coef: Any, intercept: 
 
 
 @compiled
-def write_point(parameters: Any, average: Any, point: Any) -> None:
+def write_point(nearness: float, parameters: Any, average: Any, point: Any) -> None:
     """Write where the next gradient is taken, in the layout of the parameters."""
-    near, far = point.dtype.type(NEARNESS), point.dtype.type(1 - NEARNESS)
+    near, far = point.dtype.type(nearness), point.dtype.type(1 - nearness)
     for c in range(parameters.shape[0]):
         w, a, y = parameters[c], average[c], point[c]
         for j in range(len(y)):
@@ -92,7 +114,7 @@ def finish_gradient(
 
 
 @compiled
-def take_in(norms: Any, squares: Any, curvature: float, n_steps: int) -> Any:
+def take_in(norms: Any, squares: Any, rule: Any, n_steps: int) -> Any:
     """Take a gradient into the norms; return the step, and the weight of the newest iterate.
 
     ``DistanceOverGradients.step_and_weight`` says what it means.
@@ -103,20 +125,21 @@ def take_in(norms: Any, squares: Any, curvature: float, n_steps: int) -> Any:
         The distance, the weighted squares and the sum of the weights: changed.
     squares : array of shape (n_shares,), float64
         The squares of the gradient, range by range.
-    curvature : float
-        One over the first step.
+    rule : array of shape (3,), float64
+        One over the first step, the nearness, and the least weight of the newest iterate.
     n_steps : int
         Steps so far, this one included.
 
     Returns
     -------
     step, newest : float
-        0 where every gradient so far was 0.
+        The step is 0 where every gradient so far was 0.
     """
     squared = 0.0
     for share in range(len(squares)):
         squared += squares[share]
     distance, total, weight = norms[0], norms[1], norms[2]
+    curvature, least = rule[0], rule[2]
     is_first = total == 0
     if is_first:
         way = math.sqrt(squared) / curvature
@@ -126,7 +149,8 @@ def take_in(norms: Any, squares: Any, curvature: float, n_steps: int) -> Any:
     weight += area * n_steps
     norms[0], norms[1], norms[2] = distance, total, weight
     step = area / math.sqrt(TINY if total < TINY else total)
-    return step, area * n_steps / (TINY if weight < TINY else weight)
+    newest = area * n_steps / (TINY if weight < TINY else weight)
+    return step, least if newest < least else newest
 
 
 @compiled
@@ -173,7 +197,7 @@ def widen(norms: Any, squares: Any) -> None:
 
 @compiled
 def whole_step(
-    norms: Any, curvature: float, factor: float, n_steps: int, parameters: Any, average: Any,
+    norms: Any, rule: Any, factor: float, n_steps: int, parameters: Any, average: Any,
     gradients: Any, of_intercepts: Any, point: Any, means: Any, gradient_scales: Any,
     decay: Any, inverse_scales: Any, scales: Any, squares: Any,
 ) -> None:  # fmt: skip
@@ -183,8 +207,10 @@ def whole_step(
     ----------
     norms : array of shape (3,), float64
         As in `take_in`.
-    curvature, factor : float
-        One over the first step, and what each step is multiplied by.
+    rule : array of shape (3,), float64
+        As in `take_in`.
+    factor : float
+        What the step is multiplied by.
     n_steps : int
         Steps so far, this one included.
     parameters, average : arrays of shape (n_classes, n_features + 1)
@@ -202,7 +228,7 @@ def whole_step(
     finish_gradient(
         0, 1, gradients, of_intercepts, point, means, gradient_scales, decay, squares[0]
     )
-    step, newest = take_in(norms, squares[0], curvature, n_steps)
+    step, newest = take_in(norms, squares[0], rule, n_steps)
     take_step(
         0, 1, parameters, average, gradients, of_intercepts, gradient_scales, inverse_scales,
         scales, dtype.type(step * factor), dtype.type(newest), squares[1],
@@ -213,7 +239,7 @@ def whole_step(
 @compiled
 def distance_epoch(
     thread: int, n_threads: int, arrived: Any, X: Any, y: Any, weights: Any, order: Any,
-    batch_size: int, factors: Any, n_steps: int, norms: Any, curvature: float,
+    batch_size: int, factors: Any, n_steps: int, norms: Any, rule: Any,
     parameters: Any, average: Any, point: Any, means: Any, gradient_scales: Any, decay: Any,
     inverse_scales: Any, scales: Any, squares: Any, coef: Any, intercept: Any, x: Any, z: Any,
     gradients: Any, of_intercepts: Any, losses: Any,
@@ -234,8 +260,8 @@ def distance_epoch(
         Steps before the first of these.
     norms : array of shape (3,), float64
         As in `take_in`; changed at the end.
-    curvature : float
-        One over the first step.
+    rule : array of shape (3,), float64
+        As in `take_in`.
     parameters, average : arrays of shape (n_classes, n_features + 1)
         Changed by each step.
     point : array of the same shape
@@ -254,7 +280,7 @@ def distance_epoch(
     dtype = parameters.dtype
     known = norms.copy()  # every thread has the same
     for i in range(len(factors)):
-        copy_point(parameters, average, means, coef, intercept)
+        copy_point(rule[1], parameters, average, means, coef, intercept)
         n_parts = write_gradients(
             thread, n_threads, X, y, weights, order, batch_size, i, coef, intercept, x, z,
             gradients, of_intercepts, losses,
@@ -268,7 +294,7 @@ def distance_epoch(
         )  # fmt: skip
         if not all_arrived(arrived, n_threads, 3 * i + 2):
             return
-        step, newest = take_in(known, squares[0], curvature, n_steps + i + 1)
+        step, newest = take_in(known, squares[0], rule, n_steps + i + 1)
         take_step(
             thread, n_threads, parameters, average, of_batch, of_theirs, gradient_scales,
             inverse_scales, scales, dtype.type(step * factors[i]), dtype.type(newest),
@@ -279,4 +305,4 @@ def distance_epoch(
         widen(known, squares[1])
     if thread == 0:
         norms[:] = known
-        write_point(parameters, average, point)
+        write_point(rule[1], parameters, average, point)

@@ -83,15 +83,15 @@ def momentum_steps(
 
 @compiled
 def distance_steps(
-    norms: Any, curvature: Any, factors: Any, n_steps: int, parameters: Any, average: Any,
+    norms: Any, rules: Any, factors: Any, n_steps: int, parameters: Any, average: Any,
     point: Any, gradient: Any, no_means: Any, gradient_scales: Any, decay: Any,
     inverse_scales: Any, scales: Any, squares: Any,
 ) -> None:  # fmt: skip
     """Step by the rule that finds its own steps, model by model, and write the next points."""
     for m in range(parameters.shape[0]):
         whole_step(
-            norms[m], curvature[m], factors[m], n_steps, parameters[m], average[m],
+            norms[m], rules[m], factors[m], n_steps, parameters[m], average[m],
             gradient[m : m + 1], gradient[m : m + 1, :, -1], point[m], no_means,
             gradient_scales[m], decay[m], inverse_scales[m], scales[m], squares,
         )  # fmt: skip
-        write_point(parameters[m], average[m], point[m])
+        write_point(rules[m, 1], parameters[m], average[m], point[m])

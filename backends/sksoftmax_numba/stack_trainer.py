@@ -11,7 +11,7 @@ from sksoftmax.optimizers import DistanceOverGradients, averaging_weight
 from sksoftmax.problem import Array, Problem, State
 from sksoftmax.stack_trainer import StackTrainer
 from sksoftmax_numba.compilation import announced
-from sksoftmax_numba.distance_epoch import n_ranges_of
+from sksoftmax_numba.distance_epoch import n_ranges_of, rules_of
 from sksoftmax_numba.stack_kernels import distance_steps, momentum_steps, residuals
 
 
@@ -80,13 +80,13 @@ class NumbaStackTrainer(StackTrainer):
         """Take the steps of the rule that finds them; return the summed losses."""
         total, size = np.zeros(self.problem.n_models), self.problem.batch_size
         norms = np.stack(list(self._norms.values()), axis=1)
-        factors = np.ascontiguousarray(factors.T)
+        factors, rules = np.ascontiguousarray(factors.T), rules_of(self.problem)
         for i in range(len(factors)):
             gradient, loss = self._summed_gradient(order[i * size : (i + 1) * size])
             total += loss
             self._n_steps += 1
             distance_steps(
-                norms, self.problem.curvature, factors[i], self._n_steps, self._parameters,
+                norms, rules, factors[i], self._n_steps, self._parameters,
                 self._average, self._point, gradient, self._no_means,
                 self._gradient_scales[:, 0], self._decays, self._inverse_scales[:, 0],
                 self._scales[:, 0], self._squares,

@@ -22,6 +22,7 @@ from sksoftmax_numba.distance_epoch import (
     copy_point,
     distance_epoch,
     n_ranges_of,
+    rules_of,
     whole_step,
     write_point,
 )
@@ -113,7 +114,7 @@ class NumbaTrainer(ArrayTrainer):
 
     def _run_own_steps(self, order: NDArray[np.int64], factors: NDArray[np.float64]) -> float:
         """Take the steps of the rule that finds them; return the summed loss."""
-        norms = self._norms_of_model, self._curvature
+        norms = self._norms_of_model, self._rule
         arrays = self._parameters[0], self._average[0]
         point, rule = self._point[0], (*self._factors, self._scales[0, 0], self._squares)
         if not self._by_products:
@@ -122,11 +123,11 @@ class NumbaTrainer(ArrayTrainer):
             )
         loss, (coef, intercept, _, _) = 0.0, self._buffers[0]
         for i, rows in enumerate(self._batches(order)):
-            copy_point(*arrays, self._centre, coef, intercept)
+            copy_point(self._rule[1], *arrays, self._centre, coef, intercept)
             loss += self._write_products(rows)
             n_steps = self._n_steps + i + 1
             whole_step(*norms, factors[i], n_steps, *arrays, *self._gradients, coef, *rule)
-        write_point(*arrays, point)
+        write_point(self._rule[1], *arrays, point)
         return loss
 
     def _batches(self, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -229,8 +230,7 @@ class NumbaTrainer(ArrayTrainer):
 
     def _allocate_norms(self) -> None:
         """The norms in one array, of which `_norms` then has views."""
-        assert self.problem.curvature is not None
-        self._curvature = float(self.problem.curvature[0])
+        self._rule = rules_of(self.problem)[0]
         self._norms_of_model = np.concatenate(list(self._norms.values()))
         self._norms = dict(zip(self._norms, self._norms_of_model[:, None], strict=True))
         n_shares = self.problem.n_classes * n_ranges_of(self.problem.n_features)
