@@ -84,8 +84,8 @@ class SoftmaxClassifier(
     batch_size : "auto" or int, default="auto"
         Rows a step. "auto" takes about 128 steps an epoch, by batches of 32 to 256 rows that
         are a power of 2, and of at least 128 from 65,536 weights on; 64 rows or fewer are one
-        batch. Where all rows fit in one batch, an epoch is one exact step. Larger ones use the processor better, smaller
-        ones take more steps an epoch.
+        batch. Where all rows fit in one batch, an epoch is one exact step. Larger ones use the
+        processor better, smaller ones take more steps an epoch.
     max_iter : int, default=1000
         Most epochs (passes over the rows) of one call to `fit`; `tol` ends most fits long
         before.
@@ -113,9 +113,9 @@ class SoftmaxClassifier(
         near the average, which predicts [3]_. `momentum`, `nesterov` and `average` are then
         ignored. For "adam", "auto" is 0.01.
     schedule : {"constant", "invscaling", "adaptive", "linear", "cosine"}, default="constant"
-        What the step size is multiplied by. "invscaling" divides it by the square root of the number of
-        the epoch. "adaptive" divides it by 5 wherever the fit would stop, which it does once
-        the step is below a thousandth of the first. "linear" and "cosine" [5]_ fall to zero
+        What the step size is multiplied by. "invscaling" divides it by the square root of the
+        number of the epoch. "adaptive" divides it by 5 wherever the fit would stop, which it
+        does once it has divided by over a thousand. "linear" and "cosine" [5]_ fall to zero
         over all `max_iter` epochs of a fit, whatever `tol` (under `early_stopping` the best
         of them is kept all the same); `partial_fit` refuses them.
     optimizer : {"sgd", "adam"}, default="sgd"

@@ -211,14 +211,16 @@ class DistanceOverGradients:
         a \leftarrow a + \gamma (z - a), \qquad
         \gamma = \max\Bigl(\frac{r^2 t}{\sum_{\tau \le t} r_\tau^2 \tau}, c\Bigr)
 
-    at the t-th step, with beta the `nearness` and c the `least_weight` of the problem. The step is a distance over the gradients so far (Ivgi, Hinder and Carmon),
-    weighted by the distances at which they were taken (Khaled, Mishchenko and Jin): short where
-    gradients are noise, long where the optimum is far, and never longer than r. The distance is
-    that of the average, which noise does not inflate. Gradients are taken near the average
-    (Defazio et al.), so that it may lag behind without harm, and the loss that they meet is
-    nearly that of the model kept. With beta = 1 and a constant gamma the average moves as a
-    heavy ball of momentum 1 - gamma does. The first step is one over the curvature L along a first
-    gradient: r = max(|g| / L, |a|), and v = (r^2 L)^2.
+    at the t-th step, with beta the `nearness` and c the `least_weight` of the problem.
+
+    The step is a distance over the gradients so far (Ivgi, Hinder and Carmon), weighted by the
+    distances at which they were taken (Khaled, Mishchenko and Jin): short where gradients are
+    noise, long where the optimum is far, and never longer than r. The distance is that of the
+    average, which noise does not inflate. Gradients are taken near the average (Defazio et
+    al.), so that it may lag behind without harm, and the loss that they meet is nearly that of
+    the model kept. With beta = 1 and a constant gamma the average moves as a heavy ball of
+    momentum 1 - gamma does. The first step is one over the curvature L along a first gradient:
+    r = max(|g| / L, |a|), and v = (r^2 L)^2.
 
     Parameters
     ----------
