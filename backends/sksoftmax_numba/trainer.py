@@ -1,8 +1,8 @@
 """A trainer for dense rows and one model that runs compiled kernels.
 
-SGD without an absolute penalty takes a whole epoch in one call; other rules take their
-gradients from the kernels and their updates from the core. The epoch in one call is the one
-that several threads can share. Compiling happens once for each dtype and is kept on disk.
+SGD with momentum and the rule that finds its own steps take a whole epoch in one call, which
+several threads can share; Adam, an absolute penalty and several machines take their gradients
+from the kernels and their updates from the core. What is compiled for a dtype is kept on disk.
 """
 
 from __future__ import annotations
