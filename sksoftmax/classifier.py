@@ -33,7 +33,7 @@ from sksoftmax.prediction import SoftmaxPrediction
 from sksoftmax.problem import Backend
 from sksoftmax.schedules import PLANNED
 from sksoftmax.settings import Settings
-from sksoftmax.stopping import Plateau
+from sksoftmax.stopping import LEAST_STEPS, Plateau
 from sksoftmax.stored import checked_rows
 from sksoftmax.targets import Targets, class_weights, encode_targets, sorted_classes
 from sksoftmax.training import Training
@@ -96,7 +96,7 @@ class SoftmaxClassifier(
         epochs. The default suits accuracy; for coefficients near the optimum take 1e-6.
     n_iter_no_change : int, default=2
         Epochs in which nothing is gained after which to stop, where half of the epochs are
-        fewer.
+        fewer; they are always as many as 20 steps take.
     early_stopping : bool, default=False
         Whether `fit` stops on, and keeps the best epoch by, the loss on rows that it does not
         train on: the `X_val` given to it, or else a share of the rows of X. The model kept,
@@ -706,9 +706,11 @@ class SoftmaxClassifier(
         self._warn_of_the_end(epochs, rule, stopped=stopped, stacklevel=5)
 
     def _stopping_rule(self, epochs: Epochs) -> Plateau:
-        if self.tol is None or self.schedule in PLANNED:
-            return Plateau(None, self.n_iter_no_change)
-        return Plateau(self.tol * epochs.training.frequency_loss, self.n_iter_no_change)
+        training, tol = epochs.training, self.tol
+        window = max(self.n_iter_no_change, -(-LEAST_STEPS // training.n_batches))
+        if tol is not None:
+            tol = None if self.schedule in PLANNED else tol * training.frequency_loss
+        return Plateau(tol, window)
 
     def _reason(self, rule: Plateau) -> str:
         """Why a fit has stopped."""

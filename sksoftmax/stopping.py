@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LEAST_STEPS = 20
+"""Fewest steps that are looked at together: epochs of a step or two say little."""
+
 
 class Plateau:
     r"""Stop once the second half of the epochs has not improved on the first.
