@@ -140,8 +140,17 @@ class ArrayTrainer:
         self._norms: dict[str, Array] = {}
         if isinstance(self._optimizer, DistanceOverGradients):
             self._point = xp.empty_like(self._parameters)
-            self._optimizer.point(self._parameters, self._average, self._point)
+            self._set_point()
             self._set_norms(state)
+
+    def _set_point(self) -> None:
+        """Write where the next gradient is taken.
+
+        Kernels leave it to this at the end of an epoch: they might round in another way than
+        where a fit goes on.
+        """
+        assert isinstance(self._optimizer, DistanceOverGradients)
+        self._optimizer.point(self._parameters, self._average, self._point)
 
     def _set_norms(self, state: State) -> None:
         """Go on with the norms of a state; before the first step, with the model's own."""

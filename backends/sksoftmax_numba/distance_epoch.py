@@ -240,7 +240,7 @@ def whole_step(
 def distance_epoch(
     thread: int, n_threads: int, arrived: Any, X: Any, y: Any, weights: Any, order: Any,
     batch_size: int, factors: Any, n_steps: int, norms: Any, rule: Any,
-    parameters: Any, average: Any, point: Any, means: Any, gradient_scales: Any, decay: Any,
+    parameters: Any, average: Any, means: Any, gradient_scales: Any, decay: Any,
     inverse_scales: Any, scales: Any, squares: Any, coef: Any, intercept: Any, x: Any, z: Any,
     gradients: Any, of_intercepts: Any, losses: Any,
 ) -> None:  # fmt: skip
@@ -264,8 +264,6 @@ def distance_epoch(
         As in `take_in`.
     parameters, average : arrays of shape (n_classes, n_features + 1)
         Changed by each step.
-    point : array of the same shape
-        Where the next gradient is taken: written at the end.
     means : array of shape (n_features,)
         The centre of the features.
     gradient_scales, decay, inverse_scales, scales : arrays of shape (n_features + 1,)
@@ -305,4 +303,3 @@ def distance_epoch(
         widen(known, squares[1])
     if thread == 0:
         norms[:] = known
-        write_point(rule[1], parameters, average, point)

@@ -92,6 +92,7 @@ class NumbaStackTrainer(StackTrainer):
                 self._scales[:, 0], self._squares,
             )  # fmt: skip
         self._norms = dict(zip(self._norms, norms.T.copy(), strict=True))
+        self._set_point()
         return total
 
     def _step_by_momentum(self, gradient: NDArray[Any], steps: NDArray[Any]) -> None:
