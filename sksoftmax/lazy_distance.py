@@ -33,8 +33,7 @@ class DistanceTrainer(LazyTrainer):
     def _set_state(self, state: State) -> None:
         super()._set_state(state)
         decay = self.problem.penalty_share * self.problem.l2[0] * self._ratio**2
-        shape = decay, self._ratio > 0, self.problem.n_classes, self.problem.dtype
-        self._law = RunningLaw(*shape)
+        self._law = RunningLaw(decay, self._ratio > 0, self.problem.n_classes)
         self._set_norms(state)
 
     def _set_norms(self, state: State) -> None:

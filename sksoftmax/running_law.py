@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from sksoftmax.optimizers import NEARNESS
 
-LARGEST_LOSS = {np.dtype(np.float32): 32.0, np.dtype(np.float64): 1e4}
-"""Most by which a product may enlarge the rounding of what it is applied to."""
+LARGEST_LOSS = 32.0
+"""Most by which a product may enlarge the rounding of what it is applied to; squares of it
+enlarge that of sums, which are in float64."""
 
 LEAST_DETERMINANT, LARGEST_FACTOR = 1e-10, 1e10
 """The range of a product: float32 holds what its inverse makes of a feature's numbers."""
@@ -56,8 +57,6 @@ class RunningLaw:
         False for constant features, whose weights stay.
     n_classes : int
         Number of classes.
-    dtype : numpy dtype
-        That of u.
 
     Attributes
     ----------
@@ -78,12 +77,10 @@ class RunningLaw:
         decay: NDArray[np.float64],
         moves: NDArray[np.bool_],
         n_classes: int,
-        dtype: np.dtype[np.floating],
     ):
         n_groups = len(decay)
         self.decay = decay
         self.moves = moves.astype(np.float64)
-        self.largest_loss = LARGEST_LOSS[dtype]
         self.product = np.empty((n_groups, 2, 2))
         self.shift = np.empty((n_groups, 2, n_classes))
         self.squares = np.empty((n_groups, 2, 2))
@@ -169,7 +166,7 @@ class RunningLaw:
             straight + crossed, 2 * np.maximum(size[:, 0] * size[:, 1], size[:, 2] * size[:, 3])
         )
         determinant = abs(self._determinant())
-        least = np.maximum(worst / self.largest_loss, LEAST_DETERMINANT)
+        least = np.maximum(worst / LARGEST_LOSS, LEAST_DETERMINANT)
         return bool((determinant >= least).all() and size.max() <= LARGEST_FACTOR)
 
     def _determinant(self) -> NDArray[np.float64]:
