@@ -98,10 +98,14 @@ class DistanceTrainer(LazyTrainer):
         law = self._law
         product, shift = self._float(law.product), self._float(law.product @ law.shift)
         for block in self._blocks():
-            group = self._group[block]
-            parts = product[group] @ self._parts[block]
-            parts += shift[group] * self._centre[block][:, None, None]
-            self._parts[block] = parts
+            self._parts[block] = self._with_product(block, product, shift)
+
+    def _with_product(self, block: slice, product: Array, shift: Array) -> Array:
+        """What z and d are of a block of places."""
+        group = self._group[block]
+        parts = product[group] @ self._parts[block]
+        parts += shift[group] * self._centre[block][:, None, None]
+        return parts
 
     def _add_up(self) -> None:
         """Begin another product, and add up what the law must know of all places."""
@@ -110,51 +114,68 @@ class DistanceTrainer(LazyTrainer):
         n_groups = len(law.decay)
         for block in self._blocks():
             group, centre, parts = self._group[block], self._centre[block], self._parts[block]
-            squares = np.einsum("jik,jlk->jil", parts, parts)
-            of_centre = centre * centre
-            law.centre_squares += np.bincount(group, of_centre, n_groups)
-            for i in range(2):
-                for l in range(2):
-                    law.squares[:, i, l] += np.bincount(group, squares[:, i, l], n_groups)
-            for g, indicator in enumerate(self._indicator(group)):
-                law.centre_sums[g] += np.tensordot(indicator * centre, parts, 1)
+            first, second = parts[:, 0], parts[:, 1]
+            for i, j, a, b in ((0, 0, first, first), (0, 1, first, second), (1, 1, second, second)):
+                products = np.einsum("jk,jk->j", a, b)
+                law.squares[:, i, j] += np.bincount(group, products, n_groups)
+            law.centre_squares += np.bincount(group, centre * centre, n_groups)
+            law.centre_sums += self._group_sums(group, centre, parts)
+        law.squares[:, 1, 0] = law.squares[:, 0, 1]
 
-    def _indicator(self, group: Array) -> NDArray[Any]:
-        """A row for each group: 1 for its features, 0 for the others."""
-        groups = np.arange(len(self._law.decay))[:, None]
-        return (group == groups).astype(self.problem.dtype)
+    def _group_sums(self, group: Array, weights: Array, arrays: Array) -> Array:
+        """For each group, the sum of its features' arrays times their weights."""
+        indicator = (group == np.arange(len(self._law.decay))[:, None]) * weights
+        return np.tensordot(indicator, arrays, 1)
 
     def _lazy_step(self, t: int, rows: Array, step: float) -> Array:
-        problem, law = self.problem, self._law
+        law = self._law
         places, x = self._places_and_rows(rows)
         point = law.point()
-        group, centre = self._group[places], self._centre[places]
-        parts = self._parts[places]
-        weights = np.einsum("ji,jik->jk", self._float(point)[group], parts)
-        of_shift = self._float(np.einsum("gi,gik->gk", point, law.shift))
-        weights += of_shift[group] * centre[:, None]
-        logits = (x @ weights).T[None] + self._intercepts_at_point(point)
+        parts, weights = self._read_point(places, point)
+        logits = self._batch_scores(x, weights).T[None] + self._intercepts_at_point(point)
         residual, loss = self._residual(logits, self._y[rows] == self._classes)
         if self._weights is not None:
             of_row = self._weights[:, rows]
             residual *= of_row[:, None, :]
             loss = loss * of_row
-        residual /= problem.batch_size
-        summed = residual[0].sum(axis=1).astype(np.float64)
-        gradient = x.T @ residual[0].T
-        sums = self._sums(group, centre, parts, gradient, summed)
+        residual /= self.problem.batch_size
+        summed = residual[0].sum(axis=1, dtype=np.float64)
+        gradient = self._batch_gradient(x, residual[0].T)
+        sums = self._sums(places, parts, gradient, summed)
         size, newest = self._step_and_weight(point, sums, summed, step)
         if not law.advance(size, newest):
             self._apply_product()
             self._add_up()
-            parts = self._parts[places]
-            sums = self._sums(group, centre, parts, gradient, summed)
+            parts, _ = self._read_point(places, law.point())
+            sums = self._sums(places, parts, gradient, summed)
         write = law.writing()
         law.add(write, *sums, summed)
-        parts += np.einsum("ji,jk->jik", self._float(write)[group], gradient)
-        self._parts[places] = parts
+        self._write_gradient(places, parts, write, gradient)
         self._move_intercepts(size, newest, summed)
         return loss.sum(axis=1, dtype=np.float64)
+
+    def _batch_scores(self, x: Array, weights: Array) -> Array:
+        """The product of a batch and the weights of its features, (n_rows, n_classes)."""
+        return x @ weights
+
+    def _batch_gradient(self, x: Array, residual: Array) -> Array:
+        """Sums of a batch's rows times residuals, (n_places, n_classes)."""
+        return x.T @ residual
+
+    def _read_point(self, places: Array, point: NDArray[np.float64]) -> tuple[Array, Array]:
+        """The parts of some places, and their weights where the gradient is taken."""
+        group, parts = self._group[places], self._parts[places]
+        weights = np.einsum("ji,jik->jk", self._float(point)[group], parts)
+        of_shift = self._float(np.einsum("gi,gik->gk", point, self._law.shift))
+        weights += of_shift[group] * self._centre[places][:, None]
+        return parts, weights
+
+    def _write_gradient(
+        self, places: Array, parts: Array, write: NDArray[np.float64], gradient: Array
+    ) -> None:
+        """Add a gradient to the parts of some places."""
+        factors = self._float(write)[self._group[places]]
+        self._parts[places] = parts + factors[:, :, None] * gradient[:, None, :]
 
     def _intercepts_at_point(self, point: NDArray[np.float64]) -> Array:
         """The intercepts of features that are not centred, without the columns read centred."""
@@ -163,18 +184,27 @@ class DistanceTrainer(LazyTrainer):
         return intercepts - self._float(of_means)[:, None]
 
     def _sums(
-        self, group: Array, centre: Array, parts: Array, gradient: Array, summed: Array
+        self, places: Array, parts: Array, gradient: Array, summed: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """What ``RunningLaw.add`` calls along, lengths and centres."""
-        law, indicator = self._law, self._indicator(group)
-        along = indicator @ np.einsum("jik,jk->ji", parts, gradient)
-        lengths = indicator @ np.einsum("jk,jk->j", gradient, gradient)
-        centres = ((indicator * centre) @ gradient).astype(np.float64)
+        law = self._law
+        along, lengths, centres = self._sums_of_batch(places, parts, gradient)
         along = along + (law.shift @ centres[:, :, None])[:, :, 0]
         along -= law.centre_sums @ summed
         lengths = lengths - 2 * centres @ summed + law.centre_squares * (summed @ summed)
-        centres -= law.centre_squares[:, None] * summed
+        centres = centres - law.centre_squares[:, None] * summed
         return along, np.maximum(lengths, 0), centres
+
+    def _sums_of_batch(self, places: Array, parts: Array, gradient: Array) -> tuple[Array, ...]:
+        """The same over the features of a batch, of u and of the stored elements' gradient."""
+        group, n_groups = self._group.take(places), len(self._law.decay)
+        along = np.empty((n_groups, 2))
+        for i in range(2):
+            of_feature = np.einsum("jk,jk->j", parts[:, i], gradient)
+            along[:, i] = np.bincount(group, of_feature, n_groups)
+        lengths = np.bincount(group, np.einsum("jk,jk->j", gradient, gradient), n_groups)
+        centres = self._group_sums(group, self._centre.take(places), gradient)
+        return along, lengths, centres.astype(np.float64)
 
     def _step_and_weight(
         self, point: Array, sums: tuple[Any, ...], summed: Array, factor: float
