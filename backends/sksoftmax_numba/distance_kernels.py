@@ -19,32 +19,76 @@ from sksoftmax_numba.compilation import compiled
 from sksoftmax_numba.intrinsics import prefetch
 from sksoftmax_numba.kernels import softmax_minus_targets
 
-AHEAD = 8
-"""Features between the one that is worked on and the one that memory is asked for."""
+ROWS_AHEAD, AHEAD = 4, 8
+"""Rows, and features, between those worked on and those that memory is asked for."""
 
 TINY = float(np.finfo(np.float64).tiny)
 
 
+def places_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the layout of what is known of a place: side by side, it is read at once.
+
+    Parameters
+    ----------
+    dtype : numpy dtype
+        That of training.
+
+    Returns
+    -------
+    numpy dtype
+        The last number given to the place, its group, its centre in the coordinates of the
+        step, what is subtracted from its elements, and what they are multiplied by then.
+    """
+    numbers = [(name, dtype) for name in ("centre", "subtracted", "inverse_scale")]
+    return np.dtype([("number", np.int64), ("group", np.int32), *numbers], align=True)
+
+
+@compiled
+def _ask_for_row(data: Any, indices: Any, start: int, stop: int) -> None:
+    """Prefetch the elements of a row."""
+    for e in range(start, stop, 64 // indices.itemsize):
+        prefetch(indices, 0, e)
+    for e in range(start, stop, 64 // data.itemsize):
+        prefetch(data, 0, e)
+
+
 @compiled
 def _find_places(
-    rows: Any, X: Any, of_place: Any, position: Any, places: Any, positions: Any, values: Any
+    rows: Any, X: Any, place: Any, of_place: Any, n_before: int, batch: Any
 ) -> int:
-    """Note the distinct places of a batch, and the position and value of each element."""
+    """Note the distinct places of a batch, and the position and value of each element.
+
+    Places found are numbered on from `n_before`: a smaller number is of an earlier batch.
+    What is known of places is asked for one row before it is needed: whether a place is new
+    is guessed wrong in half the cases, and then nothing goes on until its number is here.
+    """
     data, indices, indptr = X
-    place, _, _, subtracted, inverse_scales = of_place
-    n_found, n_elements = 0, 0
-    for row in rows:
-        for e in range(indptr[row], indptr[row + 1]):
-            p = place[indices[e]]
-            here = position[p]
-            if here >= n_found or places[here] != p:
+    places, groups, centres, positions, values = batch
+    n_found = n_read = n_done = 0
+    for i in range(len(rows) + 1):
+        if i + ROWS_AHEAD < len(rows):
+            then = rows[i + ROWS_AHEAD]
+            _ask_for_row(data, indices, indptr[then], indptr[then + 1])
+        if i < len(rows):
+            for e in range(indptr[rows[i]], indptr[rows[i] + 1]):
+                p = place[indices[0, e]]
+                prefetch(of_place, 0, p)
+                positions[n_read], values[n_read] = p, data[0, e]
+                n_read += 1
+        if i == 0:
+            continue
+        for _ in range(indptr[rows[i - 1]], indptr[rows[i - 1] + 1]):
+            p = positions[n_done]
+            it = of_place[0, p]
+            here = it.number - n_before
+            if here < 0:
                 here = n_found
-                position[p], places[here] = here, p
+                it.number = n_before + here
+                places[here], groups[here], centres[here] = p, it.group, it.centre
                 n_found += 1
-            positions[n_elements] = here
-            value = values.dtype.type(data[e])
-            values[n_elements] = (value - subtracted[p]) * inverse_scales[p]
-            n_elements += 1
+            positions[n_done] = here
+            values[n_done] = (values[n_done] - it.subtracted) * it.inverse_scale
+            n_done += 1
     return n_found
 
 
@@ -58,20 +102,20 @@ def _ask_for(parts: Any, places: Any, u: int, n_found: int) -> None:
 
 @compiled
 def _read_point(
-    classes: Any, parts: Any, of_place: Any, places: Any, point: Any, of_shift: Any,
-    weights: Any,
+    classes: Any, parts: Any, n_found: int, batch: Any, point: Any, of_shift: Any,
+    weights: Any, gradient: Any,
 ) -> None:  # fmt: skip
-    """Weights of some places where the gradient is taken."""
-    _, group, centre, _, _ = of_place
+    """Weights of a batch's places where the gradient is taken; a gradient of 0."""
+    places, groups, centres, _, _ = batch
     n_classes = len(classes)
-    for u in range(len(places)):
-        _ask_for(parts, places, u, len(places))
-        p = places[u]
-        g, q = group[p], centre[p]
+    for u in range(n_found):
+        _ask_for(parts, places, u, n_found)
+        p, g, q = places[u], groups[u], centres[u]
         first, second = parts.dtype.type(point[g, 0]), parts.dtype.type(point[g, 1])
         for c in range(n_classes):
             weight = first * parts[p, c] + second * parts[p, n_classes + c]
             weights[u, c] = weight + q * of_shift[g, c]
+            gradient[u, c] = 0
 
 
 @compiled
@@ -106,37 +150,36 @@ def _summed_rows(
 
 @compiled
 def _sums_of_batch(
-    classes: Any, of_place: Any, places: Any, weights: Any, gradient: Any, along_point: Any,
-    lengths: Any, centres: Any,
+    classes: Any, n_found: int, batch: Any, weights: Any, gradient: Any, along_point: Any,
+    lengths: Any, of_centres: Any,
 ) -> None:  # fmt: skip
     """By groups: gradients times weights, their lengths, and their sums times centres."""
-    _, group, centre, _, _ = of_place
+    _, groups, centres, _, _ = batch
     n_classes = len(classes)
-    along_point[:], lengths[:], centres[:] = 0, 0, 0
-    for u in range(len(places)):
-        g, q = group[places[u]], centre[places[u]]
+    along_point[:], lengths[:], of_centres[:] = 0, 0, 0
+    for u in range(n_found):
+        g, q = groups[u], centres[u]
         along, length = gradient.dtype.type(0), gradient.dtype.type(0)
         for c in range(n_classes):
             change = gradient[u, c]
             along += weights[u, c] * change
             length += change * change
-            centres[g, c] += q * change
+            of_centres[g, c] += q * change
         along_point[g] += along
         lengths[g] += length
 
 
 @compiled
 def _write_gradient(
-    classes: Any, parts: Any, of_place: Any, places: Any, write: Any, gradient: Any, along: Any
+    classes: Any, parts: Any, n_found: int, batch: Any, write: Any, gradient: Any, along: Any
 ) -> None:
     """Add a gradient to the parts of some places; sum it times what they were, by groups."""
-    _, group, _, _, _ = of_place
+    places, groups, _, _, _ = batch
     n_classes = len(classes)
     along[:] = 0
-    for u in range(len(places)):
-        _ask_for(parts, places, u, len(places))
-        p = places[u]
-        g = group[p]
+    for u in range(n_found):
+        _ask_for(parts, places, u, n_found)
+        p, g = places[u], groups[u]
         first, second = parts.dtype.type(write[g, 0]), parts.dtype.type(write[g, 1])
         of_first, of_second = parts.dtype.type(0), parts.dtype.type(0)
         for c in range(n_classes):
@@ -159,21 +202,19 @@ def add_up(classes: Any, parts: Any, of_place: Any, law: Any) -> None:
         Its length is the number of classes.
     parts : array of shape (n_places, 2 * n_classes)
         z and d of each place.
-    of_place : tuple of arrays
-        The place of each feature; the group, the centre, what is subtracted and the inverse
-        scale of each place.
+    of_place : array of shape (1, n_places)
+        Of `places_dtype`.
     law : tuple of arrays
         The product, gamma, S, C, Q, decay and moves of ``RunningLaw``.
     """
     product, shift, squares, centre_sums, centre_squares, _, _ = law
-    _, group, centre, _, _ = of_place
     n_classes = len(classes)
     shift[:], squares[:], centre_sums[:], centre_squares[:] = 0, 0, 0, 0
     for g in range(len(product)):
         product[g, 0, 0] = product[g, 1, 1] = 1
         product[g, 0, 1] = product[g, 1, 0] = 0
-    for p in range(len(group)):
-        g, q = group[p], np.float64(centre[p])
+    for p in range(of_place.shape[1]):
+        g, q = of_place[0, p].group, np.float64(of_place[0, p].centre)
         zero = parts.dtype.type(0)
         s00 = s01 = s11 = zero
         for c in range(n_classes):
@@ -203,7 +244,6 @@ def apply_product(classes: Any, parts: Any, of_place: Any, law: Any) -> None:
         As in `add_up`.
     """
     product, shift = law[0], law[1]
-    _, group, centre, _, _ = of_place
     n_classes = len(classes)
     number = parts.dtype.type
     shifts = np.empty((len(product), 2 * n_classes), parts.dtype)
@@ -212,8 +252,8 @@ def apply_product(classes: Any, parts: Any, of_place: Any, law: Any) -> None:
             for c in range(n_classes):
                 moved = product[g, i, 0] * shift[g, 0, c] + product[g, i, 1] * shift[g, 1, c]
                 shifts[g, i * n_classes + c] = moved
-    for p in range(len(group)):
-        g, q = group[p], centre[p]
+    for p in range(of_place.shape[1]):
+        g, q = of_place[0, p].group, of_place[0, p].centre
         p00, p01 = number(product[g, 0, 0]), number(product[g, 0, 1])
         p10, p11 = number(product[g, 1, 0]), number(product[g, 1, 1])
         for c in range(n_classes):
@@ -411,8 +451,8 @@ def _move_intercepts(
 @compiled
 def run_batches(
     classes: Any, order: Any, factors: Any, batch_size: int, n_steps: int, y: Any,
-    row_weights: Any, X: Any, of_place: Any, parts: Any, law: Any, intercepts: Any, norms: Any,
-    curvature: float, intercept_scales: Any, position: Any, buffers: Any,
+    row_weights: Any, X: Any, place: Any, of_place: Any, parts: Any, law: Any, intercepts: Any,
+    norms: Any, curvature: float, intercept_scales: Any, batch: Any, buffers: Any,
 ) -> float:  # fmt: skip
     """Take one step for each batch, and return the summed loss.
 
@@ -429,7 +469,9 @@ def run_batches(
     y, row_weights : arrays of shape (n_rows,)
         Class codes, and weights: empty for ones.
     X : tuple of arrays
-        The data, indices and starts of the rows.
+        The data and indices of the rows, of shape (1, n_elements), and where each starts.
+    place : int array of shape (n_features,)
+        The place of each feature.
     intercepts : array of shape (2, n_classes)
         The iterate and the average.
     norms : float64 array of shape (3,)
@@ -438,17 +480,18 @@ def run_batches(
         As in Problem.
     intercept_scales : tuple of float
         The scale of the intercepts in the step, and its inverse; 0 where they stay.
-    position : int array of shape (n_places,)
-        Any numbers of at least 0.
+    batch : tuple of arrays
+        Room for the places, their groups and their centres; for the positions and the values
+        of elements.
     buffers : tuple of arrays
-        Places, positions, values, weights and gradients for the elements of a batch; scores.
+        Room for weights and gradients of places, and for scores.
 
     Returns
     -------
     float
         The weighted loss.
     """
-    all_places, positions, values, weights, gradient, z = buffers
+    (_, _, _, positions, values), (weights, gradient, z) = batch, buffers
     n_groups, n_classes = len(law[0]), len(classes)
     point, write, along = np.empty((n_groups, 2)), np.empty((n_groups, 2)), np.empty((n_groups, 2))
     along_point, lengths = np.empty(n_groups), np.empty(n_groups)
@@ -456,19 +499,20 @@ def run_batches(
     centres = np.empty((n_groups, n_classes), parts.dtype)
     at_point, summed = np.empty(n_classes), np.empty(n_classes)
     scale, inverse_scale = intercept_scales
-    loss = 0.0
+    loss, n_before = 0.0, 0
+    for p in range(of_place.shape[1]):
+        of_place[0, p].number = -1
     for i in range(len(factors)):
         rows = order[i * batch_size : (i + 1) * batch_size]
-        n_found = _find_places(rows, X, of_place, position, all_places, positions, values)
-        places = all_places[:n_found]
+        n_found = _find_places(rows, X, place, of_place, n_before, batch)
+        n_before += n_found
         _set_point(law, intercepts, point, of_shift, at_point)
-        _read_point(classes, parts, of_place, places, point, of_shift, weights)
+        _read_point(classes, parts, n_found, batch, point, of_shift, weights, gradient)
         _scores(classes, rows, X[2], positions, values, weights, z)
         loss += _residuals(classes, rows, y, row_weights, at_point, batch_size, z, summed)
-        gradient[:n_found] = 0
         _summed_rows(classes, rows, X[2], positions, values, gradient, z)
         _sums_of_batch(
-            classes, of_place, places, weights, gradient, along_point, lengths, centres
+            classes, n_found, batch, weights, gradient, along_point, lengths, centres
         )
         squares = _squared_gradient(law, point, along_point, lengths, centres, summed)
         for c in range(n_classes):
@@ -479,7 +523,7 @@ def run_batches(
             apply_product(classes, parts, of_place, law)
             add_up(classes, parts, of_place, law)
         _set_writing(law, size, newest, write)
-        _write_gradient(classes, parts, of_place, places, write, gradient, along)
+        _write_gradient(classes, parts, n_found, batch, write, gradient, along)
         _add(law, write, along, lengths, centres, summed)
         way = _squared_average(law)
         way += _move_intercepts(intercepts, summed, size, newest, scale, inverse_scale)

@@ -64,12 +64,13 @@ class NumbaDistanceTrainer(DistanceTrainer):
     def _place_features(self, weighty: NDArray[np.bool_] | None) -> None:
         super()._place_features(weighty)
         problem = self.problem
-        n_places, n_classes = len(self._features), problem.n_classes
-        nothing = np.zeros(n_places, problem.dtype)
-        subtracted = nothing if self._subtracted is None else self._subtracted
-        self._group = self._group.astype(np.int32)
-        scales = self._inverse_step_scale
-        self._of_place = (self._place, self._group, self._centre, subtracted, scales)
+        n_classes = problem.n_classes
+        layout = distance_kernels.places_dtype(problem.dtype)
+        self._of_place = np.zeros((1, len(self._features)), layout)
+        self._of_place["group"], self._of_place["centre"] = self._group, self._centre
+        self._of_place["subtracted"] = 0 if self._subtracted is None else self._subtracted
+        self._of_place["inverse_scale"] = self._inverse_step_scale
+        self._place = self._place.astype(problem.X.indices.dtype)
         # Of length zero each: only their number matters.
         few = n_classes <= FEW_CLASSES
         self._class_tuple: Any = ((),) * n_classes if few else np.empty(n_classes, np.int8)
@@ -104,9 +105,9 @@ class NumbaDistanceTrainer(DistanceTrainer):
             self._begin_run(step_sizes[0])
             loss = distance_kernels.run_batches(
                 self._class_tuple, order, step_sizes[0], size, self._n_steps, self._y,
-                self._row_weights, (X.data, X.indices, X.indptr), self._of_place,
-                self._flat_parts(), self._law_arrays(), intercepts, numbers, curvature,
-                last_scales, self._position, self._buffers(order),
+                self._row_weights, (X.data[None], X.indices[None], X.indptr), self._place,
+                self._of_place, self._flat_parts(), self._law_arrays(), intercepts, numbers,
+                curvature, last_scales, *self._buffers(order),
             )  # fmt: skip
             self._end_run()
         self._norms = {
@@ -146,18 +147,23 @@ class NumbaDistanceTrainer(DistanceTrainer):
             law.decay, law.moves,
         )  # fmt: skip
 
-    def _buffers(self, order: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
-        """Buffers for the batches of an epoch."""
+    def _buffers(self, order: NDArray[np.int64]) -> tuple[tuple[NDArray[Any], ...], ...]:
+        """Room for the batches of an epoch: for what is read of them, and what is computed."""
         problem, dtype = self.problem, self.problem.dtype
         starts = range(0, len(order), problem.batch_size)
         lengths = (problem.X.indptr[order + 1] - problem.X.indptr[order]).astype(np.int64)
         n_elements = int(np.add.reduceat(lengths, starts).max()) if len(order) else 0
         n_places = min(n_elements, len(self._features))
-        return (
+        batch = (
             np.empty(n_places, np.int64),
-            np.empty(n_elements, self._position.dtype),
+            np.empty(n_places, np.int32),
+            np.empty(n_places, dtype),
+            np.empty(n_elements, np.int32),
             np.empty(n_elements, dtype),
+        )
+        computed = (
             np.empty((n_places, problem.n_classes), dtype),
             np.empty((n_places, problem.n_classes), dtype),
             np.empty((problem.batch_size, problem.n_classes), dtype),
         )
+        return batch, computed
