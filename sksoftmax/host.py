@@ -102,9 +102,10 @@ class HostBackend:
             A trainer with buffers of its own.
         """
         if is_csr(problem.X):
-            fastest = {
-                LinearTrainer: self.sparse_trainer, DistanceTrainer: self.distance_trainer
-            }  # fmt: skip
+            fastest: dict[type[ArrayTrainer], type[ArrayTrainer]] = {
+                LinearTrainer: self.sparse_trainer,
+                DistanceTrainer: self.distance_trainer,
+            }
             kind: type[ArrayTrainer] = lazy_trainer(problem) or ArrayTrainer
             return fastest.get(kind, kind)(problem, state)
         if is_stack(problem):

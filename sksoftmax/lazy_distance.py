@@ -115,7 +115,11 @@ class DistanceTrainer(LazyTrainer):
         for block in self._blocks():
             group, centre, parts = self._group[block], self._centre[block], self._parts[block]
             first, second = parts[:, 0], parts[:, 1]
-            for i, j, a, b in ((0, 0, first, first), (0, 1, first, second), (1, 1, second, second)):
+            for i, j, a, b in (
+                (0, 0, first, first),
+                (0, 1, first, second),
+                (1, 1, second, second),
+            ):
                 products = np.einsum("jk,jk->j", a, b)
                 law.squares[:, i, j] += np.bincount(group, products, n_groups)
             law.centre_squares += np.bincount(group, centre * centre, n_groups)

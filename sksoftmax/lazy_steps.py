@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.optimizers import DistanceOverGradients
 from sksoftmax.problem import Array, Problem, State
 
 BLOCK_FEATURES = 2**13
@@ -183,6 +184,7 @@ class LazyTrainer(ArrayTrainer):
         """The dense rule: every batch holds the intercepts."""
         arrays = dict(zip(self._part_names, self._intercepts, strict=True))
         weight, average = arrays.pop("weight"), arrays.pop("average", None)
+        assert not isinstance(self._optimizer, DistanceOverGradients)
         self._optimizer.update(weight, arrays, change, -1.0, None, self._n_steps)
         if average is not None:
             self._add_to_average(average, weight)

@@ -365,9 +365,7 @@ def _set_writing(law: Any, step: float, newest: float, write: Any) -> None:
 
 
 @compiled
-def _add(
-    law: Any, write: Any, along: Any, lengths: Any, centres: Any, summed: Any
-) -> None:
+def _add(law: Any, write: Any, along: Any, lengths: Any, centres: Any, summed: Any) -> None:
     """RunningLaw.add, with `along` and `centres` that lack the part of the centring."""
     _, shift, squares, centre_sums, centre_squares, _, _ = law
     for g in range(len(write)):
@@ -402,9 +400,7 @@ def _squared_average(law: Any) -> float:
 
 
 @compiled
-def _set_point(
-    law: Any, intercepts: Any, point: Any, of_shift: Any, at_point: Any
-) -> None:
+def _set_point(law: Any, intercepts: Any, point: Any, of_shift: Any, at_point: Any) -> None:
     """What reads the point, gamma there, and the intercepts there of features not centred."""
     product, shift, centre_sums = law[0], law[1], law[3]
     for c in range(len(at_point)):
@@ -493,7 +489,11 @@ def run_batches(
     """
     (_, _, _, positions, values), (weights, gradient, z) = batch, buffers
     n_groups, n_classes = len(law[0]), len(classes)
-    point, write, along = np.empty((n_groups, 2)), np.empty((n_groups, 2)), np.empty((n_groups, 2))
+    point, write, along = (
+        np.empty((n_groups, 2)),
+        np.empty((n_groups, 2)),
+        np.empty((n_groups, 2)),
+    )
     along_point, lengths = np.empty(n_groups), np.empty(n_groups)
     of_shift = np.empty((n_groups, n_classes), parts.dtype)
     centres = np.empty((n_groups, n_classes), parts.dtype)

@@ -117,9 +117,7 @@ class NumbaDistanceTrainer(DistanceTrainer):
         return np.array([loss / max(1, len(order))])
 
     def _begin_run(self, step_sizes: NDArray[np.float64]) -> int:
-        distance_kernels.begin(
-            self._class_tuple, self._flat_parts(), self._step_scale_in_units
-        )
+        distance_kernels.begin(self._class_tuple, self._flat_parts(), self._step_scale_in_units)
         self._add_up()
         return len(step_sizes)
 
@@ -137,7 +135,8 @@ class NumbaDistanceTrainer(DistanceTrainer):
 
     def _flat_parts(self) -> NDArray[Any]:
         """The parts as one row for each place."""
-        return self._parts.reshape(len(self._parts), 2 * self.problem.n_classes)
+        parts: NDArray[Any] = self._parts.reshape(len(self._parts), 2 * self.problem.n_classes)
+        return parts
 
     def _law_arrays(self) -> tuple[NDArray[Any], ...]:
         """The arrays of the law, in the order that kernels expect."""

@@ -7,8 +7,6 @@ and adding would do so three times.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,9 +68,7 @@ class NumpyDistanceTrainer(DistanceTrainer):
         starts = np.zeros(len(rows) + 1, dtype)
         np.cumsum(X.indptr[rows + 1] - X.indptr[rows], out=starts[1:])
         columns, data = np.empty(starts[-1], dtype), np.empty(starts[-1], X.dtype)
-        csr_row_index(
-            len(rows), rows.astype(dtype), X.indptr, indices, X.data, columns, data
-        )
+        csr_row_index(len(rows), rows.astype(dtype), X.indptr, indices, X.data, columns, data)
         of_element = self._place.take(columns)
         number = np.arange(len(of_element), dtype=dtype)
         self._position[of_element] = number
