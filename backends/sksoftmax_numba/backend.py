@@ -13,7 +13,7 @@ from sksoftmax.host import HostBackend
 from sksoftmax.problem import Array, Problem
 from sksoftmax.standardize import Moments
 from sksoftmax_numba import statistics
-from sksoftmax_numba.sparse_trainer import NumbaLinearTrainer
+from sksoftmax_numba.sparse_trainer import NumbaDistanceTrainer, NumbaLinearTrainer
 from sksoftmax_numba.stack_trainer import NumbaStackTrainer
 from sksoftmax_numba.trainer import NumbaTrainer
 
@@ -34,6 +34,7 @@ class NumbaBackend(HostBackend):
     dense_trainer = NumbaTrainer
     stack_trainer = NumbaStackTrainer
     sparse_trainer = NumbaLinearTrainer
+    distance_trainer = NumbaDistanceTrainer
 
     def feature_moments(
         self, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None

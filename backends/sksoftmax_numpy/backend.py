@@ -13,7 +13,7 @@ from sksoftmax.problem import Array, Problem
 from sksoftmax.stack_trainer import StackTrainer
 from sksoftmax.standardize import Moments
 from sksoftmax_numpy import statistics
-from sksoftmax_numpy.sparse_trainer import NumpyLinearTrainer
+from sksoftmax_numpy.sparse_trainer import NumpyDistanceTrainer, NumpyLinearTrainer
 from sksoftmax_numpy.trainer import NumpyTrainer
 
 
@@ -40,6 +40,7 @@ class NumpyBackend(HostBackend):
     dense_trainer = NumpyTrainer
     stack_trainer = StackTrainer
     sparse_trainer = NumpyLinearTrainer
+    distance_trainer = NumpyDistanceTrainer
 
     def feature_moments(
         self, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
