@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.lazy_steps import LazyTrainer
-from sksoftmax.optimizers import NEARNESS, DistanceOverGradients
+from sksoftmax.optimizers import DistanceOverGradients
 from sksoftmax.problem import Array, State
 from sksoftmax.running_law import RunningLaw
 
@@ -33,7 +33,8 @@ class DistanceTrainer(LazyTrainer):
     def _set_state(self, state: State) -> None:
         super()._set_state(state)
         decay = self.problem.penalty_share * self.problem.l2[0] * self._ratio**2
-        self._law = RunningLaw(decay, self._ratio > 0, self.problem.n_classes)
+        problem = self.problem
+        self._law = RunningLaw(decay, self._ratio > 0, problem.n_classes, problem.nearness)
         self._set_norms(state)
 
     def _set_norms(self, state: State) -> None:
@@ -66,8 +67,8 @@ class DistanceTrainer(LazyTrainer):
     def _penalty(self) -> Array:
         squares = 0.0
         for block in self._blocks():
-            point = self._parts[block, 1] * NEARNESS
-            point += (1 - NEARNESS) * self._parts[block, 0]
+            point = self._parts[block, 1] * self._law.nearness
+            point += (1 - self._law.nearness) * self._parts[block, 0]
             scaled = point * self._scale_in_units[block][:, None]
             squares += np.vdot(scaled, scaled)
         return self.problem.l2 / 2 * squares
@@ -183,7 +184,8 @@ class DistanceTrainer(LazyTrainer):
 
     def _intercepts_at_point(self, point: NDArray[np.float64]) -> Array:
         """The intercepts of features that are not centred, without the columns read centred."""
-        intercepts = (1 - NEARNESS) * self._intercepts[0] + NEARNESS * self._intercepts[1]
+        near, (last, average) = self._law.nearness, self._intercepts
+        intercepts = (1 - near) * last + near * average
         of_means = np.einsum("gi,gik->k", point, self._law.centre_sums)
         return intercepts - self._float(of_means)[:, None]
 

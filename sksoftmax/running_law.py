@@ -10,8 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.optimizers import NEARNESS
-
 LARGEST_LOSS = 32.0
 """Most by which a product may enlarge the rounding of what it is applied to; squares of it
 enlarge that of sums, which are in float64."""
@@ -57,6 +55,8 @@ class RunningLaw:
         False for constant features, whose weights stay.
     n_classes : int
         Number of classes.
+    nearness : float
+        The beta of the rule.
 
     Attributes
     ----------
@@ -77,8 +77,10 @@ class RunningLaw:
         decay: NDArray[np.float64],
         moves: NDArray[np.bool_],
         n_classes: int,
+        nearness: float,
     ):
         n_groups = len(decay)
+        self.nearness = nearness
         self.decay = decay
         self.moves = moves.astype(np.float64)
         self.product = np.empty((n_groups, 2, 2))
@@ -102,7 +104,7 @@ class RunningLaw:
         ndarray of shape (n_groups, 2), float64
             To be multiplied by w.
         """
-        row: NDArray[np.float64] = self.product[:, 0] + NEARNESS * self.product[:, 1]
+        row: NDArray[np.float64] = self.product[:, 0] + self.nearness * self.product[:, 1]
         return row
 
     def squared_gradient(
@@ -152,9 +154,9 @@ class RunningLaw:
         shrinkage, kept = step * self.decay, 1 - newest
         matrix = np.empty_like(self.product)
         matrix[:, 0, 0] = 1 - shrinkage
-        matrix[:, 0, 1] = -NEARNESS * shrinkage
+        matrix[:, 0, 1] = -self.nearness * shrinkage
         matrix[:, 1, 0] = kept * shrinkage
-        matrix[:, 1, 1] = kept * (1 + NEARNESS * shrinkage)
+        matrix[:, 1, 1] = kept * (1 + self.nearness * shrinkage)
         if newest == 1 and not self.squares[:, 1, 1].any():
             # The first step of a model: d is 0, and stays so without a singular matrix.
             matrix[:, 1] = 0, 1

@@ -481,7 +481,7 @@ def test_own_steps_resume_bit_for_bit(make):
 @given(decay=st.floats(0, 4), largest=st.floats(1e-3, 1), seed=st.integers(0, 10**6))
 def test_running_law_is_the_recurrence(decay, largest, seed):
     rng = np.random.default_rng(seed)
-    law = RunningLaw(np.array([decay]), np.ones(1, bool), 1)
+    law = RunningLaw(np.array([decay]), np.ones(1, bool), 1, 0.8)
     law.restart()
     z, a = rng.standard_normal(2)
     w = np.array([z, a - z])

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from sksoftmax.optimizers import NEARNESS
 from sksoftmax.running_law import LARGEST_FACTOR, LARGEST_LOSS, LEAST_DETERMINANT
 from sksoftmax_numba.compilation import compiled
 from sksoftmax_numba.intrinsics import prefetch
@@ -314,9 +313,10 @@ def _squared_gradient(
 
 @compiled
 def _step_and_weight(
-    norms: Any, curvature: float, squares: float, n_steps: int
+    norms: Any, rule: Any, squares: float, n_steps: int
 ) -> tuple[float, float]:
     """DistanceOverGradients.step_and_weight."""
+    curvature, least = rule[0], rule[2]
     if norms[1] == 0:
         norms[0] = max(norms[0], math.sqrt(squares) / curvature)
         norms[1] = (norms[0] * norms[0] * curvature) ** 2
@@ -324,11 +324,12 @@ def _step_and_weight(
         norms[1] += norms[0] * norms[0] * squares
     area = norms[0] * norms[0]
     norms[2] += area * n_steps
-    return area / math.sqrt(max(norms[1], TINY)), area * n_steps / max(norms[2], TINY)
+    newest = max(area * n_steps / max(norms[2], TINY), least)
+    return area / math.sqrt(max(norms[1], TINY)), newest
 
 
 @compiled
-def _advance(law: Any, step: float, newest: float) -> bool:
+def _advance(law: Any, nearness: float, step: float, newest: float) -> bool:
     """RunningLaw.advance."""
     product, _, squares, _, _, decay, _ = law
     kept, has_distance, is_safe = 1 - newest, False, True
@@ -336,8 +337,8 @@ def _advance(law: Any, step: float, newest: float) -> bool:
         has_distance |= squares[g, 1, 1] != 0
     for g in range(len(decay)):
         shrinkage, p = step * decay[g], product[g]
-        m00, m01 = 1 - shrinkage, -NEARNESS * shrinkage
-        m10, m11 = kept * shrinkage, kept * (1 + NEARNESS * shrinkage)
+        m00, m01 = 1 - shrinkage, -nearness * shrinkage
+        m10, m11 = kept * shrinkage, kept * (1 + nearness * shrinkage)
         if newest == 1 and not has_distance:
             m10, m11 = 0.0, 1.0
         p00, p01 = m00 * p[0, 0] + m01 * p[1, 0], m00 * p[0, 1] + m01 * p[1, 1]
@@ -400,14 +401,16 @@ def _squared_average(law: Any) -> float:
 
 
 @compiled
-def _set_point(law: Any, intercepts: Any, point: Any, of_shift: Any, at_point: Any) -> None:
+def _set_point(
+    law: Any, nearness: float, intercepts: Any, point: Any, of_shift: Any, at_point: Any
+) -> None:
     """What reads the point, gamma there, and the intercepts there of features not centred."""
     product, shift, centre_sums = law[0], law[1], law[3]
     for c in range(len(at_point)):
-        at_point[c] = (1 - NEARNESS) * intercepts[0, c] + NEARNESS * intercepts[1, c]
+        at_point[c] = (1 - nearness) * intercepts[0, c] + nearness * intercepts[1, c]
     for g in range(len(product)):
-        first = product[g, 0, 0] + NEARNESS * product[g, 1, 0]
-        second = product[g, 0, 1] + NEARNESS * product[g, 1, 1]
+        first = product[g, 0, 0] + nearness * product[g, 1, 0]
+        second = product[g, 0, 1] + nearness * product[g, 1, 1]
         point[g, 0], point[g, 1] = first, second
         for c in range(len(at_point)):
             of_shift[g, c] = first * shift[g, 0, c] + second * shift[g, 1, c]
@@ -448,7 +451,7 @@ def _move_intercepts(
 def run_batches(
     classes: Any, order: Any, factors: Any, batch_size: int, n_steps: int, y: Any,
     row_weights: Any, X: Any, place: Any, of_place: Any, parts: Any, law: Any, intercepts: Any,
-    norms: Any, curvature: float, intercept_scales: Any, batch: Any, buffers: Any,
+    norms: Any, rule: Any, intercept_scales: Any, batch: Any, buffers: Any,
 ) -> float:  # fmt: skip
     """Take one step for each batch, and return the summed loss.
 
@@ -472,8 +475,8 @@ def run_batches(
         The iterate and the average.
     norms : float64 array of shape (3,)
         By the names of ``DistanceOverGradients``.
-    curvature : float
-        As in Problem.
+    rule : float64 array of shape (3,)
+        The curvature, nearness and least weight of the problem.
     intercept_scales : tuple of float
         The scale of the intercepts in the step, and its inverse; 0 where they stay.
     batch : tuple of arrays
@@ -506,7 +509,7 @@ def run_batches(
         rows = order[i * batch_size : (i + 1) * batch_size]
         n_found = _find_places(rows, X, place, of_place, n_before, batch)
         n_before += n_found
-        _set_point(law, intercepts, point, of_shift, at_point)
+        _set_point(law, rule[1], intercepts, point, of_shift, at_point)
         _read_point(classes, parts, n_found, batch, point, of_shift, weights, gradient)
         _scores(classes, rows, X[2], positions, values, weights, z)
         loss += _residuals(classes, rows, y, row_weights, at_point, batch_size, z, summed)
@@ -517,9 +520,9 @@ def run_batches(
         squares = _squared_gradient(law, point, along_point, lengths, centres, summed)
         for c in range(n_classes):
             squares += (inverse_scale * summed[c]) ** 2
-        size, newest = _step_and_weight(norms, curvature, squares, n_steps + i + 1)
+        size, newest = _step_and_weight(norms, rule, squares, n_steps + i + 1)
         size *= factors[i]
-        if not _advance(law, size, newest):
+        if not _advance(law, rule[1], size, newest):
             apply_product(classes, parts, of_place, law)
             add_up(classes, parts, of_place, law)
         _set_writing(law, size, newest, write)

@@ -12,6 +12,7 @@ from sksoftmax.lazy_trainer import LinearTrainer
 from sksoftmax.problem import Array
 from sksoftmax_numba import distance_kernels
 from sksoftmax_numba.compilation import announced
+from sksoftmax_numba.distance_epoch import rules_of
 from sksoftmax_numba.sparse_kernels import lazy_step
 
 FEW_CLASSES = 64
@@ -99,7 +100,6 @@ class NumbaDistanceTrainer(DistanceTrainer):
         size, norms = problem.batch_size, self._norms
         numbers = np.array([norms[name][0] for name in self._optimizer.norm_names])
         last_scales = float(self._scales[0, 0, -1]), float(self._inverse_scales[0, 0, -1])
-        curvature = float(self._optimizer.curvature[0])
         intercepts = self._intercepts.reshape(2, -1)
         with announced("an epoch", X.dtype, problem.dtype, problem.n_classes):
             self._begin_run(step_sizes[0])
@@ -107,7 +107,7 @@ class NumbaDistanceTrainer(DistanceTrainer):
                 self._class_tuple, order, step_sizes[0], size, self._n_steps, self._y,
                 self._row_weights, (X.data[None], X.indices[None], X.indptr), self._place,
                 self._of_place, self._flat_parts(), self._law_arrays(), intercepts, numbers,
-                curvature, last_scales, *self._buffers(order),
+                rules_of(problem)[0], last_scales, *self._buffers(order),
             )  # fmt: skip
             self._end_run()
         self._norms = {
