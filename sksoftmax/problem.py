@@ -161,13 +161,13 @@ class State:
     moments : mapping of str to ndarray of the same shape
         The optimiser's memory, by name: ``"velocity"`` in the units of the parameters, or
         Adam's ``"first_moment"`` and ``"second_moment"`` of the gradient G / s.
-    norms : mapping of str to ndarray of shape (n_models,), float64
-        What "distance-over-gradients" remembers, by the names that its class gives them;
-        empty for the other rules.
     means : ndarray of shape (n_models, n_features), float64
         The centre that the last columns refer to; zeros when nothing is centred.
     n_steps : int
         Steps taken since the first.
+    norms : mapping of str to ndarray of shape (n_models,), float64
+        What "distance-over-gradients" remembers, by the names that its class gives them;
+        empty for the other rules.
     """
 
     parameters: NDArray[Any]

@@ -113,29 +113,23 @@ class NumbaTrainer(ArrayTrainer):
 
     def _run_own_steps(self, order: NDArray[np.int64], factors: NDArray[np.float64]) -> float:
         """Take the steps of the rule that finds them; return the summed loss."""
-        norms = self._norms_of_model, self._rule
-        arrays = self._parameters[0], self._average[0]
-        rule = *self._factors, self._scales[0, 0], self._squares
-        if not self._by_products:
-            loss = self._run_threads(
-                distance_epoch, order, factors, self._n_steps, *norms, *arrays, *rule
-            )
+        norms, arrays = self._norms_of_model, (self._parameters[0], self._average[0])
+        numbers = *self._factors, self._scales[0, 0], self._squares
+        if self._by_products:
+            loss, (coef, intercept, _, _) = 0.0, self._buffers[0]
+            for i, rows in enumerate(self._batches(order)):
+                copy_point(self._rule[1], *arrays, self._centre, coef, intercept)
+                loss += self._write_products(rows)
+                whole_step(
+                    norms, self._rule, factors[i], self._n_steps + i + 1, *arrays,
+                    *self._gradients, coef, *numbers,
+                )  # fmt: skip
         else:
-            loss = self._run_own_steps_by_products(order, factors, norms, arrays, rule)
+            loss = self._run_threads(
+                distance_epoch, order, factors, self._n_steps, norms, self._rule, *arrays,
+                *numbers,
+            )  # fmt: skip
         self._set_point()
-        return loss
-
-    def _run_own_steps_by_products(
-        self, order: NDArray[np.int64], factors: NDArray[np.float64], norms: Any, arrays: Any,
-        rule: Any,
-    ) -> float:  # fmt: skip
-        """The same where a BLAS computes the products."""
-        loss, (coef, intercept, _, _) = 0.0, self._buffers[0]
-        for i, rows in enumerate(self._batches(order)):
-            copy_point(self._rule[1], *arrays, self._centre, coef, intercept)
-            loss += self._write_products(rows)
-            n_steps = self._n_steps + i + 1
-            whole_step(*norms, factors[i], n_steps, *arrays, *self._gradients, coef, *rule)
         return loss
 
     def _batches(self, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
