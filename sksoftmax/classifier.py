@@ -27,7 +27,7 @@ from sksoftmax.arrays import SUPPORTED, home_of, to_numpy, within_reach
 from sksoftmax.attributes import fitted_attributes, history_up_to
 from sksoftmax.callbacks import CallbackSupportMixin, FitTasks
 from sksoftmax.checkpoint import Checkpoint
-from sksoftmax.epochs import Epochs
+from sksoftmax.epochs import Epochs, check_finite
 from sksoftmax.persistence import Persistence
 from sksoftmax.prediction import SoftmaxPrediction
 from sksoftmax.problem import Backend
@@ -740,6 +740,7 @@ class SoftmaxClassifier(
         if training.validation is not None or losses[-1] <= frequencies:
             return
         objective = training.kept_objective()
+        check_finite(training, objective)
         if objective > (1 + WORSE_BY) * frequencies:
             given = self.learning_rate != "auto"
             cure = f"Lower learning_rate (now {self.learning_rate}), or set it to 'auto'."

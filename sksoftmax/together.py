@@ -86,13 +86,13 @@ class Fit:
         try:
             if member.error is not None:
                 raise member.error
+            if member.is_over():
+                self.estimator._warn_of_the_end(
+                    member.epochs, member.rule, stopped=member.stopped, stacklevel=3
+                )
             self.estimator.__dict__.update(fitted_attributes(member.epochs))
         except ValueError as error:
             self.error = error
-        if self.error is None and member.is_over():
-            self.estimator._warn_of_the_end(
-                member.epochs, member.rule, stopped=member.stopped, stacklevel=3
-            )
 
 
 class FitsTogether:

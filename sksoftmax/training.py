@@ -435,7 +435,8 @@ class Training:
         loss = float(self._evaluate(trainer, self._placed, self.targets)[0, 0])
         scaled = state.predicting(self.problem)[0, :, :-1].astype(np.float64) * self.scale
         l2, l1 = self.penalty
-        return loss + float(l2 / 2 * (scaled**2).sum() + l1 * np.abs(scaled).sum())
+        with np.errstate(over="ignore"):
+            return loss + float(l2 / 2 * (scaled**2).sum() + l1 * np.abs(scaled).sum())
 
     def _evaluate(self, trainer: Trainer, X: Array, targets: Targets) -> NDArray[np.float64]:
         """Weighted means over the rows that count, as many at a time as may be copied."""

@@ -302,15 +302,18 @@ def test_dense_updates_where_no_law_is_known():
         return ArrayTrainer(problem, state)
 
     backend.trainer = noted
+    given = {"learning_rate": 0.01}
     for parameters in (
         {},
-        {"l1_ratio": 0.5, "momentum": 0},
         {"l1_ratio": 0.5},
-        {"nesterov": True},
-        {"optimizer": "adam"},
+        given,
+        {**given, "l1_ratio": 0.5, "momentum": 0},
+        {**given, "l1_ratio": 0.5},
+        {**given, "nesterov": True},
+        {**given, "optimizer": "adam"},
     ):
         SoftmaxClassifier(backend=backend, max_iter=1, tol=None, **parameters).fit(X, y)
-    assert seen == [LinearTrainer, ShrinkingTrainer, None, None, None]
+    assert seen == [DistanceTrainer, None, LinearTrainer, ShrinkingTrainer, None, None, None]
 
 
 def test_a_feature_that_becomes_constant_keeps_its_weight():

@@ -196,7 +196,7 @@ def test_as_many_threads_as_asked_are_started_and_none_is_left(monkeypatch):
     X, y = rows()
     for n_jobs, expected in ((None, 0), (1, 0), (3, 2), (64, 3)):  # 4 parts in a batch of 256
         started.clear()
-        fit(n_jobs, X, y, max_iter=1)
+        fit(n_jobs, X, y, max_iter=1, batch_size=256)
         assert len(started) == expected
         assert not any(thread.is_alive() for thread in started)
 
