@@ -50,16 +50,14 @@ class FusedTrainer(CupyTrainer):
             velocity = self._moments.get("velocity")
             self._velocity = xp.zeros_like(self._parameters) if velocity is None else velocity
 
-    def _add_steps(
-        self, objective: Array, order: Array, step_sizes: NDArray[np.float64]
-    ) -> Array:
+    def _add_steps(self, loss: Array, order: Array, step_sizes: NDArray[np.float64]) -> Array:
         if self._weights is None:
             weights = self.xp.ones(len(order), self.problem.dtype)
         else:
             weights = self._weights[0][order]
         losses = self._run(order, self._y[order], weights, self._float(step_sizes[0]))
         self._n_steps += step_sizes.shape[1]
-        return objective + losses.sum(dtype=np.float64)
+        return loss + losses.sum(dtype=np.float64)
 
     def _run(self, rows: Array, labels: Array, weights: Array, steps: Array) -> Array:
         """Run an epoch over rows in order; return the weighted loss of each."""

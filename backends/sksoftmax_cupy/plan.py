@@ -165,7 +165,8 @@ def unsupported(problem: Problem) -> str | None:
     missing = {
         "sparse rows": is_csr(X),
         "several models": problem.n_models > 1,
-        "Adam": problem.optimizer != "sgd",
+        "Adam": problem.optimizer == "adam",
+        "steps of the rule's own": problem.optimizer == "distance-over-gradients",
         "Nesterov's momentum": problem.nesterov,
         "an absolute penalty": bool(problem.l1.any()),
     }
