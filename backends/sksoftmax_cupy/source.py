@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sksoftmax.optimizers import NEARNESS
 from sksoftmax_cupy.plan import CLUSTER, FEATURE_TILE, ROW_TILE, Workload
 
 C_TYPES = {"f4": "float", "f8": "double", "u1": "unsigned char"}
@@ -55,13 +56,15 @@ def macros(work: Workload, threads: int) -> dict[str, Any]:
 
     Returns
     -------
-    dict of str to str or int
+    dict of str to str, int or float
         Values by name.
     """
     return {
         "ROW": c_type(work.row_dtype),
         "REAL": c_type(work.dtype),
         "N_CLASSES": work.n_classes,
+        "OWN_STEPS": int(work.own_steps),
+        "NEARNESS": NEARNESS,
         "CHUNK": work.chunk,
         "CLUSTER": CLUSTER,
         "FEATURE_TILE": FEATURE_TILE,
