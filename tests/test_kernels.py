@@ -242,7 +242,8 @@ def test_no_barrier_can_be_left_out(name, number, folder):
         backend = EmulatedBackend(folder, PLANS[name], seed=10 * seed, source=source)
         try:
             problem = make_problem(*shape, **RULES[rule])
-            return differences(problem, backend, n_epochs=1) > 1e-4
+            with np.errstate(all="ignore"):  # of numbers from anywhere
+                return differences(problem, backend, n_epochs=1) > 1e-4
         except RuntimeError:
             return True
 

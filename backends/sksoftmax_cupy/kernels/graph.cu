@@ -198,8 +198,9 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1) graph_gradient(
     for (int k = column.segment; j <= n_features && k < N_CLASSES; k += column.n_segments) {
         const Scales scales = {inverse_scales[j], gradient_scales[j], decay[j]};
         const long long i = k * (n_features + 1) + j;
-        gradients[i] = mean_gradient(scales, column.sum(segments, k), points[i]);
-        squares.gradient += gradients[i] * gradients[i];
+        const REAL gradient = mean_gradient(scales, column.sum(segments, k), points[i]);
+        gradients[i] = gradient;
+        squares.gradient += gradient * gradient;
     }
     if (blockIdx.x == 0) {
         for (int i = threadIdx.x; i < n_average_squares; i += blockDim.x)

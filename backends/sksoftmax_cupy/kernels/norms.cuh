@@ -43,7 +43,8 @@ __device__ inline void add_in_block(const Squares<REAL>& own, Squares<REAL>* of_
 // The squares of a block, which have been added up.
 __device__ inline Squares<double> total(const Squares<REAL>* of_lanes) {
     Squares<double> sum = {};
-    for (int i = 0; i < N_LANES; i++) {
+#pragma unroll 4
+    for (int i = 0; i < N_LANES; i++) {  // unrolled as a whole it would hold all in registers
         sum.gradient += of_lanes[i].gradient;
         sum.average += of_lanes[i].average;
     }
