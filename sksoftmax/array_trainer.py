@@ -140,8 +140,17 @@ class ArrayTrainer:
         self._norms: dict[str, Array] = {}
         if isinstance(self._optimizer, DistanceOverGradients):
             self._point = xp.empty_like(self._parameters)
-            self._optimizer.point(self._parameters, self._average, self._point)
+            self._set_point()
             self._set_norms(state)
+
+    def _set_point(self) -> None:
+        """Write where the next gradient is taken.
+
+        Kernels leave it to this at the end of an epoch: they might round in another way than
+        where a fit goes on.
+        """
+        assert isinstance(self._optimizer, DistanceOverGradients)
+        self._optimizer.point(self._parameters, self._average, self._point)
 
     def _set_norms(self, state: State) -> None:
         """Go on with the norms of a state; before the first step, with the model's own."""
@@ -196,33 +205,15 @@ class ArrayTrainer:
 
     def _add_steps(self, loss: Array, order: Array, step_sizes: NDArray[np.float64]) -> Array:
         """Take the steps, and add the loss of each batch."""
-        if isinstance(self._optimizer, DistanceOverGradients):
-            return self._add_own_steps(loss, order, step_sizes)
-        steps = self._float(step_sizes)[:, :, None, None]
+        finds_steps = isinstance(self._optimizer, DistanceOverGradients)
+        factors, steps = self.xp.asarray(step_sizes), self._float(step_sizes)[:, :, None, None]
         changes = np.asarray((np.diff(step_sizes, axis=1, prepend=np.nan) != 0).any(axis=0))
         start = 0
         for i, end in enumerate(self._batch_ends(len(order))):
             if changes[i]:
-                scaled_step = steps[:, i] * self._inverse_scales
-            loss = loss + self._step(order[start:end], scaled_step)
+                step = factors[:, i] if finds_steps else steps[:, i] * self._inverse_scales
+            loss = loss + self._step(order[start:end], step)
             start = end
-        return loss
-
-    def _add_own_steps(
-        self, loss: Array, order: Array, factors: NDArray[np.float64]
-    ) -> Array:
-        """The same by a rule that finds its own step sizes, which are multiplied by factors."""
-        assert isinstance(self._optimizer, DistanceOverGradients)
-        scales, start = (self._scales, self._inverse_scales), 0
-        factors = self.xp.asarray(factors)
-        for i, end in enumerate(self._batch_ends(len(order))):
-            gradient, of_batch = self._mean_gradient(order[start:end])
-            arrays = self._parameters, self._average, self._norms
-            self._optimizer.update(
-                *arrays, gradient, factors[:, i], scales, self._threshold, self._n_steps
-            )
-            self._optimizer.point(self._parameters, self._average, self._point)
-            loss, start = loss + of_batch, end
         return loss
 
     def _batch_ends(self, n_rows: int) -> Iterable[int]:
@@ -230,20 +221,26 @@ class ArrayTrainer:
         size = self.problem.batch_size
         return range(size, n_rows + size, size) if self.batch_ends is None else self.batch_ends
 
-    def _step(self, rows: Array, scaled_step: Array) -> Array:
-        """One step on a batch; returns the batch's summed loss, per model."""
+    def _step(self, rows: Array, step: Array) -> Array:
+        """One step on a batch; returns the batch's summed loss, per model.
+
+        `step` is the step over s, or a factor a model for a rule that finds its own.
+        """
         gradient, loss = self._mean_gradient(rows)
-        assert not isinstance(self._optimizer, DistanceOverGradients)
+        parameters, average = self._parameters, self._average
+        if isinstance(self._optimizer, DistanceOverGradients):
+            scales = self._scales, self._inverse_scales
+            self._optimizer.update(
+                parameters, average, self._norms, gradient, step, scales, self._threshold,
+                self._n_steps,
+            )  # fmt: skip
+            self._set_point()
+            return loss
         self._optimizer.update(
-            self._parameters,
-            self._moments,
-            gradient,
-            scaled_step,
-            self._threshold,
-            self._n_steps,
+            parameters, self._moments, gradient, step, self._threshold, self._n_steps
         )
         if self.problem.average:
-            self._add_to_average(self._average, self._parameters)
+            self._add_to_average(average, parameters)
         return loss
 
     def _mean_gradient(self, rows: Array) -> tuple[Array, Array]:

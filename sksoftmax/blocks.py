@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from sksoftmax.problem import Array, Backend, Problem, State, Trainer
 from sksoftmax.standardize import Moments, feature_moments
-from sksoftmax.steps import Coordinates, longest_row
 from sksoftmax.stored import StoredRows
 
 GROUP_BYTES = 2**27
@@ -196,39 +195,6 @@ class BlockBackend:
             merged = moments if merged is None else merged.merge(moments)
         assert merged is not None, "some row counts"
         return merged
-
-    def longest_row(
-        self,
-        X: StoredRows,
-        weights: NDArray[Any] | None,
-        rows: NDArray[np.int64] | None,
-        coordinates: Coordinates,
-        dtype: np.dtype[Any],
-    ) -> float:
-        """Return the largest weighted squared length of a row.
-
-        Parameters
-        ----------
-        X, weights, rows, coordinates, dtype
-            As in ``sksoftmax.steps.measure_curvature``.
-
-        Returns
-        -------
-        float
-            The column of ones included.
-        """
-        lengths = [
-            longest_row(
-                self._backend,
-                block,
-                None if weights is None else weights[where],
-                chosen,
-                coordinates,
-                dtype,
-            )
-            for where, chosen, block in X.blocks(rows)
-        ]
-        return float(np.max(lengths))
 
 
 class BlockTrainer:

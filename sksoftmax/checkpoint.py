@@ -9,9 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+import numpy as np
+
 from sksoftmax.problem import State
 from sksoftmax.standardize import Moments
-from sksoftmax.steps import Curvature
+from sksoftmax.steps import Deviations
+
+SAME_MOMENTS = 1e-5
+"""Share of a deviation by which backends' moments of the same rows may differ."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,10 @@ class Checkpoint:
         Rows of positive weight in the statistics.
     moments : Moments or None
         Of the features; None without standardising.
-    curvature : Curvature or None
-        Of the rows; None where the step size does not follow from it.
+    deviations : Deviations or None
+        Of the features; None where no scale of the step follows from them.
+    penalty : pair of float
+        The squared and the absolute penalty on each class's weights.
     total_weight : float
         Sum of the weights, in the caller's unit, of the rows in the statistics.
     reduction : float
@@ -42,10 +49,35 @@ class Checkpoint:
     n_epochs: int
     n_samples_seen: int
     moments: Moments | None
-    curvature: Curvature | None
+    deviations: Deviations | None
+    penalty: tuple[float, float]
     total_weight: float
     reduction: float
     state: State
+
+    def is_of(self, penalty: tuple[float, float], moments: Moments | None) -> bool:
+        """Say whether the steps so far belong to an objective.
+
+        Parameters
+        ----------
+        penalty : pair of float
+            Its squared and absolute penalty.
+        moments : Moments or None
+            Of the features of its rows; None without standardising, where rows are taken to
+            be the same.
+
+        Returns
+        -------
+        bool
+            Whether the penalty is that of this checkpoint, and the moments are its own but
+            for what backends round.
+        """
+        mine = self.moments
+        if penalty != self.penalty or moments is None or mine is None:
+            return penalty == self.penalty and moments is mine
+        is_near = np.abs(moments.mean - mine.mean) <= SAME_MOMENTS * mine.scale
+        is_as_wide = np.isclose(moments.squares, mine.squares, rtol=SAME_MOMENTS, atol=0)
+        return bool((is_near & is_as_wide).all())
 
     def to_dict(self) -> dict[str, Any]:
         """Return nested dicts of arrays and numbers, which any format can store.
@@ -72,12 +104,13 @@ class Checkpoint:
         Checkpoint
             No array is copied.
         """
-        moments, curvature = stored["moments"], stored["curvature"]
+        moments, deviations = stored["moments"], stored["deviations"]
         return cls(
             **{
                 **stored,
                 "moments": None if moments is None else Moments(**moments),
-                "curvature": None if curvature is None else Curvature(**curvature),
+                "deviations": None if deviations is None else Deviations(**deviations),
+                "penalty": tuple(stored["penalty"]),
                 "state": State(**stored["state"]),
             }
         )

@@ -27,7 +27,7 @@ from sksoftmax.arrays import SUPPORTED, home_of, to_numpy, within_reach
 from sksoftmax.attributes import fitted_attributes, history_up_to
 from sksoftmax.callbacks import CallbackSupportMixin, FitTasks
 from sksoftmax.checkpoint import Checkpoint
-from sksoftmax.epochs import Epochs
+from sksoftmax.epochs import Epochs, check_finite
 from sksoftmax.persistence import Persistence
 from sksoftmax.prediction import SoftmaxPrediction
 from sksoftmax.problem import Backend
@@ -38,6 +38,9 @@ from sksoftmax.stored import checked_rows
 from sksoftmax.targets import Targets, class_weights, encode_targets, sorted_classes
 from sksoftmax.training import Training
 from sksoftmax.validation import Validation, hold_out
+
+WORSE_BY = 1e-3
+"""Share by which an objective may end above that of the class frequencies without a warning."""
 
 
 class SoftmaxClassifier(
@@ -59,37 +62,41 @@ class SoftmaxClassifier(
 
     with :math:`w_i` the weight of row i (mean 1), :math:`\sigma_j` the standard deviation
     of feature j and :math:`\rho` the `l1_ratio`. Features need no scaling and the step size no
-    tuning: steps are taken in standardised coordinates, their size follows from the curvature
-    of the data, and the iterates are averaged [1]_, [2]_. ``coef_`` and ``intercept_`` are in
-    the units of X, which is never copied. With two classes the penalty is that of the one row
-    of ``coef_``, as in binary logistic regression.
+    tuning: steps are taken in standardised coordinates, find their own size by the way they
+    have come over the gradients they have met [1]_, [2]_, and are averaged [3]_. ``coef_`` and
+    ``intercept_`` are in the units of X, which is never copied. With two classes the penalty
+    is that of the one row of ``coef_``, as in binary logistic regression.
 
     Parameters
     ----------
-    alpha : float, default=1e-4
-        Strength of the penalty, at least 0, per weighted mean of the loss: it means
+    alpha : "auto" or float, default="auto"
+        Strength of the penalty, at least 0, per weighted mean of the loss: a number means
         the same for any number of rows. `LogisticRegression` on standardised features has the
-        same optimum for ``C = 1 / (alpha * n_samples)``. The intercept is not penalised. The
-        default is weak: it bounds the coefficients of classes that a plane separates.
+        same optimum for ``C = 1 / (alpha * n_samples)``, with weights their sum in place of
+        `n_samples`. "auto" is its default, C = 1: one over the sum of the weights, in a stream
+        of those so far; see `alpha_`. The intercept is not penalised. Search it where features
+        are many beside the rows, or say little: see `SoftmaxClassifierCV`.
     l1_ratio : float, default=0
         Share of the absolute penalty, in [0, 1]: 0 is ridge, 1 lasso, between is the elastic
         net [6]_. If positive, steps are proximal [7]_ and `coef_` has exact zeros.
     fit_intercept : bool, default=True
         Whether to fit an intercept for each class.
-    batch_size : int, default=256
-        Rows a step. Where all rows fit in one batch, an epoch is one exact step. Larger ones
-        use the processor better, smaller ones take more steps an epoch.
+    batch_size : "auto" or int, default="auto"
+        Rows a step. "auto" takes about 128 steps an epoch, by batches of 32 to 256 rows that
+        are a power of 2, and of at least 128 from 65,536 weights on; 64 rows or fewer are one
+        batch. Where all rows fit in one batch, an epoch is one exact step. Larger ones use the
+        processor better, smaller ones take more steps an epoch.
     max_iter : int, default=1000
         Most epochs (passes over the rows) of one call to `fit`; `tol` ends most fits long
         before.
     tol : float or None, default=3e-3
-        `fit` stops when the objective of an epoch, or the validation loss under
-        `early_stopping`, has not been `tol` below the best so far for `n_iter_no_change`
-        epochs, and at least 200 steps, running. None runs all `max_iter` epochs. The default
-        suits accuracy; for coefficients at the optimum take 1e-8 and a `batch_size` of at
-        least the number of rows.
-    n_iter_no_change : int, default=3
-        Epochs without improvement after which to stop.
+        `fit` stops when the second half of its epochs has lowered the objective, or the
+        validation loss under `early_stopping`, by no more than `tol` times the loss of the
+        class frequencies: about as much is then still to be gained. None runs all `max_iter`
+        epochs. The default suits accuracy; for coefficients near the optimum take 1e-6.
+    n_iter_no_change : int, default=2
+        Epochs in which nothing is gained after which to stop, where half of the epochs are
+        fewer; they are always as many as 20 steps take.
     early_stopping : bool, default=False
         Whether `fit` stops on, and keeps the best epoch by, the loss on rows that it does not
         train on: the `X_val` given to it, or else a share of the rows of X. The model kept,
@@ -100,19 +107,21 @@ class SoftmaxClassifier(
         many as there are classes, in proportion to the rows of each class, one of which
         always stays in training. Ignored without `early_stopping`, or where `X_val` is given.
     learning_rate : "auto" or float, default="auto"
-        Step size. "auto" is ``(1 + momentum) / L``, with L a bound on the curvature that
-        minibatches meet [3]_, in standardised coordinates; ``1 / L`` with `nesterov`, and 0.01
-        for "adam".
+        Step size in standardised coordinates. "auto" finds it at each step: the largest
+        distance from zero that the average has come to, over the norms of the gradients so
+        far, each weighted by the distance at which it was taken [1]_, [2]_; gradients are taken
+        near the average, which predicts [3]_. `momentum`, `nesterov` and `average` are then
+        ignored. For "adam", "auto" is 0.01.
     schedule : {"constant", "invscaling", "adaptive", "linear", "cosine"}, default="constant"
-        How the step size changes. "invscaling" divides it by the square root of the number of
-        the epoch. "adaptive" divides it by 5 wherever the fit would stop, which it does once
-        the step is below a thousandth of the first. "linear" and "cosine" [5]_ fall to zero
+        What the step size is multiplied by. "invscaling" divides it by the square root of the
+        number of the epoch. "adaptive" divides it by 5 wherever the fit would stop, which it
+        does once it has divided by over a thousand. "linear" and "cosine" [5]_ fall to zero
         over all `max_iter` epochs of a fit, whatever `tol` (under `early_stopping` the best
         of them is kept all the same); `partial_fit` refuses them.
     optimizer : {"sgd", "adam"}, default="sgd"
         The update rule: SGD with momentum, or Adam [4]_ in standardised coordinates.
     momentum : float, default=0.9
-        Momentum of "sgd", in [0, 1).
+        Momentum of "sgd" with a given `learning_rate`, in [0, 1).
     nesterov : bool, default=False
         Whether that momentum is Nesterov's rather than the heavy ball's.
     beta_1, beta_2 : float, default=0.9, 0.999
@@ -121,8 +130,9 @@ class SoftmaxClassifier(
     epsilon : float, default=1e-8
         What Adam adds to the deviation of the gradient, for stability; positive.
     average : bool, default=True
-        Whether to predict from the average of the iterates by polynomial decay [2]_ rather
-        than from the last one. Full batches have no noise and are never averaged.
+        Whether to predict from the average of the iterates by polynomial decay [8]_ rather
+        than from the last one, where `learning_rate` is given, or `optimizer` is "adam". Full
+        batches have no noise and are then never averaged.
     standardize : bool, default=True
         Whether penalty and steps see standardised features. If False, both see X as it is,
         as in textbooks and `LogisticRegression`.
@@ -135,7 +145,8 @@ class SoftmaxClassifier(
         Positive weights of the classes, multiplied with ``sample_weight``. "balanced" weights
         each class inversely to its weighted frequency. Classes not in a dict weigh 1.
     warm_start : bool, default=False
-        Whether `fit` goes on from the model that the last call kept, optimiser included. Its
+        Whether `fit` goes on from the model that the last call kept, optimiser included unless
+        the penalty or the rows are others: the steps then start anew from that model. Its
         epochs after the best one are then forgotten, as if it had ended there. The rows held
         out are the same again, and the model gone on from counts among the epochs to choose
         from.
@@ -168,10 +179,13 @@ class SoftmaxClassifier(
     n_iter_ : int
         Epochs run: the length of `loss_curve_`. Those that `warm_start` and `partial_fit` went
         on from are included.
+    alpha_ : float
+        The strength of the penalty that was used.
     t_ : int
-        Steps that led to the model kept.
+        Steps that led to the model kept, since the objective was last another one.
     loss_curve_ : list of float
-        The objective of each epoch, each batch measured before its own step.
+        The objective of each epoch, each batch measured before its own step. With "auto" steps
+        it is nearly that of the model kept, near which their gradients are taken.
     validation_loss_curve_ : list of float, or None
         Weighted mean cross-entropy on the validation rows after each epoch, by the weights
         that predict and without the penalty; NaN for epochs without validation rows. None,
@@ -184,7 +198,7 @@ class SoftmaxClassifier(
         Its epoch, counted from 1: the one that a `fit` with validation rows keeps, where
         `partial_fit` keeps the last one.
     step_size_ : float
-        The step size of the last call, before `schedule` changes it.
+        The given step size, or the last one that "auto" found, before `schedule` changes it.
     mean_ : ndarray of shape (n_features,)
         Weighted means of the features; zeros if `standardize` is False.
     scale_ : ndarray of shape (n_features,)
@@ -214,12 +228,13 @@ class SoftmaxClassifier(
     validation loss: neither on statistics nor on "balanced" class weights. With full batches,
     weight k equals k copies of a row; beyond, in expectation.
 
-    Sparse X is standardised without centring, so that no zero is stored: dense and sparse rows
-    have one optimum. A step of "sgd" costs the stored elements of its batch times the classes,
-    whatever the number of features: what it would have done to the other features is made up
-    for, exactly, when they are next touched. With `l1_ratio` that holds for ``momentum=0``;
-    with momentum, with `nesterov` and with "adam" each step costs n_features times n_classes.
-    An epoch goes over all weights once or twice, and so does each call of `partial_fit`.
+    Sparse X takes the steps of the same rows dense, centred without storing a zero. A step of
+    "sgd" costs the stored elements of its batch times the classes, whatever the number of
+    features: what it would have done to the other features is made up for, exactly, when they
+    are next touched. Exceptions cost n_features times n_classes a step: `l1_ratio`, but for a
+    given `learning_rate` with ``momentum=0``; `nesterov`; and "adam". A given `learning_rate`
+    leaves sparse X uncentred: columns far from zero are then hardly learnt. An epoch goes over
+    all weights once or twice, and so does each call of `partial_fit`.
 
     Arrays of other libraries (CuPy, PyTorch) are taken where
     ``sklearn.config_context(array_api_dispatch=True)`` says so, from scikit-learn 1.9 on.
@@ -236,11 +251,11 @@ class SoftmaxClassifier(
 
     References
     ----------
-    .. [1] Boehning, "Multinomial logistic regression algorithm", Annals of the Institute of
-       Statistical Mathematics 44, 1992.
-    .. [2] Shamir and Zhang, "Stochastic gradient descent for non-smooth optimization:
-       convergence results and optimal averaging schemes", ICML 2013.
-    .. [3] Gower et al., "SGD: general analysis and improved rates", ICML 2019.
+    .. [1] Ivgi, Hinder and Carmon, "DoG is SGD's best friend: a parameter-free dynamic step
+       size schedule", ICML 2023.
+    .. [2] Khaled, Mishchenko and Jin, "DoWG unleashed: an efficient universal parameter-free
+       gradient descent method", NeurIPS 2023.
+    .. [3] Defazio et al., "The road less scheduled", NeurIPS 2024.
     .. [4] Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
     .. [5] Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts",
        ICLR 2017.
@@ -248,6 +263,8 @@ class SoftmaxClassifier(
        of the Royal Statistical Society B 67, 2005.
     .. [7] Duchi and Singer, "Efficient online and batch learning using forward backward
        splitting", JMLR 10, 2009.
+    .. [8] Shamir and Zhang, "Stochastic gradient descent for non-smooth optimization:
+       convergence results and optimal averaging schemes", ICML 2013.
 
     Examples
     --------
@@ -266,10 +283,10 @@ class SoftmaxClassifier(
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "fit_intercept": ["boolean"],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -299,13 +316,13 @@ class SoftmaxClassifier(
     def __init__(
         self,
         *,
-        alpha: float = 1e-4,
+        alpha: float | str = "auto",
         l1_ratio: float = 0,
         fit_intercept: bool = True,
-        batch_size: int = 256,
+        batch_size: int | str = "auto",
         max_iter: int = 1000,
         tol: float | None = 3e-3,
-        n_iter_no_change: int = 3,
+        n_iter_no_change: int = 2,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         learning_rate: float | str = "auto",
@@ -375,7 +392,8 @@ class SoftmaxClassifier(
         y : array-like of shape (n_samples,)
             Labels: integers or strings, at least two different ones.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; None for equal ones. Only their ratios matter.
+            Non-negative weights; None for equal ones. Only their ratios matter, but for
+            ``alpha="auto"``, which counts their sum as the number of rows.
         X_val : array-like of shape (n_val, n_features), default=None
             Rows to validate on under `early_stopping`, instead of a share of X.
             ``Pipeline(..., transform_input=["X_val"])`` transforms them as it does X.
@@ -402,7 +420,8 @@ class SoftmaxClassifier(
         Warns
         -----
         ConvergenceWarning
-            If `max_iter` epochs were too few for `tol`.
+            If `max_iter` epochs were too few for `tol`, or the objective has ended above that
+            of the class frequencies.
         UserWarning
             If `early_stopping` could hold out no row.
 
@@ -681,21 +700,54 @@ class SoftmaxClassifier(
     ) -> None:
         """Run epochs until the loss no longer improves, or max_iter is reached."""
         rule = self._stopping_rule(epochs)
-        if not epochs.run(self.max_iter, rule, tasks, attributes):
-            self._warn_of_max_iter(rule, stacklevel=5)
+        stopped = epochs.run(self.max_iter, rule, tasks, attributes)
+        if self.verbose:
+            print(self._reason(rule) if stopped else f"max_iter={self.max_iter} reached")
+        self._warn_of_the_end(epochs, rule, stopped=stopped, stacklevel=5)
 
     def _stopping_rule(self, epochs: Epochs) -> Plateau:
-        tol = None if self.schedule in PLANNED else self.tol
-        patience = max(self.n_iter_no_change, -(-LEAST_STEPS // epochs.training.n_batches))
-        return Plateau(tol, patience)
+        training, tol = epochs.training, self.tol
+        window = max(self.n_iter_no_change, -(-LEAST_STEPS // training.n_batches))
+        if tol is not None:
+            tol = None if self.schedule in PLANNED else tol * training.frequency_loss
+        return Plateau(tol, window)
 
-    def _warn_of_max_iter(self, rule: Plateau, stacklevel: int) -> None:
-        """Warn that a fit ended by max_iter, where a rule could have ended it before."""
-        if rule.tol is not None:
+    def _reason(self, rule: Plateau) -> str:
+        """Why a fit has stopped."""
+        if not rule.is_reached:
+            return "stopped by a callback"
+        return (
+            f"stopped: the last {rule.window} epochs have improved the loss by at most"
+            f" {rule.tol:.2g}, tol={self.tol} times that of the class frequencies"
+        )
+
+    def _warn_of_the_end(
+        self, epochs: Epochs, rule: Plateau, *, stopped: bool, stacklevel: int
+    ) -> None:
+        """Warn of a fit that ended by max_iter, or worse than without any feature."""
+        if rule.tol is not None and not stopped:
             warnings.warn(
                 f"Maximum number of epochs (max_iter={self.max_iter}) reached before the loss"
-                f" stopped improving by tol={self.tol} an epoch. Increase max_iter or tol, or"
-                " set tol=None to run a fixed number of epochs without this warning.",
+                f" stopped improving by tol={self.tol} of that of the class frequencies."
+                " Increase max_iter or tol, or set tol=None to run a fixed number of epochs"
+                " without this warning.",
+                ConvergenceWarning,
+                stacklevel=stacklevel,
+            )
+        training, losses = epochs.training, epochs.history.losses
+        frequencies = training.frequency_loss
+        # Only a loss above that is a reason to measure what is kept: that takes a pass.
+        if training.validation is not None or losses[-1] <= frequencies:
+            return
+        objective = training.kept_objective()
+        check_finite(training, objective)
+        if objective > (1 + WORSE_BY) * frequencies:
+            given = self.learning_rate != "auto"
+            cure = f"Lower learning_rate (now {self.learning_rate}), or set it to 'auto'."
+            warnings.warn(
+                f"The objective has ended at {objective:.4g}, above that of the class"
+                f" frequencies alone, {frequencies:.4g}."
+                f" {cure if given else 'Increase max_iter or alpha, or lower tol.'}",
                 ConvergenceWarning,
                 stacklevel=stacklevel,
             )

@@ -69,14 +69,15 @@ class SoftmaxClassifierCV(
         `SoftmaxSearchCV`.
     fit_intercept : bool, default=True
         Whether to fit an intercept for each class.
-    batch_size : int, default=256
+    batch_size : "auto" or int, default="auto"
         Rows a step.
     max_iter : int, default=1000
         Most epochs of each fit.
     tol : float or None, default=3e-3
-        A fit stops when its loss has not been `tol` below the best so far for a while.
-    n_iter_no_change : int, default=3
-        Epochs without improvement after which to stop.
+        A fit stops when the second half of its epochs has lowered its loss by no more than
+        `tol` times that of the class frequencies.
+    n_iter_no_change : int, default=2
+        Epochs in which nothing is gained after which to stop, where half of them are fewer.
     early_stopping : bool, default=False
         Whether each fit stops on, and keeps the best epoch by, a share of its own rows.
     validation_fraction : float, default=0.1
@@ -86,7 +87,7 @@ class SoftmaxClassifierCV(
     optimizer : {"sgd", "adam"}, default="sgd"
         The update rule.
     momentum : float, default=0.9
-        Momentum of "sgd", in [0, 1).
+        Momentum of "sgd" with a given learning rate, in [0, 1).
     nesterov : bool, default=False
         Whether that momentum is Nesterov's.
     beta_1, beta_2 : float, default=0.9, 0.999
@@ -94,7 +95,7 @@ class SoftmaxClassifierCV(
     epsilon : float, default=1e-8
         What Adam adds to the deviation of the gradient; positive.
     average : bool, default=True
-        Whether to predict from the average of the iterates.
+        Whether to predict from the average of the iterates where the learning rate is given.
     standardize : bool, default=True
         Whether penalty and steps see standardised features.
     shuffle : bool, default=True
@@ -208,10 +209,10 @@ class SoftmaxClassifierCV(
         n_jobs: int | None = None,
         halving: int | None = None,
         fit_intercept: bool = True,
-        batch_size: int = 256,
+        batch_size: int | str = "auto",
         max_iter: int = 1000,
         tol: float | None = 3e-3,
-        n_iter_no_change: int = 3,
+        n_iter_no_change: int = 2,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         schedule: str = "constant",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.arrays import is_on_gpu
 from sksoftmax.csr import is_csr
+from sksoftmax.lazy_distance import DistanceTrainer
 from sksoftmax.lazy_trainer import LinearTrainer, lazy_trainer
 from sksoftmax.problem import Array, Problem, State
 from sksoftmax.stack_trainer import StackTrainer, is_stack
@@ -30,9 +31,12 @@ class HostBackend:
         The processor.
     xp : module
         ``numpy``.
-    dense_trainer, stack_trainer, sparse_trainer : type
-        The fastest trainers of one model, of several that are centred alike, and of one by
-        lazy steps over sparse rows; a backend names its own.
+    dense_trainer, stack_trainer : type
+        The fastest trainers of one model, and of several that are centred alike; a backend
+        names its own.
+    sparse_trainer, distance_trainer : type
+        The fastest trainers of one model by lazy steps over sparse rows, of a given size and
+        of a size of their own.
     """
 
     device = f"CPU ({platform.machine()})"
@@ -40,6 +44,7 @@ class HostBackend:
     dense_trainer: type[ArrayTrainer]
     stack_trainer: type[StackTrainer]
     sparse_trainer: type[LinearTrainer]
+    distance_trainer: type[DistanceTrainer] = DistanceTrainer
 
     def place(self, X: Array) -> Array:
         """Return X itself, seen as a plain ndarray where it is dense.
@@ -97,8 +102,12 @@ class HostBackend:
             A trainer with buffers of its own.
         """
         if is_csr(problem.X):
-            kind = lazy_trainer(problem) or ArrayTrainer
-            return (self.sparse_trainer if kind is LinearTrainer else kind)(problem, state)
+            fastest: dict[type[ArrayTrainer], type[ArrayTrainer]] = {
+                LinearTrainer: self.sparse_trainer,
+                DistanceTrainer: self.distance_trainer,
+            }
+            kind: type[ArrayTrainer] = lazy_trainer(problem) or ArrayTrainer
+            return fastest.get(kind, kind)(problem, state)
         if is_stack(problem):
             return self.stack_trainer(problem, state)
         return (self.dense_trainer if problem.n_models == 1 else ArrayTrainer)(problem, state)

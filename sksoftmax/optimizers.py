@@ -11,14 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from sksoftmax.problem import Array, Problem
+from sksoftmax.problem import Array, Problem, State
 
 AVERAGING_DECAY = 8
 """The exponent eta of polynomial-decay averaging: large enough to forget the first steps."""
-
-NEARNESS = 0.8
-"""How near the average gradients are taken, from 0 for the iterate to 1: chosen on many sets,
-between 0.5, which is better for a thousand classes, and 0.9, better for collinear features."""
 
 
 class Momentum:
@@ -204,28 +200,32 @@ class Adam:
 class DistanceOverGradients:
     r"""Stochastic gradient descent that finds its own step, by the way it has come.
 
-    In standardised coordinates, with g the gradient at y, beta = 0.8, and r, v and the sum of
-    the weights kept for each model,
+    In standardised coordinates, with g the gradient at y, and r, v and the sum of the weights
+    kept for each model,
 
     .. math::
 
         y &= (1 - \beta) z + \beta a, \qquad
         r \leftarrow \max(r, |a|), \qquad v \leftarrow v + r^2 |g|^2, \\
         z &\leftarrow \mathrm{prox}\Bigl(z - \frac{r^2}{\sqrt v}\, g\Bigr), \qquad
-        a \leftarrow a + \frac{r^2 t}{\sum_{\tau \le t} r_\tau^2 \tau} (z - a)
+        a \leftarrow a + \gamma (z - a), \qquad
+        \gamma = \max\Bigl(\frac{r^2 t}{\sum_{\tau \le t} r_\tau^2 \tau}, c\Bigr)
 
-    at the t-th step. The step is a distance over the gradients so far (Ivgi, Hinder and Carmon),
-    weighted by the distances at which they were taken (Khaled, Mishchenko and Jin): short where
-    gradients are noise, long where the optimum is far, and never longer than r. The distance is
-    that of the average, which noise does not inflate. Gradients are taken near the average
-    (Defazio et al.), so that it may lag behind without harm, and the loss that they meet is
-    nearly that of the model kept. The first step is one over the curvature L along a first
-    gradient: r = max(|g| / L, |a|), and v = (r^2 L)^2.
+    at the t-th step, with beta the `nearness` and c the `least_weight` of the problem.
+
+    The step is a distance over the gradients so far (Ivgi, Hinder and Carmon), weighted by the
+    distances at which they were taken (Khaled, Mishchenko and Jin): short where gradients are
+    noise, long where the optimum is far, and never longer than r. The distance is that of the
+    average, which noise does not inflate. Gradients are taken near the average (Defazio et
+    al.), so that it may lag behind without harm, and the loss that they meet is nearly that of
+    the model kept. With beta = 1 and a constant gamma the average moves as a heavy ball of
+    momentum 1 - gamma does. The first step is one over the curvature L along a first gradient:
+    r = max(|g| / L, |a|), and v = (r^2 L)^2.
 
     Parameters
     ----------
     problem : Problem
-        Its `curvature` is used.
+        Its `curvature`, `nearness` and `least_weight` are used.
     xp : module
         The namespace of the parameters.
 
@@ -245,6 +245,7 @@ class DistanceOverGradients:
     def __init__(self, problem: Problem, xp: Any):
         assert problem.curvature is not None
         self.curvature = xp.asarray(problem.curvature, dtype="float64")
+        self.nearness, self.least_weight = problem.nearness, problem.least_weight
         self.xp = xp
 
     def point(self, parameters: Array, average: Array, out: Array) -> None:
@@ -255,8 +256,8 @@ class DistanceOverGradients:
         parameters, average, out : arrays of one shape
             z, a and y.
         """
-        out[...] = (1 - NEARNESS) * parameters
-        out += NEARNESS * average
+        out[...] = (1 - self.nearness) * parameters
+        out += self.nearness * average
 
     def update(
         self,
@@ -320,7 +321,7 @@ class DistanceOverGradients:
         Returns
         -------
         step, newest : arrays of shape (n_models,), float64
-            0 where every gradient so far was 0.
+            The step is 0 where every gradient so far was 0.
         """
         xp = self.xp
         distance, total = norms["distance"], norms["squares"]
@@ -335,7 +336,25 @@ class DistanceOverGradients:
         tiny = np.finfo(np.float64).tiny
         step = area / xp.sqrt(xp.maximum(total, tiny))
         newest = area * n_steps / xp.maximum(weight, tiny)
-        return step, newest
+        return step, xp.maximum(newest, self.least_weight)
+
+
+def last_step(state: State) -> float:
+    """Return the last step that "distance-over-gradients" took, before factors on it.
+
+    Parameters
+    ----------
+    state : State
+        Of one model.
+
+    Returns
+    -------
+    float
+        r^2 over the root of v; 0 before the first gradient other than 0.
+    """
+    if not state.norms or state.norms["squares"][0] == 0:
+        return 0.0
+    return float(state.norms["distance"][0] ** 2 / np.sqrt(state.norms["squares"][0]))
 
 
 def squared_norm(xp: Any, array: Array) -> Array:

@@ -91,7 +91,11 @@ class Problem:
         That of the intercepts.
     curvature : ndarray of shape (n_models,), float64, or None
         Of the objective along a first gradient, in the coordinates of the step: one over it is
-        the first step of "distance-over-gradients", which alone reads it.
+        the first step of "distance-over-gradients", which alone reads this and the next two.
+    nearness : float
+        How near the average gradients are taken, in [0, 1].
+    least_weight : float
+        Least weight of the newest iterate in the average, in [0, 1].
     optimizer : {"sgd", "adam", "distance-over-gradients"}
         The update rule. The last one finds its own step sizes and always averages.
     nesterov : bool
@@ -120,6 +124,8 @@ class Problem:
     step_scales: NDArray[np.float64]
     intercept_scale: float = 1.0
     curvature: NDArray[np.float64] | None = None
+    nearness: float = 0.8
+    least_weight: float = 0.0
     optimizer: str = "sgd"
     nesterov: bool = False
     beta_1: float = 0.9
@@ -155,13 +161,13 @@ class State:
     moments : mapping of str to ndarray of the same shape
         The optimiser's memory, by name: ``"velocity"`` in the units of the parameters, or
         Adam's ``"first_moment"`` and ``"second_moment"`` of the gradient G / s.
-    norms : mapping of str to ndarray of shape (n_models,), float64
-        What "distance-over-gradients" remembers, by the names that its class gives them;
-        empty for the other rules.
     means : ndarray of shape (n_models, n_features), float64
         The centre that the last columns refer to; zeros when nothing is centred.
     n_steps : int
         Steps taken since the first.
+    norms : mapping of str to ndarray of shape (n_models,), float64
+        What "distance-over-gradients" remembers, by the names that its class gives them;
+        empty for the other rules.
     """
 
     parameters: NDArray[Any]

@@ -22,10 +22,10 @@ from sksoftmax.stored import StoredRows
 class Settings:
     """The parameters of an estimator that concern training, as it documents them."""
 
-    alpha: float
+    alpha: float | str
     l1_ratio: float
     fit_intercept: bool
-    batch_size: int
+    batch_size: int | str
     learning_rate: float | str
     schedule: str
     max_iter: int
@@ -39,6 +39,11 @@ class Settings:
     standardize: bool
     shuffle: bool | str
     n_jobs: int | None = None
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether steps find their own size."""
+        return self.learning_rate == "auto" and self.optimizer == "sgd"
 
 
 def training_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

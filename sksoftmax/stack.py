@@ -168,6 +168,7 @@ class Stack:
             moments={name: array[one].copy() for name, array in several.moments.items()},
             means=several.means[one].copy(),
             n_steps=several.n_steps,
+            norms={name: array[one].copy() for name, array in several.norms.items()},
         )
 
 
@@ -239,6 +240,7 @@ def _joined_problem(problems: Sequence[Problem]) -> Problem:
         means=None if first.means is None else joined("means"),
         scales=joined("scales"),
         step_scales=joined("step_scales"),
+        curvature=None if first.curvature is None else joined("curvature"),
     )
 
 
@@ -254,4 +256,8 @@ def _joined_state(states: Sequence[State]) -> State:
         },
         means=np.concatenate([state.means for state in states]),
         n_steps=first.n_steps,
+        norms={
+            name: np.concatenate([state.norms[name] for state in states])
+            for name in first.norms
+        },
     )

@@ -82,10 +82,10 @@ class Moments:
         return np.where(self.minimum < self.maximum, deviation, 1.0)
 
     def step_scale(self, centre: NDArray[np.float64] | None) -> NDArray[np.float64]:
-        """Return the scale of a step: the deviation, or a share of the range if larger.
+        """Return the scale of a given step: the deviation, or a share of the range if larger.
 
-        Without the range, near-constant features would make the longest row, and so the
-        bound on the curvature, huge.
+        Without the range, near-constant features would make the longest row huge, and a step
+        on it diverge.
 
         Parameters
         ----------
@@ -101,29 +101,6 @@ class Moments:
         largest = np.maximum(self.maximum - centre, centre - self.minimum)
         scale = np.maximum(self.scale, RANGE_SHARE * largest)
         return np.where(self.minimum < self.maximum, scale, np.inf)
-
-
-def on_grid(step_scale: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[Any]:
-    """Round step scales up to multiples of the scales by powers of the fourth root of 2.
-
-    Features of the same multiple meet the same penalty in the coordinates of the step, and
-    sparse rows are trained group by group of these.
-
-    Parameters
-    ----------
-    step_scale : ndarray of shape (n_features,)
-        At least `scale`; inf for constant features.
-    scale : ndarray of shape (n_features,)
-        Positive.
-
-    Returns
-    -------
-    ndarray of shape (n_features,), float64
-        At most 19% more than `step_scale`.
-    """
-    power = np.ceil(4 * np.log2(step_scale / scale) - 1e-9)
-    rounded: NDArray[np.float64] = scale * 2 ** (power / 4)
-    return rounded
 
 
 def row_blocks(

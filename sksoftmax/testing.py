@@ -51,6 +51,8 @@ class Case:
         As in Problem; they differ between models.
     nesterov, optimizer : bool, str
         As in Problem.
+    nearness, least_weight : float
+        As in Problem.
     consecutive : bool
         Whether rows are taken as they lie.
     csr : bool
@@ -77,6 +79,8 @@ class Case:
     l1: float = 0
     nesterov: bool = False
     optimizer: str = "sgd"
+    nearness: float = 0.8
+    least_weight: float = 0.0
     consecutive: bool = False
     csr: bool = False
     alike: bool = False
@@ -110,6 +114,7 @@ class CaseReport:
 
 
 AUTOMATIC = "distance-over-gradients"
+WITHOUT_NOISE: dict[str, Any] = {"nearness": 1.0, "least_weight": 0.1}
 
 CSR_VARIANTS: dict[str, dict[str, Any]] = {
     "defaults": {},
@@ -143,7 +148,9 @@ CSR_VARIANTS: dict[str, dict[str, Any]] = {
     },
     "automatic, strong penalty": {"optimizer": AUTOMATIC, "centred": True, "l2": 3},
     "automatic, no penalty": {"optimizer": AUTOMATIC, "centred": True, "l2": 0},
-    "automatic, one batch": {"optimizer": AUTOMATIC, "centred": True, "batch_size": 70},
+    "automatic, one batch": {
+        "optimizer": AUTOMATIC, "centred": True, "batch_size": 70, **WITHOUT_NOISE,
+    },
     "automatic, int16": {"optimizer": AUTOMATIC, "centred": True, "dtype": "int16"},
     "automatic, l1": {"optimizer": AUTOMATIC, "centred": True, "l1": 3e-2},
     "automatic, several models": {"optimizer": AUTOMATIC, "n_models": 3, "centred": True},
@@ -166,7 +173,7 @@ STACK_VARIANTS: dict[str, dict[str, Any]] = {
     "automatic": {"optimizer": AUTOMATIC},
     "automatic, weights": {"optimizer": AUTOMATIC, "weighted": True},
     "automatic, not centred": {"optimizer": AUTOMATIC, "centred": False},
-    "automatic, one batch": {"optimizer": AUTOMATIC, "batch_size": 70},
+    "automatic, one batch": {"optimizer": AUTOMATIC, "batch_size": 70, **WITHOUT_NOISE},
     "automatic, l1": {"optimizer": AUTOMATIC, "l1": 3e-2},
 }
 """Several models of the same means and scales, as a search trains them."""
@@ -178,7 +185,7 @@ DENSE_VARIANTS: dict[str, dict[str, Any]] = {
     "no intercept": {"centred": False, "fit_intercept": False},
     "weights": {"weighted": True},
     "two classes": {"n_classes": 2},
-    "one batch": {"batch_size": 70},
+    "one batch": {"batch_size": 70, **WITHOUT_NOISE},
     "one column": {"n_features": 1},
     "one row": {"n_rows": 1, "batch_size": 1},
     "rows of one": {"n_rows": 20, "batch_size": 1},
@@ -429,6 +436,8 @@ def _make_problem(backend: Backend, case: Case, rng: np.random.Generator) -> Pro
         average=case.average,
         nesterov=case.nesterov,
         optimizer=case.optimizer,
+        nearness=case.nearness,
+        least_weight=case.least_weight,
         epsilon=1e-3 if case.optimizer == "adam" else 1e-8,
         fit_intercept=case.fit_intercept,
         means=None if centre is None else centre * apart,

@@ -86,11 +86,13 @@ class Fit:
         try:
             if member.error is not None:
                 raise member.error
+            if member.is_over():
+                self.estimator._warn_of_the_end(
+                    member.epochs, member.rule, stopped=member.stopped, stacklevel=3
+                )
             self.estimator.__dict__.update(fitted_attributes(member.epochs))
         except ValueError as error:
             self.error = error
-        if self.error is None and member.is_over() and not member.stopped:
-            self.estimator._warn_of_max_iter(member.rule, stacklevel=3)
 
 
 class FitsTogether:
@@ -232,10 +234,11 @@ def _traits(estimator: SoftmaxClassifier) -> tuple[Any, ...]:
     """What models of one stack must have in common."""
     names = [name for name in estimator._parameter_constraints if name not in OF_ONE_MODEL]
     shared = [_comparable(getattr(estimator, name)) for name in names]
+    automatic = estimator.learning_rate == "auto"
     return (
-        estimator.learning_rate == "auto",  # which alone measures the curvature
-        estimator.momentum > 0,  # which alone needs a velocity
-        estimator.alpha * estimator.l1_ratio > 0,  # whose steps alone are proximal
+        automatic,  # which alone measures where steps start, and remembers norms
+        not automatic and estimator.momentum > 0,  # which alone needs a velocity
+        estimator.l1_ratio > 0 and estimator.alpha != 0,  # whose steps alone are proximal
         *shared,
     )
 

@@ -6,8 +6,10 @@ pickles; it does not know why or when to stop, nor anything about prediction.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -18,23 +20,49 @@ from numpy.typing import NDArray
 from sksoftmax.blocks import block_order
 from sksoftmax.checkpoint import Checkpoint
 from sksoftmax.csr import canonical, elements_a_row, is_csr
+from sksoftmax.optimizers import last_step
 from sksoftmax.problem import Array, Backend, Problem, State, Trainer
 from sksoftmax.schedules import LEAST_FACTOR, REDUCTION, step_factors
 from sksoftmax.settings import Settings, candidate_backends, training_dtype
-from sksoftmax.standardize import Moments, feature_moments, on_grid
+from sksoftmax.standardize import Moments, feature_moments, row_blocks
 from sksoftmax.steps import (
     ADAM_STEP,
     Coordinates,
-    Curvature,
-    automatic_step,
+    Deviations,
+    automatic_coordinates,
     measure_curvature,
+    measure_deviations,
+    on_grid,
 )
 from sksoftmax.stored import StoredRows
 from sksoftmax.targets import Targets
 from sksoftmax.validation import Validation
 
+EVALUATION_ELEMENTS = 2**22
+"""Numbers in the rows that are taken out of X at once to be evaluated."""
+
 SEGMENT_OPERATIONS = 2e9
 """Multiplications in a run of batches, about a second's work, after which Python looks up."""
+
+NEARNESS = 0.8
+"""How near the average gradients of minibatches are taken: 0.5 is better for a thousand
+classes, 0.9 for collinear features."""
+
+LEAST_WEIGHT = 0.1
+"""Weight of the newest iterate in the average of full batches, which have no noise to average:
+with gradients taken at the average itself, that of a heavy ball of momentum 0.9."""
+
+LEAST_BATCH, MOST_BATCH = 32, 256
+"""Rows of an automatic batch. Fewer leave the processor idle, more take too few steps."""
+
+ONE_BATCH = 64
+"""Rows that are one batch together: steps without noise, and weights as good as copies."""
+
+STEPS_AN_EPOCH = 128
+"""About how many batches an epoch has where these allow it."""
+
+MANY_WEIGHTS, LEAST_WIDE_BATCH = 2**16, 128
+"""Weights from which updating them costs more than such a batch's products."""
 
 SEGMENT_ROWS = 2**20
 """Most rows in such a run, which bounds what a backend keeps for each of them."""
@@ -95,6 +123,7 @@ class Training:
     ):
         self.settings = settings
         self.targets = targets
+        self._n_features = int(X.shape[1])
         self.state: Callable[[], State]
         self.backend: Backend
         self.seed = seed if resume is None else resume.seed
@@ -118,16 +147,23 @@ class Training:
                 self._measure(earlier)
             else:
                 self._take_over(measured)
-            self.step_size = self._step_size()
             self.problem = self._problem(batches_are_noisy=noisy)
             reason = self._reason_against_backend()
             if reason is None:
                 break
         else:
             raise ValueError(f"Backend {self.backend.name!r} cannot train this: {reason}")
-        shape = (1, self.problem.n_classes, self.problem.n_features)
-        first = State.zeros(*shape, self.dtype) if resume is None else resume.state
+        first = self._first_state(resume, stream)
         self.state = lambda: first
+
+    def _first_state(self, resume: Checkpoint | None, stream: bool) -> State:
+        """Where the steps start: where they ended, unless the objective is another one."""
+        if resume is None:
+            shape = (1, self.problem.n_classes, self.problem.n_features)
+            return State.zeros(*shape, self.dtype)
+        if stream or resume.is_of(self.penalty, self.moments):
+            return resume.state
+        return resume.state.started_anew(replace(self.problem, l1=np.array(resume.penalty[1:])))
 
     @cached_property
     def trainer(self) -> Trainer:
@@ -168,64 +204,103 @@ class Training:
         return (weights * scale).astype(self.dtype)
 
     def _measure(self, earlier: Checkpoint | None) -> None:
-        """Means, scales and curvature of the rows, merged with those of earlier chunks."""
-        settings, X = self.settings, self._placed
-        n_features = X.shape[1]
+        """Means and scales of the rows, merged with those of earlier chunks."""
+        X = self._placed
+        self._rng = np.random.default_rng([self.seed, 0])
         self.moments: Moments | None = None
-        self.mean = np.zeros(n_features)
-        self.scale = np.ones(n_features)
-        step_scale, centre = np.ones(n_features), None
-        if settings.standardize:
+        self.deviations: Deviations | None = None
+        self.mean, self.scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
+        self.coordinates = Coordinates(None, self.scale)
+        if self.settings.standardize:
             moments = self._moments_of_rows()
             if earlier is not None and earlier.moments is not None:
                 moments = earlier.moments.merge(moments)
             self.moments, self.mean, self.scale = moments, moments.mean, moments.scale
-            centred = settings.fit_intercept and not is_csr(X)  # else zeros would be stored
-            centre = moments.mean if centred else None
-            step_scale = moments.step_scale(centre)
-            if is_csr(X):
-                step_scale = on_grid(step_scale, moments.scale)
-        self.coordinates = Coordinates(centre, step_scale, settings.fit_intercept)
-        self.curvature: Curvature | None = None
-        if settings.learning_rate == "auto" and settings.optimizer == "sgd":
-            curvature = self._curvature_of_rows()
-            if earlier is not None and earlier.curvature is not None:
-                curvature = earlier.curvature.merge(curvature)
-            self.curvature = curvature
+            if self.settings.is_automatic:
+                self.coordinates = self._automatic_coordinates(moments, earlier)
+            else:
+                self.coordinates = self._given_coordinates(moments)
+        self.curvature = self._curvature_of_rows() if self.settings.is_automatic else None
+
+    def _automatic_coordinates(
+        self, moments: Moments, earlier: Checkpoint | None
+    ) -> Coordinates:
+        """Those of steps that find their own size, dense and sparse rows alike."""
+        deviations = self._deviations_of_rows()
+        if earlier is not None and earlier.deviations is not None:
+            deviations = earlier.deviations.merge(deviations)
+        self.deviations = deviations
+        return automatic_coordinates(
+            moments, deviations, fit_intercept=self.settings.fit_intercept
+        )
+
+    def _given_coordinates(self, moments: Moments) -> Coordinates:
+        """Those of steps of a given size: zeros of CSR rows are not stored for centring."""
+        if is_csr(self._placed):
+            return Coordinates(None, on_grid(moments.step_scale(None), moments.scale))
+        centre = moments.mean if self.settings.fit_intercept else None
+        return Coordinates(centre, moments.step_scale(centre))
 
     def _take_over(self, other: Training) -> None:
         """Use what another training has placed and measured."""
         self.dtype, self.weights = other.dtype, other.weights
         self._placed, self._placed_validation = other._placed, other._placed_validation
         self.moments, self.mean, self.scale = other.moments, other.mean, other.scale
-        self.coordinates, self.curvature = other.coordinates, other.curvature
+        self.deviations, self.coordinates = other.deviations, other.coordinates
+        self.curvature = other.curvature
 
     def _moments_of_rows(self) -> Moments:
         """Of these rows, without earlier chunks."""
         weights, rows = self.targets.weights, self.targets.rows
         return feature_moments(self.backend, self._placed, weights, rows)
 
-    def _curvature_of_rows(self) -> Curvature:
+    def _deviations_of_rows(self) -> Deviations:
         """Of these rows, without earlier chunks."""
+        weights, rows = self.targets.weights, self.targets.rows
+        return measure_deviations(
+            self.backend, self._placed, weights, rows, self.mean, self._rng
+        )
+
+    def _curvature_of_rows(self) -> float:
+        """Of the loss of one batch of these rows along its first gradient."""
         return measure_curvature(
             self.backend,
             self._placed,
+            self.targets.codes,
+            len(self.targets.classes),
             self.weights,
             self.targets.rows,
             self.coordinates,
-            self.dtype,
-            np.random.default_rng([self.seed, 0]),
+            fit_intercept=self.settings.fit_intercept,
+            batch_size=self.batch_size,
+            rng=self._rng,
         )
 
     @cached_property
     def batch_size(self) -> int:
         """Rows in a batch: no more than there are."""
-        return min(self.settings.batch_size, self.n_rows)
+        size = self.settings.batch_size
+        if isinstance(size, str):
+            if self.n_rows <= ONE_BATCH:
+                return self.n_rows
+            power = round(math.log2(self.n_rows / STEPS_AN_EPOCH))
+            n_weights = len(self.targets.classes) * self._n_features
+            least = LEAST_WIDE_BATCH if n_weights >= MANY_WEIGHTS else LEAST_BATCH
+            # Also in a wide problem, a few steps an epoch are worth more than their cost.
+            least = max(LEAST_BATCH, min(least, self.n_rows // 8))
+            size = int(min(MOST_BATCH, max(least, 2.0**power)))
+        return min(size, self.n_rows)
 
     @cached_property
     def n_batches(self) -> int:
         """Steps in an epoch."""
         return -(-self.n_rows // self.batch_size)
+
+    @property
+    def alpha(self) -> float:
+        """Strength of the penalty: that of ``LogisticRegression(C=1)`` where it is "auto"."""
+        alpha = self.settings.alpha
+        return 1 / self.total_weight if isinstance(alpha, str) else float(alpha)
 
     @property
     def l2(self) -> float:
@@ -234,20 +309,51 @@ class Training:
         Two classes' opposite rows share the penalty of the one row of binary logistic
         regression: half the difference, squared, twice.
         """
-        strength = self.settings.alpha * (1 - self.settings.l1_ratio)
+        strength = self.alpha * (1 - self.settings.l1_ratio)
         return strength * (2 if len(self.targets.classes) == 2 else 1)
 
-    def _step_size(self) -> float:
-        settings = self.settings
-        if settings.learning_rate != "auto":
-            return float(settings.learning_rate)
-        if self.curvature is None:
-            return ADAM_STEP
-        bound = self.curvature.lipschitz(self.n_samples_seen, self.batch_size, self.l2)
-        return automatic_step(bound, settings.momentum, nesterov=settings.nesterov)
+    @property
+    def penalty(self) -> tuple[float, float]:
+        """The squared and the absolute penalty on each class's weights."""
+        return self.l2, self.alpha * self.settings.l1_ratio
+
+    @property
+    def frequency_loss(self) -> float:
+        """The loss of the class frequencies: of the best model that sees no feature."""
+        share = self._class_counts()
+        share = share[share > 0] / share.sum()
+        return float(-(share * np.log(share)).sum())
+
+    def _class_counts(self) -> NDArray[Any]:
+        """The weight of each class in the rows that are trained on."""
+        return self.targets.counts
+
+    def step_size(self, state: State) -> float:
+        """Return the step before `schedule` changes it: the given one, or the last one found.
+
+        Parameters
+        ----------
+        state : State
+            After the last step.
+
+        Returns
+        -------
+        float
+            In the coordinates of the step.
+        """
+        if self.settings.is_automatic:
+            return last_step(state)
+        return self._given_step
+
+    @property
+    def _given_step(self) -> float:
+        learning_rate = self.settings.learning_rate
+        return ADAM_STEP if isinstance(learning_rate, str) else float(learning_rate)
 
     def _problem(self, batches_are_noisy: bool) -> Problem:
-        coordinates, centre = self.coordinates, self.coordinates.centre
+        settings, coordinates = self.settings, self.coordinates
+        l2, l1 = self.penalty
+        automatic, centre = settings.is_automatic, coordinates.centre
         return Problem(
             X=self._placed,
             y=self.targets.codes,
@@ -255,22 +361,26 @@ class Training:
             n_classes=len(self.targets.classes),
             dtype=self.dtype,
             batch_size=self.batch_size,
-            l2=np.array([self.l2]),
-            l1=np.array([self.settings.alpha * self.settings.l1_ratio]),
+            l2=np.array([l2]),
+            l1=np.array([l1]),
             penalty_share=self.n_rows / (self.n_batches * self.batch_size),
-            momentum=np.array([float(self.settings.momentum)]),
+            momentum=np.array([0.0 if automatic else float(settings.momentum)]),
             # A full batch has no noise to average: there the average only lags.
-            average=self.settings.average and batches_are_noisy,
-            fit_intercept=self.settings.fit_intercept,
+            average=automatic or (settings.average and batches_are_noisy),
+            fit_intercept=settings.fit_intercept,
             means=None if centre is None else centre[None, :],
             scales=self.scale[None, :],
             step_scales=coordinates.scale[None, :],
-            optimizer=self.settings.optimizer,
-            nesterov=self.settings.nesterov,
-            beta_1=self.settings.beta_1,
-            beta_2=self.settings.beta_2,
-            epsilon=self.settings.epsilon,
-            n_threads=effective_n_jobs(self.settings.n_jobs),
+            intercept_scale=coordinates.intercept_scale,
+            curvature=None if self.curvature is None else np.array([self.curvature + l2]),
+            nearness=NEARNESS if batches_are_noisy else 1.0,
+            least_weight=0.0 if batches_are_noisy else LEAST_WEIGHT,
+            optimizer="distance-over-gradients" if automatic else settings.optimizer,
+            nesterov=settings.nesterov and not automatic,
+            beta_1=settings.beta_1,
+            beta_2=settings.beta_2,
+            epsilon=settings.epsilon,
+            n_threads=effective_n_jobs(settings.n_jobs),
         )
 
     def run_epoch(self) -> float:
@@ -310,11 +420,30 @@ class Training:
             Weighted means, without the penalty: the losses, then the accuracies.
         """
         assert self.validation is not None
-        targets, X = self.validation.targets, self._placed_validation
+        return self._evaluate(trainer, self._placed_validation, self.validation.targets)
+
+    def kept_objective(self) -> float:
+        """Return the objective of the model that predicts: it takes a pass over the rows.
+
+        Returns
+        -------
+        float
+            Mean loss over the rows that are trained on, plus penalty.
+        """
+        state = self.state()
+        trainer = self._new_trainer(state)
+        loss = float(self._evaluate(trainer, self._placed, self.targets)[0, 0])
+        scaled = state.predicting(self.problem)[0, :, :-1].astype(np.float64) * self.scale
+        l2, l1 = self.penalty
+        with np.errstate(over="ignore"):
+            return loss + float(l2 / 2 * (scaled**2).sum() + l1 * np.abs(scaled).sum())
+
+    def _evaluate(self, trainer: Trainer, X: Array, targets: Targets) -> NDArray[np.float64]:
+        """Weighted means over the rows that count, as many at a time as may be copied."""
         if targets.rows is None and not isinstance(X, StoredRows):
             return np.stack(trainer.evaluate(X, targets.codes, targets.weights))
         sums = np.zeros(())
-        for rows in self.validation.blocks():
+        for rows in row_blocks(X, targets.rows, EVALUATION_ELEMENTS):
             codes = targets.codes[rows]
             weights = None if targets.weights is None else targets.weights[rows]
             total = len(codes) if weights is None else weights.sum()
@@ -341,7 +470,8 @@ class Training:
         Returns
         -------
         ndarray of shape (1, n_batches), float64
-            The first step, as the schedule and its reductions change it.
+            The given step as the schedule and its reductions change it; where a rule finds its
+            own steps, the factor on them.
         """
         share = 1 / self.settings.max_iter
         factors = step_factors(
@@ -351,7 +481,8 @@ class Training:
             progress=share * (self.n_epochs - self._first_epoch),
             share=share,
         )
-        return (self.step_size * self.reduction) * factors[None, :]
+        step = 1.0 if self.settings.is_automatic else self._given_step
+        return (step * self.reduction) * factors[None, :]
 
     def order(self) -> Iterator[NDArray[np.int64]]:
         """Yield the rows of positive weight in the order of this epoch.
@@ -415,7 +546,8 @@ class Training:
             n_epochs=self.n_epochs,
             n_samples_seen=self.n_samples_seen,
             moments=self.moments,
-            curvature=self.curvature,
+            deviations=self.deviations,
+            penalty=self.penalty,
             total_weight=self.total_weight,
             reduction=self.reduction,
             state=self.state(),
@@ -439,16 +571,17 @@ def run_batches(
     Returns
     -------
     objective : ndarray of shape (n_models,), float64
-        As in Trainer.
+        The weighted loss a row, each batch measured before its own step, plus the penalty
+        before the first one.
     seconds : float
         What the trainer took.
     """
     first, seconds = 0, 0.0
-    objective = np.zeros(len(step_sizes))
+    penalty, loss = trainer.penalty(), np.zeros(len(step_sizes))
     for part in training.segments(len(step_sizes)):
         last = first - (-len(part) // training.batch_size)
         start = time.perf_counter()
-        objective += len(part) * trainer.run_epoch(part, step_sizes[:, first:last])
+        loss += len(part) * trainer.run_epoch(part, step_sizes[:, first:last])
         seconds += time.perf_counter() - start
         first = last
-    return objective / training.n_rows, seconds
+    return loss / training.n_rows + penalty, seconds

@@ -1,24 +1,18 @@
 """Validation rows: those that the caller gives, or a stratified share of the training rows.
 
-Epochs are compared by their loss on these rows. This module picks rows and reads them in
-blocks; it must not know how a model is trained, nor what follows from the loss.
+Epochs are compared by their loss on these rows. This module picks rows; it must not know how
+a model is trained, nor what follows from the loss.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sksoftmax.problem import Array
-from sksoftmax.standardize import row_blocks
 from sksoftmax.targets import Targets
-
-BLOCK_ELEMENTS = 2**22
-"""Numbers in the rows that are taken out of X at once."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +29,6 @@ class Validation:
 
     X: Array
     targets: Targets
-
-    def blocks(self) -> Iterator[slice | NDArray[np.int64]]:
-        """Yield the rows, as many at a time as may be copied out of X.
-
-        Yields
-        ------
-        slice or ndarray of int64
-            Row numbers, in ascending order.
-        """
-        yield from row_blocks(self.X, self.targets.rows, BLOCK_ELEMENTS)
 
 
 def hold_out(targets: Targets, fraction: float, seed: int) -> tuple[Targets, Targets | None]:

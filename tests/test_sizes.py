@@ -68,12 +68,15 @@ def test_rows_beyond_2_31_are_the_rows_that_they_are(backend, by_blocks, few_and
     expected = feature_moments(backend, X, None, None)
     np.testing.assert_allclose(moments.mean, expected.mean, rtol=1e-12)
     np.testing.assert_allclose(moments.squares, expected.squares, rtol=1e-12)
-    coordinates = Coordinates(expected.mean, expected.scale, True)
+    coordinates = Coordinates(expected.mean, expected.scale)
     float32 = np.dtype(np.float32)
     found, known = (
-        measure_curvature(b, rows, None, of, coordinates, float32, np.random.default_rng(0))
-        for b, rows, of in ((reading, placed, last), (backend, X, None))
-    )
+        measure_curvature(
+            b, rows, codes, K, None, of, coordinates,
+            fit_intercept=True, batch_size=50, rng=np.random.default_rng(0),
+        )
+        for b, rows, codes, of in ((reading, placed, labels, last), (backend, X, y, None))
+    )  # fmt: skip
     assert found == known
     start = State.zeros(1, K, N, float32)
     trainer = reading.trainer(problem(placed, labels), start)

@@ -6,6 +6,7 @@ trainers that use them to dense updates over long runs.
 
 import pickle
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,9 +23,11 @@ from sklearn.utils.fixes import parse_version
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.catch_up import LONGEST_RUN, LinearLaw, ShrinkingLaw
+from sksoftmax.lazy_distance import DistanceTrainer
 from sksoftmax.lazy_trainer import LinearTrainer, ShrinkingTrainer, lazy_trainer
 from sksoftmax.optimizers import averaging_weight
 from sksoftmax.problem import Problem, State
+from sksoftmax.running_law import RunningLaw
 
 BACKENDS = [info.name for info in list_backends() if info.available]
 DIGITS, DIGIT = load_digits(return_X_y=True)
@@ -299,15 +302,18 @@ def test_dense_updates_where_no_law_is_known():
         return ArrayTrainer(problem, state)
 
     backend.trainer = noted
+    given = {"learning_rate": 0.01}
     for parameters in (
         {},
-        {"l1_ratio": 0.5, "momentum": 0},
         {"l1_ratio": 0.5},
-        {"nesterov": True},
-        {"optimizer": "adam"},
+        given,
+        {**given, "l1_ratio": 0.5, "momentum": 0},
+        {**given, "l1_ratio": 0.5},
+        {**given, "nesterov": True},
+        {**given, "optimizer": "adam"},
     ):
         SoftmaxClassifier(backend=backend, max_iter=1, tol=None, **parameters).fit(X, y)
-    assert seen == [LinearTrainer, ShrinkingTrainer, None, None, None]
+    assert seen == [DistanceTrainer, None, LinearTrainer, ShrinkingTrainer, None, None, None]
 
 
 def test_a_feature_that_becomes_constant_keeps_its_weight():
@@ -318,3 +324,188 @@ def test_a_feature_that_becomes_constant_keeps_its_weight():
     clf.set_params(momentum=0, average=False).fit(sparse.csr_array(X), y)
     assert_allclose(clf._checkpoint.state.parameters[0, :, 0], clf.coef_[:, 0])
     assert np.abs(clf.coef_[:, 0] - before).max() < np.abs(before).max()
+
+
+def own_steps(dense, dtype="float64", **changes):
+    """A problem of the rule that finds its own steps, over centred CSR rows."""
+    rng = np.random.default_rng(2)
+    n_features = dense.shape[1]
+    deviation = dense.std(axis=0)
+    scale = np.where(deviation > 0, deviation, 1)
+    step_scale = np.where(
+        deviation > 0, scale * 2 ** (rng.integers(0, 6, n_features) / 4), np.inf
+    )
+    scores = (dense - dense.mean(axis=0)) / scale @ rng.standard_normal((n_features, 3))
+    problem = Problem(
+        X=sparse.csr_array(dense.astype(dtype)),
+        y=(scores + rng.gumbel(size=scores.shape)).argmax(axis=1).astype(np.int32),
+        weights=None, n_classes=3, dtype=np.dtype(dtype), batch_size=4, l2=np.full(1, 0.01),
+        l1=np.zeros(1), penalty_share=1.0, momentum=np.zeros(1), average=True,
+        fit_intercept=True, means=dense.mean(axis=0)[None], scales=scale[None],
+        step_scales=step_scale[None], intercept_scale=0.6, curvature=np.full(1, 2.0),
+        optimizer="distance-over-gradients",
+    )  # fmt: skip
+    return replace(problem, **changes)
+
+
+def own_steps_match_dense_ones(make, problem, start, tolerance, n_epochs=3):
+    """Run both in two segments an epoch, and compare all that comes back."""
+    exact = replace(problem, X=problem.X.toarray().astype(float), dtype=np.dtype(float))
+    lazy, reference = make(problem, start), ArrayTrainer(exact, start)
+    rng = np.random.default_rng(3)
+    n_rows = problem.X.shape[0]
+    half = n_rows // 2 // problem.batch_size * problem.batch_size
+    scale = np.append(np.where(np.isfinite(problem.step_scales), problem.step_scales, 1), 1)
+    for _ in range(n_epochs):
+        order = rng.permutation(n_rows)
+        for part in (order[:half], order[half:]):
+            factors = rng.uniform(0.5, 1, (1, -(-len(part) // problem.batch_size)))
+            loss, expected = (t.run_epoch(part, factors) for t in (lazy, reference))
+            assert_allclose(loss, expected, rtol=tolerance)
+            assert_allclose(lazy.penalty(), reference.penalty(), rtol=10 * tolerance)
+            state, exact_state = lazy.state(), reference.state()
+            for name in ("parameters", "average"):
+                got, wanted = (getattr(s, name) * scale for s in (state, exact_state))
+                assert_allclose(got, wanted, atol=tolerance * np.abs(wanted).max(), rtol=0)
+            for name, norm in exact_state.norms.items():
+                assert_allclose(state.norms[name], norm, rtol=tolerance)
+    return lazy
+
+
+def host_trainers():
+    names = [name for name in BACKENDS if name in ("numpy", "numba")]
+    return [DistanceTrainer, *(get_backend(name).distance_trainer for name in names)]
+
+
+@pytest.mark.parametrize("make", host_trainers())
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"l2": np.zeros(1)},
+        {"l2": np.full(1, 3.0)},
+        {"l2": np.full(1, 300.0), "batch_size": 16},
+        {"fit_intercept": False, "means": None},
+        {"fit_intercept": False},
+    ],
+)
+@pytest.mark.parametrize("is_new", [True, False])
+def test_own_steps_are_the_dense_ones(make, changes, is_new):
+    rng = np.random.default_rng(0)
+    dense = rng.standard_normal((600, 20)) * (
+        rng.random((600, 20)) < np.geomspace(0.01, 0.9, 20)
+    )
+    dense[:, 5], dense[:, 6] = 0, 7
+    problem = own_steps(dense, **changes)
+    start = State.zeros(1, 3, 20, problem.dtype)
+    if not is_new:
+        parameters = rng.standard_normal((1, 3, 21))
+        average = parameters + rng.standard_normal((1, 3, 21)) / 4
+        start = replace(start, parameters=parameters, average=average)
+    own_steps_match_dense_ones(make, problem, start, 1e-10)
+
+
+@pytest.mark.parametrize("make", host_trainers())
+@pytest.mark.parametrize("share", [1, 0.99])
+@pytest.mark.parametrize("deviations", [1, 10, 100, 1000])
+def test_columns_far_from_zero_are_centred_without_loss(make, deviations, share):
+    rng = np.random.default_rng(0)
+    dense = rng.standard_normal((600, 12)) * (rng.random((600, 12)) < 0.1)
+    far = rng.standard_normal((600, 2)) + np.array([deviations, -deviations])
+    dense[:, :2] = np.float32(far * [1, 50] * (rng.random((600, 2)) < share))
+    for dtype, tolerance in (("float64", 1e-10), ("float32", 1e-4)):
+        problem = own_steps(dense, dtype)
+        start = State.zeros(1, 3, 12, problem.dtype)
+        own_steps_match_dense_ones(make, problem, start, tolerance)
+
+
+def test_products_are_folded_within_an_epoch():
+    rng = np.random.default_rng(0)
+    dense = rng.standard_normal((600, 12)) * (rng.random((600, 12)) < 0.1)
+    problem = own_steps(dense, l2=np.full(1, 30.0))
+    folds = []
+
+    class Counted(DistanceTrainer):
+        def _add_up(self):
+            folds.append(self._n_steps)
+            super()._add_up()
+
+    own_steps_match_dense_ones(Counted, problem, State.zeros(1, 3, 12, problem.dtype), 1e-10)
+    assert len(folds) > 6 + 5  # a segment begins with one, and so does the trainer
+
+
+def test_own_steps_touch_the_features_of_their_batch_alone():
+    touched, n_places = [], []
+
+    class Counted(DistanceTrainer):
+        def _write_gradient(self, places, *arguments):
+            touched.append(len(places))
+            super()._write_gradient(places, *arguments)
+
+    for n_features in (100, 10_000):
+        rng = np.random.default_rng(0)
+        X = sparse.random_array((400, n_features), density=5 / n_features, rng=rng)
+        dense = X.toarray()
+        trainer = Counted(own_steps(dense), State.zeros(1, 3, n_features, np.dtype(float)))
+        trainer.run_epoch(np.arange(400), np.ones((1, 100)))
+        n_places.append(len(trainer._features))
+    assert max(touched) <= 40  # four rows of about five
+    assert n_places[1] <= 2000  # features that no row holds have no place at all
+
+
+def test_means_of_earlier_rows_move_features_that_no_row_holds():
+    rng = np.random.default_rng(0)
+    dense = rng.standard_normal((60, 8)) * (rng.random((60, 8)) < 0.3)
+    problem = own_steps(dense)
+    dense[:, 3] = 0
+    problem = replace(problem, X=sparse.csr_array(dense), means=problem.means + 0.1)
+    start = State.zeros(1, 3, 8, problem.dtype)
+    trainer = own_steps_match_dense_ones(DistanceTrainer, problem, start, 1e-10)
+    assert trainer.state().parameters[0, :, 3].any()
+
+
+@pytest.mark.parametrize("make", host_trainers())
+def test_own_steps_resume_bit_for_bit(make):
+    rng = np.random.default_rng(0)
+    dense = rng.standard_normal((200, 10)) * (rng.random((200, 10)) < 0.3)
+    problem = own_steps(dense, "float32")
+    order, factors = rng.permutation(200), np.ones((1, 50))
+    whole = make(problem, State.zeros(1, 3, 10, problem.dtype))
+    whole.run_epoch(order, factors)
+    resumed = make(problem, whole.state())
+    assert_array_equal(resumed.run_epoch(order, factors), whole.run_epoch(order, factors))
+    for name in ("parameters", "average"):
+        assert_array_equal(getattr(resumed.state(), name), getattr(whole.state(), name))
+    for name, norm in whole.state().norms.items():
+        assert_array_equal(resumed.state().norms[name], norm)
+
+
+@settings(max_examples=60, deadline=None)
+@given(decay=st.floats(0, 4), largest=st.floats(1e-3, 1), seed=st.integers(0, 10**6))
+def test_running_law_is_the_recurrence(decay, largest, seed):
+    rng = np.random.default_rng(seed)
+    law = RunningLaw(np.array([decay]), np.ones(1, bool), 1, 0.8)
+    law.restart()
+    z, a = rng.standard_normal(2)
+    w = np.array([z, a - z])
+    law.squares[0] = np.outer(w, w)
+    for step, newest in zip(rng.uniform(0, largest, 60), rng.uniform(0, 1, 60), strict=True):
+        y, g = 0.2 * z + 0.8 * a, rng.standard_normal() * (rng.random() < 0.3)
+        size = max(abs(z), abs(a), 1)
+        assert abs(law.point()[0] @ w - y) < 1e-10 * size
+        along, lengths = w[None] * g, np.array([g * g])
+        squared = law.squared_gradient(law.point(), along, lengths)
+        assert abs(squared - (g + decay * y) ** 2) < 1e-9 * max(1, squared)
+        z = z - step * (decay * y + g)
+        a = a + newest * (z - a)
+        if not law.advance(step, newest):
+            w = law.product[0] @ w
+            law.restart()
+            law.squares[0] = np.outer(w, w)
+            along = w[None] * g
+        write = law.writing()
+        law.add(write, along, lengths, np.zeros((1, 1)), np.zeros(1))
+        w = w + write[0] * g
+        size = max(abs(z), abs(a), 1)
+        assert_allclose(law.product[0] @ w, [z, a - z], atol=1e-10 * size)
+        assert abs(law.squared_average() - a * a) < 1e-9 * size**2

@@ -1,4 +1,4 @@
-"""Moments and the longest row, by each backend's own passes, of features that are hard."""
+"""Moments, by each backend's own pass, of features that are hard."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sksoftmax import get_backend, list_backends
 from sksoftmax.registry import CPU_PREFERENCE
 from sksoftmax.standardize import feature_moments
-from sksoftmax.steps import Coordinates, measure_curvature
 
 BACKENDS = [b.name for b in list_backends() if b.available and b.name in CPU_PREFERENCE]
 N_ROWS = 30_000
@@ -87,29 +86,3 @@ def test_moments_of_any_shape(backend, shape):
     assert_allclose(moments.mean, X.mean(axis=0, dtype=float), atol=1e-6)
     if len(X) > 1:
         assert_allclose(moments.scale, X.std(axis=0, dtype=float), rtol=1e-6)
-
-
-@pytest.mark.parametrize("centred", [True, False])
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_the_longest_row(backend, dtype, centred):
-    X = RNG.integers(256, size=(3000, 60)).astype(dtype)
-    weights = RNG.exponential(size=len(X))
-    rows = np.flatnonzero(RNG.random(len(X)) < 0.7)
-    coordinates = Coordinates(X.mean(axis=0) if centred else None, X.std(axis=0), True)
-    arithmetic = np.dtype(np.float64 if dtype == np.float64 else np.float32)
-    Z = (X - coordinates.centre if centred else X) / coordinates.scale
-    lengths = (Z**2).sum(axis=1) + 1
-    for w, chosen in ((None, None), (weights, None), (weights, rows)):
-        found = measure_curvature(
-            get_backend(backend),
-            X,
-            w,
-            chosen,
-            coordinates,
-            arithmetic,
-            np.random.default_rng(0),
-        ).longest_row
-        expected = lengths if w is None else lengths * w
-        expected = expected if chosen is None else expected[chosen]
-        assert_allclose(found, expected.max(), rtol=1e-5 if arithmetic == "f4" else 1e-12)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
 from scipy.special import log_softmax
 from sklearn.datasets import load_digits, load_iris, load_wine
 
@@ -18,7 +19,13 @@ from sksoftmax import SoftmaxClassifier, get_backend
 from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.problem import Problem, State
 from sksoftmax.standardize import feature_moments
-from sksoftmax.steps import Coordinates, Curvature, automatic_step, measure_curvature
+from sksoftmax.steps import (
+    Coordinates,
+    Deviations,
+    automatic_coordinates,
+    measure_curvature,
+    measure_deviations,
+)
 
 NUMPY = get_backend("numpy")
 
@@ -49,7 +56,7 @@ def test_step_is_the_gradient_by_central_differences():
     start = rng.standard_normal((1, 4, 4))
     state = State(start, start, {}, np.zeros((1, 3)), 0)
     trainer = ArrayTrainer(problem, state)
-    value = trainer.run_epoch(np.arange(12), np.ones((1, 1)))
+    value = trainer.penalty() + trainer.run_epoch(np.arange(12), np.ones((1, 1)))
     assert_allclose(value, objective(problem, start[0]))
     step = start[0] - trainer.state().parameters[0]
     for index in np.ndindex(4, 4):
@@ -199,28 +206,126 @@ def test_moments_of_chunks_merge_to_those_of_all_rows(seed, n_rows, cut, offset,
     assert_allclose(merged.maximum, X.max(axis=0), rtol=1e-12, atol=1e-12)
 
 
-def test_curvature_is_the_eigenvalue_and_the_longest_row():
+def literal_rule(X, Y, order, batch_size, curvature, n_epochs):
+    """Distance over gradients, near the average, in the coordinates that X is in."""
+    z = a = np.zeros((Y.shape[1], X.shape[1]))
+    r = v = weight = t = 0
+    for _ in range(n_epochs):
+        for start in range(0, len(order), batch_size):
+            x, target = X[order[start:][:batch_size]], Y[order[start:][:batch_size]]
+            y = 0.2 * z + 0.8 * a
+            probabilities = np.exp(log_softmax(x @ y.T, axis=1))
+            g = (probabilities - target).T @ x / batch_size
+            t += 1
+            if t == 1:
+                r = np.linalg.norm(g) / curvature
+            r = max(r, np.linalg.norm(a))
+            v += r**2 * (g**2).sum()
+            z = z - r**2 / np.sqrt(v) * g
+            weight += r**2 * t
+            a = a + r**2 * t / weight * (z - a)
+    return a
+
+
+def test_the_automatic_rule_is_the_one_that_is_documented():
+    X, y = load_iris(return_X_y=True)
+    Z = np.hstack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones((150, 1))])
+    order = np.random.default_rng(0).permutation(150)
+    problem = problem_on(
+        X, y, batch_size=32, l2=np.zeros(1), average=True, means=X.mean(axis=0)[None],
+        step_scales=X.std(axis=0)[None], optimizer="distance-over-gradients",
+        curvature=np.array([1.5]),
+    )  # fmt: skip
+    trainer = ArrayTrainer(problem, State.zeros(1, 3, 4, problem.dtype))
+    for _ in range(3):
+        trainer.run_epoch(order, np.ones((1, 5)))
+    expected = literal_rule(Z, np.eye(3)[y], order, 32, 1.5, 3)
+    actual = trainer.state().average[0] * np.append(X.std(axis=0), 1)
+    assert_allclose(actual, expected, rtol=1e-10)
+
+
+def test_no_automatic_step_is_longer_than_the_way_so_far():
+    # A batch of glitches must not throw the iterate farther than the average has come.
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((300, 5)) * [1, 2, 3, 4, 9]
-    w = rng.exponential(size=300)
+    X, y = rng.standard_normal((64, 3)), np.arange(64) % 2
+    X[40] = 1e4
+    problem = problem_on(
+        X, y, batch_size=8, l2=np.zeros(1), average=True, fit_intercept=False,
+        optimizer="distance-over-gradients", curvature=np.array([0.5]),
+    )  # fmt: skip
+    trainer = ArrayTrainer(problem, State.zeros(1, 2, 3, problem.dtype))
+    before = trainer.state()
+    for start in range(0, 64, 8):
+        trainer.run_epoch(np.arange(start, start + 8), np.ones((1, 1)))
+        state = trainer.state()
+        way = np.linalg.norm(state.parameters - before.parameters)
+        assert way <= max(before.norms["distance"][0], np.linalg.norm(state.average)) + 1e-12
+        before = state
+
+
+def test_curvature_is_that_of_the_bound_along_the_first_gradient():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((30, 5)) * [1, 2, 3, 4, 9], np.arange(30) % 3
+    w = rng.exponential(size=30)
     w /= w.mean()
     centre, scale = np.arange(5.0), np.arange(1, 6.0)
     curvature = measure_curvature(
-        NUMPY, X, w, None, Coordinates(centre, scale, True), np.dtype(float), rng
-    )
-    Z = np.hstack([(X - centre) / scale, np.ones((300, 1))])
-    expected = np.linalg.eigvalsh(Z.T @ (w[:, None] * Z) / w.sum())[-1]
-    assert_allclose(curvature.eigenvalue, expected, rtol=1e-3)
-    assert_allclose(curvature.longest_row, (w * (Z**2).sum(axis=1)).max())
+        NUMPY, X, y, 3, w, None, Coordinates(centre, scale, 0.5),
+        fit_intercept=True, batch_size=100, rng=rng,
+    )  # fmt: skip
+    Z = np.hstack([(X - centre) / scale, np.full((30, 1), 2)])
+    G = (w[:, None] * (1 / 3 - np.eye(3)[y])).T @ Z / 30
+    expected = (w[:, None] * (Z @ G.T) ** 2).sum() / (2 * 30 * (G**2).sum())
+    assert_allclose(curvature, expected)
 
 
-def test_expected_smoothness_is_that_of_all_batches():
-    # For a full batch lambda alone counts, for single rows the longest alone.
-    curvature = Curvature(eigenvalue=2.0, longest_row=10.0, weight=1.0)
-    assert curvature.lipschitz(50, 50, l2=0.5) == 1.5
-    assert curvature.lipschitz(50, 1, l2=0.5) == 5.5
-    between = [curvature.lipschitz(50, b, l2=0.5) for b in range(1, 51)]
-    assert_array_equal(between, sorted(between, reverse=True))
-    assert automatic_step(0.0, 0.9) == 1
-    assert_allclose(automatic_step(4.0, 0.9), 1.9 / 4)
-    assert_allclose(automatic_step(4.0, 0.9, nesterov=True), 1 / 4)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_dense_and_sparse_rows_are_measured_alike(weighted):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 6)) + np.array([0, 0, 5, 500, 0, 0])
+    X[:, :2] *= rng.random((400, 2)) < 0.05
+    y, w = (np.arange(400) % 3).astype(np.int32), rng.exponential(size=400)
+    w = w / w.mean() if weighted else None
+    found = []
+    for rows in (X, csr_array(X)):
+        moments = feature_moments(NUMPY, rows, w, None)
+        seed = np.random.default_rng(1)
+        deviations = measure_deviations(NUMPY, rows, w, None, moments.mean, seed)
+        coordinates = automatic_coordinates(moments, deviations, fit_intercept=True)
+        curvature = measure_curvature(
+            NUMPY, rows, y, 3, w, None, coordinates,
+            fit_intercept=True, batch_size=50, rng=seed,
+        )  # fmt: skip
+        found.append((deviations.absolute, deviations.agreement, coordinates.scale, curvature))
+    for dense, sparse in zip(*found, strict=True):
+        assert_allclose(dense, sparse, rtol=1e-8)
+    exact = np.average(np.abs(X - np.average(X, 0, w)), axis=0, weights=w)
+    assert_allclose(found[0][0], exact, rtol=1e-8)
+
+
+def test_scales_of_the_step_are_wide_for_rare_features_alone():
+    # A pixel that is on in one row of 10,000, a normal feature with glitches, heavy tails.
+    rng = np.random.default_rng(0)
+    rare, glitches = np.zeros(10_000), rng.standard_normal(10_000)
+    rare[7], glitches[:3] = 255, [-57, 80, 102]
+    columns = rng.standard_normal(10_000), rare, glitches, rng.standard_cauchy(10_000)
+    X = np.stack([*columns, np.ones(10_000)], axis=1)
+    moments = feature_moments(NUMPY, X, None, None)
+    deviations = measure_deviations(NUMPY, X, None, None, moments.mean, rng)
+    scale = automatic_coordinates(moments, deviations, fit_intercept=True).scale
+    ratio = scale / moments.scale
+    assert_array_equal(ratio[[0, 2, 3]], 1)
+    assert 8 < ratio[1] < 20
+    assert scale[4] == np.inf
+
+
+def test_deviations_of_chunks_merge_to_those_of_all_rows():
+    rng = np.random.default_rng(0)
+    X, means = rng.standard_normal((300, 4)), np.zeros(4)
+    parts = [measure_deviations(NUMPY, x, None, None, means, rng) for x in (X[:100], X[100:])]
+    whole = measure_deviations(NUMPY, X, None, None, means, rng)
+    merged = parts[0].merge(parts[1])
+    assert isinstance(merged, Deviations)
+    assert merged.weight == whole.weight
+    assert_allclose(merged.above, whole.above)
+    assert_allclose(merged.below, whole.below)

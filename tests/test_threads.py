@@ -4,12 +4,14 @@ import _thread
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from joblib import Parallel, delayed, parallel_config
 
 from sksoftmax import SoftmaxClassifier, get_backend
+from sksoftmax.problem import Problem, State
 
 pytest.importorskip("numba")
 from sksoftmax_numba import trainer
@@ -69,6 +71,95 @@ def test_threads_change_no_bit(dtype, parameters):
         assert_same_bits(one, fit(n_jobs, X, y, **parameters))
 
 
+def automatic(X, y, **changes):
+    """A problem for the rule that finds its own steps."""
+    X = np.ascontiguousarray(X)
+    mean, scale = X.mean(axis=0, dtype=float), X.std(axis=0, dtype=float)
+    problem = Problem(
+        X=X,
+        y=y.astype(np.int32),
+        weights=None,
+        n_classes=int(y.max()) + 1,
+        dtype=np.dtype(np.float64 if X.dtype == np.float64 else np.float32),
+        batch_size=256,
+        l2=np.array([1e-3]),
+        l1=np.zeros(1),
+        penalty_share=0.9,
+        momentum=np.zeros(1),
+        average=True,
+        fit_intercept=True,
+        means=mean[None],
+        scales=scale[None],
+        step_scales=np.where(scale > 0, scale, np.inf)[None],
+        intercept_scale=0.7,
+        curvature=np.ones(1),
+        optimizer="distance-over-gradients",
+    )
+    return replace(problem, **changes)
+
+
+def outcome(problem, n_threads, backend="numba"):
+    """Everything that three epochs of the automatic rule leave."""
+    problem = replace(problem, n_threads=n_threads)
+    zeros = State.zeros(1, problem.n_classes, problem.n_features, problem.dtype)
+    trainer = get_backend(backend).trainer(problem, zeros)
+    rng, n_rows = np.random.default_rng(2), len(problem.y)
+    losses = []
+    for _ in range(3):
+        factors = rng.uniform(0.5, 1, (1, -(-n_rows // problem.batch_size)))
+        losses += [trainer.run_epoch(rng.permutation(n_rows), factors), trainer.penalty()]
+    state = trainer.state()
+    return [np.stack(losses), state.parameters, state.average, *state.norms.values()]
+
+
+def assert_all_same(one, other):
+    assert len(one) == len(other) == 6
+    for mine, theirs in zip(one, other, strict=True):
+        assert np.isfinite(mine).all()
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("batch_size", [3, 100, 256, 1100, 1500])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_threads_change_no_bit_of_steps_found(dtype, batch_size):
+    X, y = rows()
+    X[:, 3] = 5
+    weights = np.random.default_rng(1).exponential(size=(1, len(y)))
+    problem = automatic(X.clip(0, 255).astype(dtype), y, batch_size=batch_size)
+    weighted = replace(problem, weights=weights.astype(problem.dtype))
+    centred_at_zero = replace(problem, means=None, fit_intercept=False, l2=np.zeros(1))
+    for changed in (problem, weighted, centred_at_zero):
+        one = outcome(changed, 1)
+        for n_threads in (2, 3, 7):
+            assert_all_same(one, outcome(changed, n_threads))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 12])
+@pytest.mark.parametrize("n_features", [1, 3, 17, 64, 1030, 2100])
+def test_no_shape_lets_threads_change_a_bit_of_steps_found(n_features, n_classes):
+    X, y = rows(n_features, n_classes, n_samples=700)
+    problem = automatic(X.astype(np.float32), y)
+    one = outcome(problem, 1)
+    for n_threads in (2, 3):
+        assert_all_same(one, outcome(problem, n_threads))
+
+
+def test_threads_that_find_steps_follow_numpy():
+    problem = automatic(*rows())
+    for actual, expected in zip(outcome(problem, 3), outcome(problem, 1, "numpy"), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_nan_is_not_lost_where_steps_are_found(n_threads):
+    X, y = rows()
+    X[700, 5] = np.nan
+    problem = automatic(X, y, means=None, scales=np.ones((1, 70)), step_scales=np.ones((1, 70)))
+    losses, parameters, average, *norms = outcome(problem, n_threads)
+    for array in (losses[2:], parameters[..., 5], average[..., 5], np.stack(norms)):
+        assert np.isnan(array).all()
+
+
 @pytest.mark.parametrize("n_classes", [2, 3, 5, 12])
 @pytest.mark.parametrize("n_features", [1, 3, 17, 64, 130, 1030, 2100])
 def test_no_shape_lets_threads_change_a_bit(n_features, n_classes):
@@ -105,7 +196,7 @@ def test_as_many_threads_as_asked_are_started_and_none_is_left(monkeypatch):
     X, y = rows()
     for n_jobs, expected in ((None, 0), (1, 0), (3, 2), (64, 3)):  # 4 parts in a batch of 256
         started.clear()
-        fit(n_jobs, X, y, max_iter=1)
+        fit(n_jobs, X, y, max_iter=1, batch_size=256)
         assert len(started) == expected
         assert not any(thread.is_alive() for thread in started)
 

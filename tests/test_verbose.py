@@ -1,4 +1,4 @@
-"""What verbose prints: one line an epoch, in columns."""
+"""What verbose prints: one line an epoch, in columns, and why the fit has ended."""
 
 import re
 
@@ -20,6 +20,7 @@ def lines_of(capsys, **parameters):
 @pytest.mark.parametrize("verbose", [1, True, 2])
 def test_one_aligned_line_an_epoch(capsys, verbose, early_stopping):
     clf, lines = lines_of(capsys, verbose=verbose, early_stopping=early_stopping)
+    assert lines.pop() == "max_iter=12 reached"
     pattern = rf"epoch +(\d+)   loss{NUMBER}"
     pattern += rf"   validation{NUMBER}" if early_stopping else ""
     pattern += rf"   {NUMBER} s"
@@ -32,6 +33,15 @@ def test_one_aligned_line_an_epoch(capsys, verbose, early_stopping):
     if verbose == 2:
         assert all(row[-1] <= row[-2] for row in rows)
     assert len({len(line) for line in lines}) == 1
+
+
+def test_the_last_line_says_why_it_stopped(capsys):
+    clf = SoftmaxClassifier(tol=1e-2, random_state=0, verbose=1).fit(X, Y)
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert len(lines) == clf.n_iter_
+    window = max(2, clf.n_iter_ // 2)
+    assert last.startswith(f"stopped: the last {window} epochs have improved the loss by")
+    assert "tol=0.01" in last
 
 
 def test_silence_by_default(capsys):

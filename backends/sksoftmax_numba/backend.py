@@ -12,9 +12,8 @@ from sksoftmax.csr import is_csr
 from sksoftmax.host import HostBackend
 from sksoftmax.problem import Array, Problem
 from sksoftmax.standardize import Moments
-from sksoftmax.steps import Coordinates
 from sksoftmax_numba import statistics
-from sksoftmax_numba.sparse_trainer import NumbaLinearTrainer
+from sksoftmax_numba.sparse_trainer import NumbaDistanceTrainer, NumbaLinearTrainer
 from sksoftmax_numba.stack_trainer import NumbaStackTrainer
 from sksoftmax_numba.trainer import NumbaTrainer
 
@@ -35,6 +34,7 @@ class NumbaBackend(HostBackend):
     dense_trainer = NumbaTrainer
     stack_trainer = NumbaStackTrainer
     sparse_trainer = NumbaLinearTrainer
+    distance_trainer = NumbaDistanceTrainer
 
     def feature_moments(
         self, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
@@ -53,30 +53,6 @@ class NumbaBackend(HostBackend):
         """
         known = not is_csr(X) and has_dtype(X.dtype)
         return statistics.feature_moments(X, weights, rows) if known else None
-
-    def longest_row(
-        self,
-        X: Array,
-        weights: NDArray[Any] | None,
-        rows: NDArray[np.int64] | None,
-        coordinates: Coordinates,
-        dtype: np.dtype[Any],
-    ) -> float | None:
-        """Return the largest weighted squared length of a row, in one compiled pass.
-
-        Parameters
-        ----------
-        X, weights, rows, coordinates, dtype
-            As in ``sksoftmax.steps.measure_curvature``.
-
-        Returns
-        -------
-        float or None
-            None for CSR and for dtypes that Numba lacks.
-        """
-        if is_csr(X) or not has_dtype(X.dtype):
-            return None
-        return statistics.longest_row(X, weights, rows, coordinates, dtype)
 
     def supports(self, problem: Problem) -> str | None:
         """Say whether Numba knows the dtype of X; it lacks float16 and byte-swapped numbers.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import Timer
 from typing import Any, TypeVar
 
@@ -42,8 +42,7 @@ def compiled(function: Function) -> Function:
 _compiled_for: set[Any] = set()
 
 
-@contextmanager
-def announced(*kinds: Any) -> Iterator[None]:
+def announced(*kinds: Any) -> AbstractContextManager[None]:
     """Log a line if what runs for the first time takes as long as only compiling can.
 
     Parameters
@@ -51,14 +50,16 @@ def announced(*kinds: Any) -> Iterator[None]:
     *kinds : hashable
         What kernels are compiled for anew: dtypes and numbers.
 
-    Yields
-    ------
-    None
-        Once.
+    Returns
+    -------
+    context manager
+        In which they run.
     """
-    if kinds in _compiled_for:
-        yield
-        return
+    return nullcontext() if kinds in _compiled_for else _announced(kinds)
+
+
+@contextmanager
+def _announced(kinds: Any) -> Iterator[None]:
     message = "Compiling kernels, once for these dtypes; they are kept on disk for next time."
     timer = Timer(SECONDS, LOG.warning, [message])
     timer.daemon = True

@@ -65,6 +65,34 @@ def add_up(gradients: Any, c: int, first: int, last: int, thread: int, n_threads
 
 
 @compiled
+def write_gradients(
+    thread: int, n_threads: int, X: Any, y: Any, weights: Any, order: Any, batch_size: int,
+    i: int, coef: Any, intercept: Any, x: Any, z: Any, gradients: Any, of_intercepts: Any,
+    losses: Any,
+) -> int:  # fmt: skip
+    """Do one thread's share of the gradients of the i-th batch; return in how many parts.
+
+    What lies within the parts of a thread is added up. Arguments are as in `momentum_epoch`.
+    """
+    rows = order[i * batch_size : (i + 1) * batch_size]
+    following = order[(i + 1) * batch_size : (i + 2) * batch_size]
+    n_parts, n_following = n_parts_of(len(rows)), n_parts_of(len(following))
+    last = n_parts * (thread + 1) // n_threads
+    for p in range(n_parts * thread // n_threads, last):
+        if p + 1 < last:
+            then = part_of(rows, p + 1, n_parts)
+        else:
+            then = part_of(following, n_following * thread // n_threads, n_following)
+        losses[p] += summed_gradient(
+            X, y, weights, part_of(rows, p, n_parts), then, coef, intercept, x, z,
+            gradients[p], of_intercepts[p],
+        )  # fmt: skip
+    for c in range(gradients.shape[1]):
+        add_up(gradients[:n_parts], c, 0, X.shape[1], thread, n_threads)
+    return n_parts
+
+
+@compiled
 def momentum_step(
     thread: int, n_threads: int, parameters: Any, velocity: Any, average: Any, gradients: Any,
     of_intercepts: Any, means: Any, gradient_scales: Any, decay: Any, inverse_scales: Any,
@@ -135,27 +163,15 @@ def momentum_epoch(
         Buffers that threads share; losses is float64.
     """
     for i in range(len(steps)):
-        rows = order[i * batch_size : (i + 1) * batch_size]
-        following = order[(i + 1) * batch_size : (i + 2) * batch_size]
-        n_parts, n_following = n_parts_of(len(rows)), n_parts_of(len(following))
-        of_batch = gradients[:n_parts]
         copy_coefficients(parameters, means, coef, intercept)
-        last = n_parts * (thread + 1) // n_threads
-        for p in range(n_parts * thread // n_threads, last):
-            if p + 1 < last:
-                then = part_of(rows, p + 1, n_parts)
-            else:
-                then = part_of(following, n_following * thread // n_threads, n_following)
-            losses[p] += summed_gradient(
-                X, y, weights, part_of(rows, p, n_parts), then, coef, intercept, x, z,
-                gradients[p], of_intercepts[p],
-            )  # fmt: skip
-        for c in range(parameters.shape[0]):
-            add_up(of_batch, c, 0, len(means), thread, n_threads)
+        n_parts = write_gradients(
+            thread, n_threads, X, y, weights, order, batch_size, i, coef, intercept, x, z,
+            gradients, of_intercepts, losses,
+        )  # fmt: skip
         if not all_arrived(arrived, n_threads, 2 * i + 1):
             return
         momentum_step(
-            thread, n_threads, parameters, velocity, average, of_batch,
+            thread, n_threads, parameters, velocity, average, gradients[:n_parts],
             of_intercepts[:n_parts], means, gradient_scales, decay, inverse_scales, steps[i],
             momentum, nesterov, newest[i],
         )  # fmt: skip

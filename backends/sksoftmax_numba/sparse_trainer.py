@@ -1,13 +1,22 @@
-"""The lazy updates of sparse rows, a whole step in one compiled call."""
+"""The lazy updates of sparse rows, a whole step or a whole epoch in one compiled call."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.lazy_distance import DistanceTrainer
 from sksoftmax.lazy_trainer import LinearTrainer
 from sksoftmax.problem import Array
+from sksoftmax_numba import distance_kernels
 from sksoftmax_numba.compilation import announced
+from sksoftmax_numba.distance_epoch import rules_of
 from sksoftmax_numba.sparse_kernels import lazy_step
+
+FEW_CLASSES = 64
+"""Most classes for whose number kernels are compiled."""
 
 
 class NumbaLinearTrainer(LinearTrainer):
@@ -48,3 +57,112 @@ class NumbaLinearTrainer(LinearTrainer):
             np.empty((problem.batch_size, problem.n_classes), dtype),
             np.empty(problem.n_classes, dtype),
         )
+
+
+class NumbaDistanceTrainer(DistanceTrainer):
+    """DistanceTrainer with a compiled epoch."""
+
+    def _place_features(self, weighty: NDArray[np.bool_] | None) -> None:
+        super()._place_features(weighty)
+        problem = self.problem
+        n_classes = problem.n_classes
+        layout = distance_kernels.places_dtype(problem.dtype)
+        self._of_place = np.zeros((1, len(self._features)), layout)
+        self._of_place["group"], self._of_place["centre"] = self._group, self._centre
+        self._of_place["subtracted"] = 0 if self._subtracted is None else self._subtracted
+        self._of_place["inverse_scale"] = self._inverse_step_scale
+        self._place = self._place.astype(problem.X.indices.dtype)
+        # Of length zero each: only their number matters.
+        few = n_classes <= FEW_CLASSES
+        self._class_tuple: Any = ((),) * n_classes if few else np.empty(n_classes, np.int8)
+        self._row_weights = (
+            np.zeros(0, problem.dtype) if self._weights is None else self._weights[0]
+        )
+
+    def run_epoch(
+        self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Take one step for each batch of `order`.
+
+        Parameters
+        ----------
+        order : ndarray of shape (n_rows,), int64
+            Rows of X, batch after batch.
+        step_sizes : ndarray of shape (1, n_batches), float64
+            What the step of each batch is multiplied by.
+
+        Returns
+        -------
+        ndarray of shape (1,), float64
+            The weighted loss a row, each batch measured before its own update.
+        """
+        problem, X = self.problem, self.problem.X
+        size, norms = problem.batch_size, self._norms
+        numbers = np.array([norms[name][0] for name in self._optimizer.norm_names])
+        last_scales = float(self._scales[0, 0, -1]), float(self._inverse_scales[0, 0, -1])
+        intercepts = self._intercepts.reshape(2, -1)
+        with announced("an epoch", X.dtype, problem.dtype, problem.n_classes):
+            self._begin_run(step_sizes[0])
+            loss = distance_kernels.run_batches(
+                self._class_tuple, order, step_sizes[0], size, self._n_steps, self._y,
+                self._row_weights, (X.data[None], X.indices[None], X.indptr), self._place,
+                self._of_place, self._flat_parts(), self._law_arrays(), intercepts, numbers,
+                rules_of(problem)[0], last_scales, *self._buffers(order),
+            )  # fmt: skip
+            self._end_run()
+        self._norms = {
+            name: numbers[i : i + 1] for i, name in enumerate(self._optimizer.norm_names)
+        }
+        self._n_steps += step_sizes.shape[1]
+        return np.array([loss / max(1, len(order))])
+
+    def _begin_run(self, step_sizes: NDArray[np.float64]) -> int:
+        distance_kernels.begin(self._class_tuple, self._flat_parts(), self._step_scale_in_units)
+        self._add_up()
+        return len(step_sizes)
+
+    def _end_run(self) -> None:
+        self._apply_product()
+        distance_kernels.end(self._class_tuple, self._flat_parts(), self._step_scale_in_units)
+
+    def _add_up(self) -> None:
+        arguments = self._flat_parts(), self._of_place, self._law_arrays()
+        distance_kernels.add_up(self._class_tuple, *arguments)
+
+    def _apply_product(self) -> None:
+        arguments = self._flat_parts(), self._of_place, self._law_arrays()
+        distance_kernels.apply_product(self._class_tuple, *arguments)
+
+    def _flat_parts(self) -> NDArray[Any]:
+        """The parts as one row for each place."""
+        parts: NDArray[Any] = self._parts.reshape(len(self._parts), 2 * self.problem.n_classes)
+        return parts
+
+    def _law_arrays(self) -> tuple[NDArray[Any], ...]:
+        """The arrays of the law, in the order that kernels expect."""
+        law = self._law
+        return (
+            law.product, law.shift, law.squares, law.centre_sums, law.centre_squares,
+            law.decay, law.moves,
+        )  # fmt: skip
+
+    def _buffers(self, order: NDArray[np.int64]) -> tuple[tuple[NDArray[Any], ...], ...]:
+        """Room for the batches of an epoch: for what is read of them, and what is computed."""
+        problem, dtype = self.problem, self.problem.dtype
+        starts = range(0, len(order), problem.batch_size)
+        lengths = (problem.X.indptr[order + 1] - problem.X.indptr[order]).astype(np.int64)
+        n_elements = int(np.add.reduceat(lengths, starts).max()) if len(order) else 0
+        n_places = min(n_elements, len(self._features))
+        batch = (
+            np.empty(n_places, np.int64),
+            np.empty(n_places, np.int32),
+            np.empty(n_places, dtype),
+            np.empty(n_elements, np.int32),
+            np.empty(n_elements, dtype),
+        )
+        computed = (
+            np.empty((n_places, problem.n_classes), dtype),
+            np.empty((n_places, problem.n_classes), dtype),
+            np.empty((problem.batch_size, problem.n_classes), dtype),
+        )
+        return batch, computed

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from sksoftmax_numba.compilation import compiled
+from sksoftmax_numba.distance_epoch import whole_step, write_point
 from sksoftmax_numba.epoch import momentum_step
 from sksoftmax_numba.exponential import exponential
 
@@ -78,3 +79,19 @@ def momentum_steps(
             gradient[m : m + 1, :, -1], no_means, gradient_scales[m], decay[m],
             inverse_scales[m], steps[m], momentum[m], nesterov, newest,
         )  # fmt: skip
+
+
+@compiled
+def distance_steps(
+    norms: Any, rules: Any, factors: Any, n_steps: int, parameters: Any, average: Any,
+    point: Any, gradient: Any, no_means: Any, gradient_scales: Any, decay: Any,
+    inverse_scales: Any, scales: Any, squares: Any,
+) -> None:  # fmt: skip
+    """Step by the rule that finds its own steps, model by model, and write the next points."""
+    for m in range(parameters.shape[0]):
+        whole_step(
+            norms[m], rules[m], factors[m], n_steps, parameters[m], average[m],
+            gradient[m : m + 1], gradient[m : m + 1, :, -1], point[m], no_means,
+            gradient_scales[m], decay[m], inverse_scales[m], scales[m], squares,
+        )  # fmt: skip
+        write_point(rules[m, 1], parameters[m], average[m], point[m])

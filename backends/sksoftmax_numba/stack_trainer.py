@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.optimizers import averaging_weight
+from sksoftmax.optimizers import DistanceOverGradients, averaging_weight
 from sksoftmax.problem import Array, Problem, State
 from sksoftmax.stack_trainer import StackTrainer
 from sksoftmax_numba.compilation import announced
-from sksoftmax_numba.stack_kernels import momentum_steps, residuals
+from sksoftmax_numba.distance_epoch import n_ranges_of, rules_of
+from sksoftmax_numba.stack_kernels import distance_steps, momentum_steps, residuals
 
 
 class NumbaStackTrainer(StackTrainer):
-    """StackTrainer with a compiled softmax and, for SGD, a compiled update.
+    """StackTrainer with a compiled softmax and, but for Adam, a compiled update.
 
     Parameters
     ----------
@@ -32,6 +33,7 @@ class NumbaStackTrainer(StackTrainer):
         self._nothing = np.zeros_like(self._parameters)
         self._momentum = problem.momentum.astype(dtype)
         self._no_means = np.zeros(problem.n_features, dtype)
+        self._squares = np.zeros((2, problem.n_classes * n_ranges_of(problem.n_features)))
         no_decay = np.zeros((problem.n_models, problem.n_features + 1), dtype)
         self._decays = no_decay if self._decay is None else self._decay[:, 0]
 
@@ -50,19 +52,48 @@ class NumbaStackTrainer(StackTrainer):
         Returns
         -------
         ndarray of shape (n_models,), float64
-            The objective, each batch measured before its own update.
+            The weighted loss a row, each batch measured before its own update.
         """
         problem = self.problem
         with announced("stack", problem.dtype, problem.optimizer):
-            if problem.optimizer != "sgd" or problem.l1.any():
+            if problem.optimizer == "adam" or problem.l1.any():
                 return super().run_epoch(order, step_sizes)
-            objective = self._penalty() * len(order)
-            steps, size = self._float(step_sizes), problem.batch_size
-            for i in range(step_sizes.shape[1]):
-                gradient, loss = self._summed_gradient(order[i * size : (i + 1) * size])
-                objective += loss
-                self._step_by_momentum(gradient, np.ascontiguousarray(steps[:, i]))
-        return np.asarray(objective / len(order))
+            finds_steps = isinstance(self._optimizer, DistanceOverGradients)
+            run = self._run_own_steps if finds_steps else self._run_momentum
+            return np.asarray(run(order, step_sizes) / max(1, len(order)))
+
+    def _run_momentum(
+        self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Take the steps of SGD with momentum; return the summed losses."""
+        total = np.zeros(self.problem.n_models)
+        steps, size = self._float(step_sizes), self.problem.batch_size
+        for i in range(step_sizes.shape[1]):
+            gradient, loss = self._summed_gradient(order[i * size : (i + 1) * size])
+            total += loss
+            self._step_by_momentum(gradient, np.ascontiguousarray(steps[:, i]))
+        return total
+
+    def _run_own_steps(
+        self, order: NDArray[np.int64], factors: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Take the steps of the rule that finds them; return the summed losses."""
+        total, size = np.zeros(self.problem.n_models), self.problem.batch_size
+        norms = np.stack(list(self._norms.values()), axis=1)
+        factors, rules = np.ascontiguousarray(factors.T), rules_of(self.problem)
+        for i in range(len(factors)):
+            gradient, loss = self._summed_gradient(order[i * size : (i + 1) * size])
+            total += loss
+            self._n_steps += 1
+            distance_steps(
+                norms, rules, factors[i], self._n_steps, self._parameters,
+                self._average, self._point, gradient, self._no_means,
+                self._gradient_scales[:, 0], self._decays, self._inverse_scales[:, 0],
+                self._scales[:, 0], self._squares,
+            )  # fmt: skip
+        self._norms = dict(zip(self._norms, norms.T.copy(), strict=True))
+        self._set_point()
+        return total
 
     def _step_by_momentum(self, gradient: NDArray[Any], steps: NDArray[Any]) -> None:
         self._n_steps += 1

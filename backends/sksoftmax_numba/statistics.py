@@ -1,7 +1,7 @@
-"""One compiled pass over dense rows for their moments, and one for the longest of them.
+"""One compiled pass over dense rows for their moments.
 
-At a single epoch these passes would otherwise take longer than training. They know rows and
-numbers, and nothing of models.
+At a single epoch it would otherwise take longer than training. It knows rows and numbers, and
+nothing of models.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from sksoftmax.problem import Array
 from sksoftmax.standardize import Moments
-from sksoftmax.steps import Coordinates
 from sksoftmax_numba.compilation import announced, compiled
 from sksoftmax_numba.intrinsics import PREFETCHES, prefetch
 
@@ -88,22 +87,6 @@ def _add_block(
     return weight
 
 
-@compiled
-def _longest(
-    X: Any, rows: Any, weights: Any, centre: Any, inverse_scale: Any, ones: float
-) -> float:
-    """The largest weighted squared length of a row, with a column of `ones`."""
-    longest = 0.0
-    for row in rows:
-        length = inverse_scale.dtype.type(ones)
-        for j in range(X.shape[1]):
-            z = (inverse_scale.dtype.type(X[row, j]) - centre[j]) * inverse_scale[j]
-            length += z * z
-        weighted = length * (weights[row] if len(weights) > 0 else 1.0)
-        longest = longest if weighted <= longest else weighted  # a NaN stays
-    return longest
-
-
 def feature_moments(
     X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
 ) -> Moments:
@@ -142,40 +125,3 @@ def feature_moments(
     mean, squares = shift + total / weight, np.maximum(squares, 0)
     low, high = lows[0].astype(np.float64), highs[0].astype(np.float64)
     return Moments(weight, mean, squares, low, high)
-
-
-def longest_row(
-    X: Array,
-    weights: NDArray[Any] | None,
-    rows: NDArray[np.int64] | None,
-    coordinates: Coordinates,
-    dtype: np.dtype[Any],
-) -> float:
-    """Return the largest weighted squared length of a row of dense X.
-
-    Parameters
-    ----------
-    X, weights, rows
-        As in `feature_moments`.
-    coordinates : Coordinates
-        The coordinates of the step.
-    dtype : numpy dtype
-        The dtype of the arithmetic.
-
-    Returns
-    -------
-    float
-        The column of ones included.
-    """
-    rows = np.arange(len(X)) if rows is None else rows
-    centre = np.zeros(X.shape[1]) if coordinates.centre is None else coordinates.centre
-    of_rows = np.zeros(0) if weights is None else weights.astype(np.float64, copy=False)
-    with announced("longest row", X.dtype, dtype):
-        return _longest(
-            X,
-            rows,
-            of_rows,
-            centre.astype(dtype),
-            (1 / coordinates.scale).astype(dtype),
-            float(coordinates.fit_intercept),
-        )

@@ -1,22 +1,30 @@
 """A trainer for dense rows and one model that runs compiled kernels.
 
-SGD without an absolute penalty takes a whole epoch in one call; other rules take their
-gradients from the kernels and their updates from the core. The epoch in one call is the one
-that several threads can share. Compiling happens once for each dtype and is kept on disk.
+SGD with momentum and the rule that finds its own steps take a whole epoch in one call, which
+several threads can share; Adam, an absolute penalty and several machines take their gradients
+from the kernels and their updates from the core. What is compiled for a dtype is kept on disk.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.array_trainer import ArrayTrainer
-from sksoftmax.optimizers import averaging_weight
+from sksoftmax.optimizers import DistanceOverGradients, averaging_weight
 from sksoftmax.problem import Array
 from sksoftmax_numba.compilation import announced
+from sksoftmax_numba.distance_epoch import (
+    copy_point,
+    distance_epoch,
+    n_ranges_of,
+    rules_of,
+    whole_step,
+)
 from sksoftmax_numba.epoch import momentum_epoch, momentum_step, n_parts_of
 from sksoftmax_numba.kernels import (
     ROWS,
@@ -49,7 +57,7 @@ class NumbaTrainer(ArrayTrainer):
         As in ArrayTrainer; ``problem.n_models`` is 1 and its X dense.
     """
 
-    _is_new = True
+    _is_new = _is_compiled = True
     _by_products = False
 
     def run_epoch(
@@ -67,68 +75,105 @@ class NumbaTrainer(ArrayTrainer):
         Returns
         -------
         ndarray of shape (1,), float64
-            The objective, each batch measured before its own update.
+            The weighted loss a row, each batch measured before its own update.
         """
-        problem = self.problem
         if self._is_new:
             self._allocate()
-        if problem.optimizer != "sgd" or problem.l1.any() or self.reduce is not None:
+        if not self._is_compiled:
             return super().run_epoch(order, step_sizes)
-        objective = self._penalty()
-        n_batches = step_sizes.shape[1]
+        finds_steps = isinstance(self._optimizer, DistanceOverGradients)
+        run = self._run_own_steps if finds_steps else self._run_momentum
+        with announced(self._kinds):
+            loss = run(order, step_sizes[0])
+        self._n_steps += step_sizes.shape[1]
+        return np.array([loss / max(1, len(order))])
+
+    def _run_momentum(self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]) -> float:
+        """Take the steps of SGD with momentum; return the summed loss."""
+        problem, n_batches = self.problem, len(step_sizes)
         newest = np.zeros(n_batches)
         if problem.average:
             newest[:] = [averaging_weight(self._n_steps + 1 + i) for i in range(n_batches)]
         velocity = self._moments.get("velocity", self._nothing)[0]
         average = (self._average if problem.average else self._nothing)[0]
         arrays = self._parameters[0], velocity, average
-        rule = (
-            self._centre, self._gradient_scales[0, 0], self._decays, self._inverse_scales[0, 0],
-        )  # fmt: skip
-        steps, newest = self._float(step_sizes[0]), self._float(newest)
+        steps, newest = self._float(step_sizes), self._float(newest)
         momentum = problem.dtype.type(problem.momentum[0]), problem.nesterov
-        with announced("epoch", problem.X.dtype, problem.dtype, self._by_products):
-            if self._by_products:
-                loss = 0.0
-                for i in range(n_batches):
-                    size = problem.batch_size
-                    loss += self._write_gradient(order[i * size : (i + 1) * size])
-                    momentum_step(
-                        0, 1, *arrays, *self._gradients, *rule, steps[i], *momentum, newest[i]
-                    )  # fmt: skip
-            else:
-                losses = np.zeros(len(self._gradients[0]))
-                is_long = len(order) * self._parameters.size >= THREADED_OPERATIONS
-                n_threads = len(self._buffers) if is_long else 1
+        if not self._by_products:
+            return self._run_threads(
+                momentum_epoch, order, steps, newest, *arrays, *self._factors, *momentum
+            )
+        loss = 0.0
+        for i, rows in enumerate(self._batches(order)):
+            loss += self._write_gradient(rows)
+            momentum_step(
+                0, 1, *arrays, *self._gradients, *self._factors, steps[i], *momentum, newest[i]
+            )
+        return loss
 
-                def share(thread: int, arrived: NDArray[np.int64]) -> None:
-                    momentum_epoch(
-                        thread, n_threads, arrived, problem.X, self._y, self._row_weights,
-                        order, problem.batch_size, steps, newest, *arrays, *rule, *momentum,
-                        *self._buffers[thread], *self._gradients, losses,
-                    )  # fmt: skip
+    def _run_own_steps(self, order: NDArray[np.int64], factors: NDArray[np.float64]) -> float:
+        """Take the steps of the rule that finds them; return the summed loss."""
+        norms, arrays = self._norms_of_model, (self._parameters[0], self._average[0])
+        numbers = *self._factors, self._scales[0, 0], self._squares
+        if self._by_products:
+            loss, (coef, intercept, _, _) = 0.0, self._buffers[0]
+            for i, rows in enumerate(self._batches(order)):
+                copy_point(self._rule[1], *arrays, self._centre, coef, intercept)
+                loss += self._write_products(rows)
+                whole_step(
+                    norms, self._rule, factors[i], self._n_steps + i + 1, *arrays,
+                    *self._gradients, coef, *numbers,
+                )  # fmt: skip
+        else:
+            loss = self._run_threads(
+                distance_epoch, order, factors, self._n_steps, norms, self._rule, *arrays,
+                *numbers,
+            )  # fmt: skip
+        self._set_point()
+        return loss
 
-                run_in_threads(share, n_threads)
-                loss = losses.sum()
-        self._n_steps += n_batches
-        return np.asarray(objective + loss / len(order))
+    def _batches(self, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """The rows of each batch."""
+        size = self.problem.batch_size
+        return (order[start : start + size] for start in range(0, len(order), size))
+
+    def _run_threads(self, epoch: Any, order: NDArray[np.int64], *rule: Any) -> float:
+        """Run a compiled epoch in as many threads as it is worth; return the summed loss."""
+        problem = self.problem
+        losses = np.zeros(len(self._gradients[0]))
+        is_long = len(order) * self._parameters.size >= THREADED_OPERATIONS
+        n_threads = len(self._buffers) if is_long else 1
+
+        def share(thread: int, arrived: NDArray[np.int64]) -> None:
+            epoch(
+                thread, n_threads, arrived, problem.X, self._y, self._row_weights, order,
+                problem.batch_size, *rule, *self._buffers[thread], *self._gradients, losses,
+            )  # fmt: skip
+
+        run_in_threads(share, n_threads)
+        return float(np.add.reduce(losses))
 
     def _write_gradient(self, rows: NDArray[np.int64]) -> float:
         """Write the gradient of a batch, not centred, into the buffers; return its loss."""
-        X, y, weights = self.problem.X, self._y, self._row_weights
+        copy_coefficients(self._point[0], self._centre, *self._buffers[0][:2])
+        if self._by_products:
+            return self._write_products(rows)
+        gradient, of_intercept = (array[0] for array in self._gradients)
+        return summed_gradient(
+            self.problem.X, self._y, self._row_weights, rows, rows[:0], *self._buffers[0],
+            gradient, of_intercept,
+        )  # fmt: skip
+
+    def _write_products(self, rows: NDArray[np.int64]) -> float:
+        """The same by a BLAS, where the weights have been copied into the buffers."""
         coef, intercept, x, z = self._buffers[0]
         gradient, of_intercept = (array[0] for array in self._gradients)
-        copy_coefficients(self._parameters[0], self._centre, coef, intercept)
-        if not self._by_products:
-            return summed_gradient(
-                X, y, weights, rows, rows[:0], *self._buffers[0], gradient, of_intercept
-            )
-        gather(X, rows, x)
+        gather(self.problem.X, rows, x)
         x, z = x[: len(rows)], z[: len(rows)]
         np.matmul(x, coef.T, out=z)
-        loss = softmax_minus_targets(
-            z, intercept, y[rows], weights[rows] if len(weights) else weights
-        )
+        weights = self._row_weights
+        weights = weights[rows] if len(weights) else weights
+        loss = softmax_minus_targets(z, intercept, self._y[rows], weights)
         np.add.reduce(z, axis=0, out=of_intercept)
         np.matmul(z.T, x, out=gradient)
         return loss
@@ -136,8 +181,7 @@ class NumbaTrainer(ArrayTrainer):
     def _summed_gradient(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
         gradient, of_intercept = (array[0] for array in self._gradients)
         n = self.problem.n_features
-        kinds = self.problem.X.dtype, self.problem.dtype, self._by_products
-        with announced("gradient", *kinds):
+        with announced("gradient", self._kinds):
             loss = self._write_gradient(rows)
         centred = np.empty_like(self._parameters)
         np.subtract(gradient[:, :n], np.outer(of_intercept, self._centre), centred[0, :, :n])
@@ -176,7 +220,23 @@ class NumbaTrainer(ArrayTrainer):
         self._decays = no_decay if self._decay is None else self._decay[0, 0]
         self._centre = np.zeros(n, dtype) if self._means is None else self._means[0]
         self._row_weights = np.zeros(0, dtype) if self._weights is None else self._weights[0]
+        self._factors = (
+            self._centre, self._gradient_scales[0, 0], self._decays, self._inverse_scales[0, 0],
+        )  # fmt: skip
+        if isinstance(self._optimizer, DistanceOverGradients):
+            self._allocate_norms()
+        ours = problem.optimizer != "adam" and not problem.l1.any()
+        self._is_compiled = ours and self.reduce is None
+        self._kinds = problem.optimizer, problem.X.dtype, dtype, self._by_products
         self._is_new = False
+
+    def _allocate_norms(self) -> None:
+        """The norms in one array, of which `_norms` then has views."""
+        self._rule = rules_of(self.problem)[0]
+        self._norms_of_model = np.concatenate(list(self._norms.values()))
+        self._norms = dict(zip(self._norms, self._norms_of_model[:, None], strict=True))
+        n_shares = self.problem.n_classes * n_ranges_of(self.problem.n_features)
+        self._squares = np.zeros((2, n_shares))
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

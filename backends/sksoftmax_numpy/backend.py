@@ -12,9 +12,8 @@ from sksoftmax.host import HostBackend
 from sksoftmax.problem import Array, Problem
 from sksoftmax.stack_trainer import StackTrainer
 from sksoftmax.standardize import Moments
-from sksoftmax.steps import Coordinates
 from sksoftmax_numpy import statistics
-from sksoftmax_numpy.sparse_trainer import NumpyLinearTrainer
+from sksoftmax_numpy.sparse_trainer import NumpyDistanceTrainer, NumpyLinearTrainer
 from sksoftmax_numpy.trainer import NumpyTrainer
 
 
@@ -41,6 +40,7 @@ class NumpyBackend(HostBackend):
     dense_trainer = NumpyTrainer
     stack_trainer = StackTrainer
     sparse_trainer = NumpyLinearTrainer
+    distance_trainer = NumpyDistanceTrainer
 
     def feature_moments(
         self, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
@@ -58,30 +58,6 @@ class NumpyBackend(HostBackend):
             None for CSR.
         """
         return None if is_csr(X) else statistics.feature_moments(X, weights, rows)
-
-    def longest_row(
-        self,
-        X: Array,
-        weights: NDArray[Any] | None,
-        rows: NDArray[np.int64] | None,
-        coordinates: Coordinates,
-        dtype: np.dtype[Any],
-    ) -> float | None:
-        """Return the largest weighted squared length of a row, in one pass tuned for NumPy.
-
-        Parameters
-        ----------
-        X, weights, rows, coordinates, dtype
-            As in ``sksoftmax.steps.measure_curvature``.
-
-        Returns
-        -------
-        float or None
-            None for CSR.
-        """
-        if is_csr(X):
-            return None
-        return statistics.longest_row(X, weights, rows, coordinates, dtype)
 
     def supports(self, problem: Problem) -> str | None:
         """Return None: everything is supported.

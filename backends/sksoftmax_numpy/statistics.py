@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from sksoftmax.problem import Array
 from sksoftmax.standardize import Moments, row_blocks
-from sksoftmax.steps import Coordinates
 
 CHUNK_BLOCKS = 32
 """Blocks whose deviations are taken from one shift, near the means of the first of them."""
@@ -126,46 +125,3 @@ def _difference(x: Array, subtracted: NDArray[Any], out: NDArray[Any]) -> NDArra
         out[:] = x  # converting within the subtraction would go through a small buffer
         out -= subtracted
     return out
-
-
-def longest_row(
-    X: Array,
-    weights: NDArray[Any] | None,
-    rows: NDArray[np.int64] | None,
-    coordinates: Coordinates,
-    dtype: np.dtype[Any],
-) -> float:
-    """Return the largest weighted squared length of a row of dense X.
-
-    Parameters
-    ----------
-    X, weights, rows
-        As in `feature_moments`.
-    coordinates : Coordinates
-        The coordinates of the step.
-    dtype : numpy dtype
-        The dtype of the arithmetic.
-
-    Returns
-    -------
-    float
-        The column of ones included.
-    """
-    n_features = X.shape[1]
-    centre = np.zeros(n_features) if coordinates.centre is None else coordinates.centre
-    inverses = centres = buffer = np.empty((0, n_features), dtype)
-    longest = dtype.type(0)
-    for block in row_blocks(X, rows):
-        x = X[block]
-        if len(buffer) == 0:  # the first block, which is the largest
-            inverses = np.tile((1 / coordinates.scale).astype(dtype), (len(x), 1))
-            centres = np.tile(centre.astype(dtype), (len(x), 1))
-            buffer = np.empty_like(centres)
-        z = _difference(x, centres[: len(x)], buffer[: len(x)])
-        z *= inverses[: len(x)]
-        lengths = np.vecdot(z, z)
-        lengths += dtype.type(coordinates.fit_intercept)
-        if weights is not None:
-            lengths *= weights[block]
-        longest = np.maximum(longest, lengths.max())  # a NaN stays
-    return float(longest)

@@ -61,12 +61,12 @@ def merged(summary: Any, other: Any) -> Any:
 
     Parameters
     ----------
-    summary, other : Moments, Curvature or None
+    summary, other : Moments, Deviations or None
         Of each rank's rows; None for a rank without any.
 
     Returns
     -------
-    Moments, Curvature or None
+    Moments, Deviations or None
         None where neither has any.
     """
     if summary is None or other is None:

@@ -17,10 +17,11 @@ from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.distributed.agreement import merged, no_rows
 from sksoftmax.distributed.ranks import Ranks
 from sksoftmax.distributed.shares import share_ends
-from sksoftmax.problem import Array, Backend, Problem, State
+from sksoftmax.problem import Array, Backend, Problem, State, Trainer
 from sksoftmax.standardize import Moments
-from sksoftmax.steps import Curvature
+from sksoftmax.steps import Deviations
 from sksoftmax.stored import StoredRows
+from sksoftmax.targets import Targets
 from sksoftmax.training import Training
 
 
@@ -95,11 +96,20 @@ class ShardTraining(Training):
         assert moments is not None
         return moments
 
-    def _curvature_of_rows(self) -> Curvature:
-        mine = super()._curvature_of_rows() if self.targets.n_rows > 0 else None
-        curvature = self.ranks.combine(mine, merged)
-        assert curvature is not None
-        return curvature
+    def _deviations_of_rows(self) -> Deviations:
+        mine = super()._deviations_of_rows() if self.targets.n_rows > 0 else None
+        deviations = self.ranks.combine(mine, merged)
+        assert deviations is not None
+        return deviations
+
+    def _curvature_of_rows(self) -> float:
+        n_rows = self.targets.n_rows
+        mine = n_rows * super()._curvature_of_rows() if n_rows > 0 else 0.0
+        return float(self.ranks.total(mine)) / self.n_rows
+
+    def _class_counts(self) -> NDArray[Any]:
+        counts: NDArray[Any] = self.ranks.total(self.targets.counts)
+        return counts
 
     def _new_trainer(self, state: State) -> ArrayTrainer:
         assert isinstance(self.backend, ReducingBackend)
@@ -126,7 +136,7 @@ class ShardTraining(Training):
             The weighted mean loss, each batch measured before its own step, plus penalty.
         """
         (order,), step_sizes = self.order(), self.step_sizes()  # in memory: in one piece
-        objective = 0.0
+        penalty, loss = float(self._steps.penalty()[0]), 0.0
         self.backend_seconds = 0.0
         n_done = 0
         for first in range(0, self.n_batches, self._n_segment_batches):
@@ -134,19 +144,19 @@ class ShardTraining(Training):
             ends = self._ends[batches]
             start = time.perf_counter()
             part = order[n_done : ends[-1]]
-            objective += self._run_segment(part, step_sizes[:, batches], ends - n_done)
+            loss += self._run_segment(part, step_sizes[:, batches], ends - n_done)
             self.backend_seconds += time.perf_counter() - start
             n_done = ends[-1]
             self.ranks.agree()
         for array in self._steps.arrays():
             self.ranks.copy_first(array)
         self.n_epochs += 1
-        return self.ranks.total(objective) / self.n_rows
+        return self.ranks.total(loss) / self.n_rows + penalty
 
     def _run_segment(
         self, order: NDArray[np.int64], step_sizes: NDArray[Any], ends: NDArray[np.int64]
     ) -> float:
-        """Take one step for each batch; return the objective times our rows in them."""
+        """Take one step for each batch; return the loss times our rows in them."""
         self._n_awaited = len(ends)
         self._steps.batch_ends = ends
         try:
@@ -158,17 +168,9 @@ class ShardTraining(Training):
                 self._of_all_ranks(nothing)
             raise
 
-    def evaluate(self) -> tuple[float, float]:
-        """Return loss and accuracy of the averaged weights on all ranks' validation rows.
-
-        Returns
-        -------
-        loss, accuracy : float
-            Weighted means, without the penalty.
-        """
-        assert self.validation is not None
-        targets = self.validation.targets
-        mine = np.array(super().evaluate() if targets.n_rows > 0 else (0.0, 0.0))
-        share = targets.total_weight / self.ranks.total(targets.total_weight)
-        loss, accuracy = self.ranks.total(mine * share)
-        return float(loss), float(accuracy)
+    def _evaluate(self, trainer: Trainer, X: Array, targets: Targets) -> NDArray[np.float64]:
+        mine = np.zeros((2, 1))
+        if targets.n_rows > 0:
+            mine = super()._evaluate(trainer, X, targets) * targets.total_weight
+        total: NDArray[np.float64] = self.ranks.total(mine)
+        return total / self.ranks.total(targets.total_weight)

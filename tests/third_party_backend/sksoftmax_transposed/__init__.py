@@ -31,8 +31,8 @@ class TransposedBackend:
     def supports(self, problem: Problem) -> str | None:
         if problem.n_models > 1:
             return f"it trains one model at a time, not {problem.n_models}."
-        if problem.optimizer != "sgd" or problem.nesterov:
-            return "it knows heavy-ball SGD only."
+        if problem.optimizer == "adam" or problem.nesterov:
+            return "it knows the default rule and heavy-ball SGD only."
         if problem.l1.any():
             return "it knows no absolute penalty."
         if not isinstance(problem.X, np.ndarray):
@@ -44,7 +44,7 @@ class TransposedBackend:
 
 
 class TransposedTrainer:
-    """Heavy-ball SGD in standardised coordinates, averaged by polynomial decay."""
+    """The rule that finds its own steps, or an averaged heavy ball, in standardised units."""
 
     def __init__(self, problem: Problem, state: State):
         self.problem = problem
@@ -53,29 +53,47 @@ class TransposedTrainer:
         n_features = problem.n_features
         self.means = np.zeros(n_features) if problem.means is None else problem.means[0]
         self.penalty_scales = np.append(problem.scales[0], 0.0)[:, None]
-        self.inverse_scales = np.append(
-            1 / problem.step_scales[0], float(problem.fit_intercept)
-        )[:, None]
+        intercepts = problem.fit_intercept / problem.intercept_scale
+        self.inverse_scales = np.append(1 / problem.step_scales[0], intercepts)[:, None]
         state = state.centred_at(problem.means)
         self.parameters = transposed(state.parameters)
         self.average = transposed(state.average)
         velocity = state.moments.get("velocity", np.zeros_like(state.parameters))
         self.velocity = transposed(velocity)
         self.n_steps = state.n_steps
+        self.norms: dict[str, Any] = {}
+        self.finds_steps = problem.optimizer == "distance-over-gradients"
+        if self.finds_steps:
+            first = {"distance": [self._way()], "squares": [0.0], "weight": [0.0]}
+            self.norms = {name: a[0] for name, a in (state.norms or first).items()}
+
+    def _way(self) -> float:
+        """The length of the average, in the coordinates of the step."""
+        moves = self.inverse_scales > 0
+        way = np.divide(self.average, self.inverse_scales, where=moves, out=0 * self.average)
+        return float(np.linalg.norm(way))
+
+    def _point(self) -> NDArray[np.float64]:
+        """Where the next gradient is taken."""
+        if not self.finds_steps:
+            return self.parameters
+        near = self.problem.nearness
+        return (1 - near) * self.parameters + near * self.average
 
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         size = self.problem.batch_size
-        objective = len(order) * self._penalty()
+        loss = 0.0
         for i, step in enumerate(step_sizes[0]):
-            objective += self._step(order[i * size : (i + 1) * size], step)
-        return np.array([objective / len(order)])
+            loss += self._step(order[i * size : (i + 1) * size], step)
+        return np.array([loss / len(order)])
 
     def _step(self, rows: NDArray[np.int64], step: float) -> float:
         problem = self.problem
         x = problem.X[rows].astype(np.float64) - self.means
-        log_probabilities = self._log_probabilities(x, self.parameters)
+        point = self._point()
+        log_probabilities = self._log_probabilities(x, point)
         residual = np.exp(log_probabilities)
         of_row = np.arange(len(rows))
         residual[of_row, self.y[rows]] -= 1
@@ -83,15 +101,37 @@ class TransposedTrainer:
         gradient = np.vstack([x.T @ residual, residual.sum(axis=0)])
         gradient *= self.inverse_scales / problem.batch_size
         decay = self.penalty_scales * (self.penalty_scales * self.inverse_scales)
-        gradient += problem.penalty_share * problem.l2[0] * decay * self.parameters
-        gradient *= step * self.inverse_scales
-        self.velocity = problem.momentum[0] * self.velocity - gradient
-        self.parameters = self.parameters + self.velocity
+        gradient += problem.penalty_share * problem.l2[0] * decay * point
         self.n_steps += 1
-        if problem.average:
+        if self.finds_steps:
+            self._take_own_step(gradient, step)
+        else:
+            self._take_given_step(gradient, step)
+        return float(-self.weights[rows] @ log_probabilities[of_row, self.y[rows]])
+
+    def _take_given_step(self, gradient: NDArray[np.float64], step: float) -> None:
+        change = step * self.inverse_scales * gradient
+        self.velocity = self.problem.momentum[0] * self.velocity - change
+        self.parameters = self.parameters + self.velocity
+        if self.problem.average:
             newest = 9 / (self.n_steps + 8)
             self.average = self.average + newest * (self.parameters - self.average)
-        return float(-self.weights[rows] @ log_probabilities[of_row, self.y[rows]])
+
+    def _take_own_step(self, gradient: NDArray[np.float64], factor: float) -> None:
+        norms, (curvature,) = self.norms, self.problem.curvature
+        if norms["squares"] == 0:
+            norms["distance"] = max(norms["distance"], np.linalg.norm(gradient) / curvature)
+            norms["squares"] = (norms["distance"] ** 2 * curvature) ** 2
+        else:
+            norms["squares"] += norms["distance"] ** 2 * (gradient**2).sum()
+        weight = norms["distance"] ** 2 * self.n_steps
+        norms["weight"] += weight
+        if norms["squares"] > 0:
+            step = factor * norms["distance"] ** 2 / np.sqrt(norms["squares"])
+            self.parameters = self.parameters - step * self.inverse_scales * gradient
+            newest = max(weight / norms["weight"], self.problem.least_weight)
+            self.average = self.average + newest * (self.parameters - self.average)
+        norms["distance"] = max(norms["distance"], self._way())
 
     def _log_probabilities(self, x: NDArray[Any], parameters: NDArray[Any]) -> NDArray[Any]:
         """Of centred rows, as (n_rows, n_classes)."""
@@ -99,9 +139,9 @@ class TransposedTrainer:
         logits -= logits.max(axis=1, keepdims=True)
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
-    def _penalty(self) -> float:
-        scaled = self.parameters * self.penalty_scales
-        return float(self.problem.l2[0]) / 2 * float((scaled * scaled).sum())
+    def penalty(self) -> NDArray[np.float64]:
+        scaled = self._point() * self.penalty_scales
+        return self.problem.l2 / 2 * (scaled * scaled).sum()
 
     def evaluate(
         self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None
@@ -120,13 +160,15 @@ class TransposedTrainer:
             return np.ascontiguousarray(array.T[None], self.problem.dtype)
 
         averaged = self.average if self.problem.average else self.parameters
-        moments = {"velocity": for_state(self.velocity)} if self.problem.momentum[0] else {}
+        has_velocity = self.problem.momentum[0] > 0 and not self.finds_steps
+        moments = {"velocity": for_state(self.velocity)} if has_velocity else {}
         return State(
             parameters=for_state(self.parameters),
             average=for_state(averaged),
             moments=moments,
             means=self.means[None],
             n_steps=self.n_steps,
+            norms={name: np.array([x]) for name, x in self.norms.items()},
         )
 
 
