@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from sksoftmax import SoftmaxClassifier
 from sksoftmax.array_trainer import ArrayTrainer
 from sksoftmax.problem import Problem, State
-from sksoftmax.testing import CASES, check_backend
+from sksoftmax.testing import AUTOMATIC, CASES, check_backend
 
 pytest.importorskip("cupy")
 
@@ -38,7 +38,12 @@ ALL = pytest.mark.parametrize("name", PLANS)
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no g++")
 RULES = {
     "momentum": {},
-    "own steps": {"optimizer": "distance-over-gradients", "curvature": np.full(1, 2.0)},
+    "own steps": {
+        "optimizer": AUTOMATIC,
+        "curvature": np.full(1, 2.0),
+        "intercept_scale": 0.7,
+        "least_weight": 0.3,
+    },
 }
 EITHER = pytest.mark.parametrize("rule", RULES)
 FLOAT32, FLOAT64, UINT8 = (np.dtype(t) for t in (np.float32, np.float64, np.uint8))
@@ -182,6 +187,25 @@ def test_an_epoch_in_parts_of_any_length_is_the_same(name, rule, folder):
     for key, norm in parts.norms.items():
         np.testing.assert_allclose(norm, whole.norms[key], **equal)
     assert parts.n_steps == whole.n_steps == 5
+
+
+@needs_compiler
+@ALL
+@EITHER
+def test_going_on_from_a_state_gives_the_same_bits(name, rule, folder):
+    problem = make_problem(100, 20, 5, 24, FLOAT32, FLOAT32, **RULES[rule])
+    backend = EmulatedBackend(folder, PLANS[name])
+    trainer = backend.trainer(problem, State.zeros(1, 5, 20, FLOAT32))
+    order, steps = np.random.default_rng(0).permutation(100), np.full((1, 5), 0.05)
+    trainer.run_epoch(order, steps)
+    resumed = backend.trainer(problem, trainer.state())
+    for _ in range(2):
+        assert resumed.penalty() == trainer.penalty()
+        assert resumed.run_epoch(order, steps) == trainer.run_epoch(order, steps)
+    ours, others = resumed.state(), trainer.state()
+    np.testing.assert_array_equal(ours.parameters, others.parameters)
+    np.testing.assert_array_equal(ours.average, others.average)
+    assert ours.norms == others.norms
 
 
 GPUS = {

@@ -77,6 +77,7 @@ class FusedTrainer(CupyTrainer):
             way = self.xp.sqrt(squared_norm(self.xp, self._average * self._scales))
             distance = self._norms["distance"]
             distance[...] = self.xp.maximum(distance, way)
+            self._set_point()
         return loss + losses.sum(dtype=np.float64)
 
     def _run(self, rows: Array, labels: Array, weights: Array, steps: Array) -> Array:
@@ -100,11 +101,12 @@ class FusedTrainer(CupyTrainer):
         """The arrays that the kernels change: in the middle the velocity, or the point."""
         return self._parameters, self._second, self._average
 
-    @property
-    def _curvature(self) -> np.float64:
-        """That of the problem; any number where the rule does not read it."""
-        curvature = self.problem.curvature
-        return np.float64(1 if curvature is None else curvature[0])
+    def _own_rule(self) -> tuple[np.float64, ...]:
+        """What kernels are told of a rule that finds its own steps; others do not read it."""
+        problem = self.problem
+        curvature = 1 if problem.curvature is None else problem.curvature[0]
+        numbers = (curvature, problem.nearness, problem.least_weight)
+        return tuple(np.float64(number) for number in numbers)
 
 
 class ClusterTrainer(FusedTrainer):
@@ -145,7 +147,7 @@ class ClusterTrainer(FusedTrainer):
             self._scalar(problem.momentum[0]),
             np.int32(problem.average),
             *self._rule(),
-            self._curvature,
+            *self._own_rule(),
             self._norm_pair[1],
             *self._changed(),
             losses,
@@ -182,6 +184,7 @@ class GraphTrainer(FusedTrainer):
         for buffer, values in zip(self._buffers, copies, strict=True):
             buffer[: len(values)] = values
         self._epoch[1], self._epoch[2] = n_rows, self._n_steps
+        self._average_squares[...] = 0  # the norms hold the average already
         for first in range(0, len(steps), self._graph_steps):
             self._epoch[0] = first
             self._replay()
@@ -279,7 +282,7 @@ class GraphTrainer(FusedTrainer):
             np.int64(self.problem.n_features),
             *batch,
             self._buffers[3],
-            self._curvature,
+            *self._own_rule(),
             self._gradient_squares,
             np.int32(len(self._gradient_squares)),
             self._norm_pair,

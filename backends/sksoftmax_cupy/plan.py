@@ -288,8 +288,8 @@ def cluster_shared_bytes(work: Workload, plan: ClusterPlan) -> int:
     n_bytes = -(-tiles // 16) * 16 + vectors * work.vector_bytes + reals * work.dtype.itemsize
     if not work.own_steps:
         return n_bytes
-    # What the blocks tell each other, the norms and the step; then two numbers a thread.
-    return n_bytes + 16 * (CLUSTER + 3) + 2 * plan.threads * work.dtype.itemsize
+    # What the blocks tell each other and the norms; the step, and two numbers a thread.
+    return n_bytes + 16 * (CLUSTER + 2) + (4 + 2 * plan.threads) * work.dtype.itemsize
 
 
 def graph_plan(work: Workload, most_threads: int) -> GraphPlan:
@@ -316,7 +316,7 @@ def graph_plan(work: Workload, most_threads: int) -> GraphPlan:
         update = update_rows * work.vector_bytes + threads * k * itemsize
         if max(residual, update) <= DEFAULT_SHARED_BYTES:
             break
-    own_update = 16 + 2 * threads * itemsize  # the step, and two numbers a thread
+    own_update = (4 + 2 * threads) * itemsize  # the step, and two numbers a thread
     return GraphPlan(threads, residual_rows, update_rows, residual, update, own_update)
 
 

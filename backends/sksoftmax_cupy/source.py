@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from sksoftmax.optimizers import NEARNESS
 from sksoftmax_cupy.plan import CLUSTER, FEATURE_TILE, ROW_TILE, Workload
 
 C_TYPES = {"f4": "float", "f8": "double", "u1": "unsigned char"}
@@ -56,7 +55,7 @@ def macros(work: Workload, threads: int) -> dict[str, Any]:
 
     Returns
     -------
-    dict of str to str, int or float
+    dict of str to str or int
         Values by name.
     """
     return {
@@ -64,7 +63,6 @@ def macros(work: Workload, threads: int) -> dict[str, Any]:
         "REAL": c_type(work.dtype),
         "N_CLASSES": work.n_classes,
         "OWN_STEPS": int(work.own_steps),
-        "NEARNESS": NEARNESS,
         "CHUNK": work.chunk,
         "CLUSTER": CLUSTER,
         "FEATURE_TILE": FEATURE_TILE,

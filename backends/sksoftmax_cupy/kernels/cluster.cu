@@ -36,7 +36,9 @@ struct alignas(16) Exchange {
     OwnStep step;
     Squares<REAL> of_threads[MAX_THREADS];
 };
-static_assert(sizeof(Exchange) == 16 * (CLUSTER + 3) + MAX_THREADS * sizeof(Squares<REAL>));
+static_assert(
+    sizeof(Exchange) == 16 * (CLUSTER + 2) + (4 + 2 * MAX_THREADS) * sizeof(REAL)
+);
 
 // The step that all blocks find for a batch, given the squares of each thread.
 //
@@ -45,7 +47,7 @@ static_assert(sizeof(Exchange) == 16 * (CLUSTER + 3) + MAX_THREADS * sizeof(Squa
 // the squares of the step before would not do: it is the gradient's own that bound a step. Those
 // of the average can wait for this exchange.
 __device__ inline OwnStep agree_on_step(
-    Exchange& exchange, unsigned rank, const Squares<REAL>& own, double curvature, REAL factor,
+    Exchange& exchange, unsigned rank, const Squares<REAL>& own, const OwnRule& rule, REAL factor,
     long long number
 ) {
     add_in_block(own, exchange.of_threads);
@@ -63,7 +65,7 @@ __device__ inline OwnStep agree_on_step(
             sum.gradient += exchange.of_blocks[block].gradient;
             sum.average += exchange.of_blocks[block].average;
         }
-        exchange.step = take_gradient(exchange.norms, sum, curvature, factor, number);
+        exchange.step = take_gradient(exchange.norms, sum, rule, factor, number);
     }
     block_barrier();  // the step is there
     return exchange.step;
@@ -119,8 +121,8 @@ cluster_epoch(
     int batch_size, int tile_rows, int score_segments, int gradient_segments,
     const REAL* steps, long long steps_done, REAL momentum, int average,
     const REAL* means, const REAL* inverse_scales, const REAL* gradient_scales,
-    const REAL* decay, double curvature, double* norms, REAL* parameters, REAL* velocities,
-    REAL* averages, REAL* losses
+    const REAL* decay, double curvature, double nearness, double least_weight, double* norms,
+    REAL* parameters, REAL* velocities, REAL* averages, REAL* losses
 ) {
     const int thread = threadIdx.x, n_threads = blockDim.x;
     const int rank = static_cast<int>(cluster_rank());
@@ -269,7 +271,8 @@ cluster_epoch(
             }
             if constexpr (OWN_STEPS) {
                 const OwnStep own_step = agree_on_step(
-                    exchange, rank, squares, curvature, steps[batch], number + 1
+                    exchange, rank, squares, {curvature, nearness, least_weight}, steps[batch],
+                    number + 1
                 );
                 average_squares = 0;
                 for (int i = thread; i < n_columns * N_CLASSES; i += n_threads) {

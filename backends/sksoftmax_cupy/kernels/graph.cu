@@ -221,9 +221,10 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1) graph_gradient(
 // The third: the step, which every block finds for itself, and the update of an element a thread.
 extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1) graph_own_update(
     long long n_features, const long long* epoch, int batch_number, int batch_size,
-    const REAL* steps, double curvature, const double* gradient_squares,
-    int n_gradient_squares, Norms* norms, const REAL* inverse_scales, const REAL* gradients,
-    REAL* parameters, REAL* points, REAL* averages, double* average_squares
+    const REAL* steps, double curvature, double nearness, double least_weight,
+    const double* gradient_squares, int n_gradient_squares, Norms* norms,
+    const REAL* inverse_scales, const REAL* gradients, REAL* parameters, REAL* points,
+    REAL* averages, double* average_squares
 ) {
     const Batch batch(epoch, batch_number, batch_size);
     if (batch.n_rows == 0) return;  // the whole block
@@ -238,7 +239,7 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1) graph_own_update(
     if (thread == 0) {
         Norms next = norms[0];
         shared_step = take_gradient(
-            next, total(of_threads), curvature, steps[batch.number],
+            next, total(of_threads), {curvature, nearness, least_weight}, steps[batch.number],
             epoch[2] + batch.number + 1
         );
         if (blockIdx.x == 0) norms[1] = next;

@@ -1,8 +1,7 @@
 // The rule that finds its own steps: what DistanceOverGradients does, in the same order.
 //
 // Squares are added up in REAL within a block, always in the same order, and in double beyond
-// it; the norms are double. Defined by whoever compiles, besides what softmax.cuh asks for:
-// NEARNESS, how near the average gradients are taken.
+// it; the norms are double.
 
 // Sums of squares in standardised coordinates: of gradients, and of averaged parameters.
 template <class Number>
@@ -10,14 +9,20 @@ struct alignas(2 * sizeof(Number)) Squares {
     Number gradient, average;
 };
 
+// What the problem says of the rule.
+struct OwnRule {
+    double curvature, nearness, least_weight;
+};
+
 // What is remembered from step to step.
 struct Norms {
     double distance, squares, weight;
 };
 
-// What the rule makes of it: the step, and the weight of the newest iterate.
+// What the rule makes of it: the step, the weight of the newest iterate in the average, and
+// those of both in the point where the next gradient is taken.
 struct alignas(16) OwnStep {
-    REAL size, newest;
+    REAL size, newest, of_parameter, of_average;
 };
 
 // Threads among which a block's squares are added up: a warp.
@@ -53,18 +58,21 @@ __device__ inline Squares<double> total(const Squares<REAL>* of_lanes) {
 
 // Take the average so far, and a gradient, into the norms; return the step of that number.
 __device__ inline OwnStep take_gradient(
-    Norms& norms, const Squares<double>& squares, double curvature, REAL factor,
+    Norms& norms, const Squares<double>& squares, const OwnRule& rule, REAL factor,
     long long number
 ) {
     constexpr double TINY = 2.2250738585072014e-308;
     const bool is_first = norms.squares == 0;
     norms.distance = fmax(norms.distance, sqrt(squares.average));
-    if (is_first) norms.distance = fmax(norms.distance, sqrt(squares.gradient) / curvature);
-    const double area = norms.distance * norms.distance, first = area * curvature;
+    if (is_first) norms.distance = fmax(norms.distance, sqrt(squares.gradient) / rule.curvature);
+    const double area = norms.distance * norms.distance, first = area * rule.curvature;
     norms.squares = is_first ? first * first : norms.squares + area * squares.gradient;
     norms.weight += area * number;
     const double size = area / sqrt(fmax(norms.squares, TINY));
-    return {REAL(size * factor), REAL(area * number / fmax(norms.weight, TINY))};
+    const double newest = fmax(area * number / fmax(norms.weight, TINY), rule.least_weight);
+    return {
+        REAL(size * factor), REAL(newest), REAL(1 - rule.nearness), REAL(rule.nearness)
+    };
 }
 
 // Take a step for one parameter, given its gradient in standardised coordinates; return its
@@ -75,7 +83,7 @@ __device__ inline REAL update_on_own(
 ) {
     parameter -= gradient * (step.size * inverse_scale);
     average += step.newest * (parameter - average);
-    point = REAL(1 - NEARNESS) * parameter + REAL(NEARNESS) * average;
+    point = step.of_parameter * parameter + step.of_average * average;
     // The weights of a constant feature stay what they are, and are no distance.
     const REAL scaled = inverse_scale > 0 ? average / inverse_scale : REAL(0);
     return scaled * scaled;
