@@ -29,7 +29,9 @@ from sksoftmax_cupy.source import kernel_source, macros, options
 PRIMITIVES = Path(__file__).parent / "emulation" / "primitives.cuh"
 KERNELS = {
     "cluster.cu": [("cluster_epoch", CLUSTER)],
-    "graph.cu": [("graph_residuals", 1), ("graph_update", 1)],
+    "graph.cu": [
+        (f"graph_{name}", 1) for name in ("residuals", "update", "gradient", "own_update")
+    ],
     "residual.cu": [("softmax_residuals", 1)],
 }
 COMPILER = shutil.which("g++")
@@ -123,9 +125,15 @@ class CpuProductTrainer(OnCpu, ProductTrainer):
 
 
 def workload(problem):
-    address = problem.X.ctypes.data
-    k, size = problem.n_classes, problem.batch_size
-    return Workload(problem.n_features, k, size, problem.X.dtype, problem.dtype, address)
+    return Workload(
+        problem.n_features,
+        problem.n_classes,
+        problem.batch_size,
+        problem.X.dtype,
+        problem.dtype,
+        problem.X.ctypes.data,
+        problem.optimizer == "distance-over-gradients",
+    )
 
 
 class EmulatedBackend:

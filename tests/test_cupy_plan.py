@@ -38,6 +38,9 @@ MNIST = Workload(784, 10, 100, FLOAT32, FLOAT32)
         (MNIST, BLACKWELL, ClusterPlan),
         (MNIST, AMPERE, GraphPlan),
         (MNIST, TURING, GraphPlan),
+        (replace(MNIST, own_steps=True), HOPPER, ClusterPlan),
+        (replace(MNIST, own_steps=True), BLACKWELL, ClusterPlan),
+        (replace(MNIST, own_steps=True), AMPERE, GraphPlan),
         (replace(MNIST, batch_size=1000), HOPPER, ClusterPlan),
         (replace(MNIST, row_dtype=UINT8), BLACKWELL, ClusterPlan),
         (replace(MNIST, n_features=785, row_dtype=UINT8), HOPPER, ClusterPlan),
@@ -59,8 +62,8 @@ def test_the_choice(work, device, kind):
 def test_every_plan_can_be_launched(device):
     shapes = product((1, 7, 98, 784, 5000), (2, 10, 17, 32), (1, 16, 100, 1000))
     dtypes = [(FLOAT32, FLOAT32), (UINT8, FLOAT32), (FLOAT64, FLOAT64), (UINT8, FLOAT64)]
-    for (n, k, size), (row_dtype, dtype) in product(shapes, dtypes):
-        work = Workload(n, k, size, row_dtype, dtype)
+    for (n, k, size), (row_dtype, dtype), own in product(shapes, dtypes, (False, True)):
+        work = Workload(n, k, size, row_dtype, dtype, own_steps=own)
         plan = choose_plan(work, *device)
         assert plan.threads % FEATURE_TILE == 0
         if isinstance(plan, ClusterPlan):
@@ -73,7 +76,8 @@ def test_every_plan_can_be_launched(device):
             assert 1 <= plan.gradient_segments <= plan.threads
             assert plan.tile_rows <= size
         elif isinstance(plan, GraphPlan):
-            assert max(plan.residual_bytes, plan.update_bytes) <= DEFAULT_SHARED_BYTES
+            n_bytes = plan.residual_bytes, plan.update_bytes, plan.own_update_bytes
+            assert max(n_bytes) <= DEFAULT_SHARED_BYTES
             assert plan.residual_rows <= size
         else:
             assert size * n * k >= 1e8
@@ -117,6 +121,7 @@ def test_what_the_kernels_lack_is_left_to_the_loop():
         step_scales=np.ones((1, 3)),
     )
     assert unsupported(problem) is None
+    assert unsupported(replace(problem, optimizer="distance-over-gradients")) is None
     for changes, what in [
         ({"X": sparse.csr_array(X)}, "sparse rows"),
         ({"X": X.astype(np.int16)}, "rows of int16"),

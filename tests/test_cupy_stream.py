@@ -40,6 +40,7 @@ def assert_same(state, other):
     assert state.moments.keys() == other.moments.keys()
     for name, moment in state.moments.items():
         np.testing.assert_array_equal(moment, other.moments[name])
+    assert state.norms == other.norms
     assert state.n_steps == other.n_steps
 
 

@@ -13,6 +13,7 @@ import cupy
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax.optimizers import DistanceOverGradients, squared_norm
 from sksoftmax.problem import Array, Problem, State
 from sksoftmax_cupy.device import explained
 from sksoftmax_cupy.module import Launch, Module
@@ -46,20 +47,38 @@ class FusedTrainer(CupyTrainer):
             decay, means = self._decay, self._means
             self._decays = xp.zeros(n + 1, problem.dtype) if decay is None else decay.ravel()
             self._centre = xp.zeros(n, problem.dtype) if means is None else means.ravel()
-            # Without momentum the kernels still have a velocity, which nobody keeps.
-            velocity = self._moments.get("velocity")
-            self._velocity = xp.zeros_like(self._parameters) if velocity is None else velocity
+            self._own_steps = isinstance(self._optimizer, DistanceOverGradients)
+            if self._own_steps:
+                self._second = self._point
+            else:
+                # Without momentum the kernels still have a velocity, which nobody keeps.
+                velocity = self._moments.get("velocity")
+                self._second = xp.zeros_like(self._parameters) if velocity is None else velocity
+            self._place_norms()
 
-    def _add_steps(
-        self, objective: Array, order: Array, step_sizes: NDArray[np.float64]
-    ) -> Array:
+    def _place_norms(self) -> None:
+        """Put the norms side by side, where kernels change them; zeros without any."""
+        names = DistanceOverGradients.norm_names
+        self._norm_pair = self.xp.zeros((2, len(names)))  # before a step, and the newest
+        if self._own_steps:
+            newest = self._norm_pair[1]
+            newest[...] = self.xp.concatenate([self._norms[name] for name in names])
+            self._norms = {name: newest[i : i + 1] for i, name in enumerate(names)}
+
+    def _add_steps(self, loss: Array, order: Array, step_sizes: NDArray[np.float64]) -> Array:
         if self._weights is None:
             weights = self.xp.ones(len(order), self.problem.dtype)
         else:
             weights = self._weights[0][order]
         losses = self._run(order, self._y[order], weights, self._float(step_sizes[0]))
         self._n_steps += step_sizes.shape[1]
-        return objective + losses.sum(dtype=np.float64)
+        if self._own_steps:
+            # A kernel takes the average of a step into the norms no sooner than at the next.
+            way = self.xp.sqrt(squared_norm(self.xp, self._average * self._scales))
+            distance = self._norms["distance"]
+            distance[...] = self.xp.maximum(distance, way)
+            self._set_point()
+        return loss + losses.sum(dtype=np.float64)
 
     def _run(self, rows: Array, labels: Array, weights: Array, steps: Array) -> Array:
         """Run an epoch over rows in order; return the weighted loss of each."""
@@ -79,8 +98,15 @@ class FusedTrainer(CupyTrainer):
         )
 
     def _changed(self) -> tuple[Array, Array, Array]:
-        """The arrays that the kernels change."""
-        return self._parameters, self._velocity, self._average
+        """The arrays that the kernels change: in the middle the velocity, or the point."""
+        return self._parameters, self._second, self._average
+
+    def _own_rule(self) -> tuple[np.float64, ...]:
+        """What kernels are told of a rule that finds its own steps; others do not read it."""
+        problem = self.problem
+        curvature = 1 if problem.curvature is None else problem.curvature[0]
+        numbers = (curvature, problem.nearness, problem.least_weight)
+        return tuple(np.float64(number) for number in numbers)
 
 
 class ClusterTrainer(FusedTrainer):
@@ -121,6 +147,8 @@ class ClusterTrainer(FusedTrainer):
             self._scalar(problem.momentum[0]),
             np.int32(problem.average),
             *self._rule(),
+            *self._own_rule(),
+            self._norm_pair[1],
             *self._changed(),
             losses,
         )
@@ -131,7 +159,7 @@ class ClusterTrainer(FusedTrainer):
 
 
 class GraphTrainer(FusedTrainer):
-    """Two launches a step, strung together by a CUDA graph: see kernels/graph.cu.
+    """Two or three launches a step, strung together by a CUDA graph: see kernels/graph.cu.
 
     Parameters
     ----------
@@ -156,6 +184,7 @@ class GraphTrainer(FusedTrainer):
         for buffer, values in zip(self._buffers, copies, strict=True):
             buffer[: len(values)] = values
         self._epoch[1], self._epoch[2] = n_rows, self._n_steps
+        self._average_squares[...] = 0  # the norms hold the average already
         for first in range(0, len(steps), self._graph_steps):
             self._epoch[0] = first
             self._replay()
@@ -163,7 +192,7 @@ class GraphTrainer(FusedTrainer):
 
     def _record(self, n_rows: int) -> None:
         """Allocate what the graph reads and writes for epochs up to a length; record it."""
-        xp, problem, plan = self.xp, self.problem, self._plan
+        xp, problem = self.xp, self.problem
         size, dtype = problem.batch_size, problem.dtype
         n_steps = -(-n_rows // size)
         self._graph_steps = min(GRAPH_STEPS, n_steps)
@@ -174,33 +203,92 @@ class GraphTrainer(FusedTrainer):
             xp.empty(n_rows, dtype),
             xp.empty(n_steps, dtype),
         )
-        rows, labels, weights, steps = self._buffers
         self._losses = xp.empty(n_rows, dtype)
         self._epoch = xp.zeros(3, np.int64)
-        residuals = xp.empty(size * problem.n_classes, dtype)
-        X, n_features = problem.X, np.int64(problem.n_features)
+        self._residuals = xp.empty(size * problem.n_classes, dtype)
+        self._make_room_for_own_steps()
         launches = []
-        for batch in range(self._graph_steps):
-            of_batch = (self._epoch, np.int32(batch), np.int32(size))
-            of_rows = (*of_batch, np.int32(plan.residual_rows), self._centre, self._parameters)
-            launches.append(
-                Launch(
-                    "graph_residuals",
-                    -(-size // plan.residual_rows),
-                    plan.threads,
-                    plan.residual_bytes,
-                    (X, n_features, rows, labels, weights, *of_rows, residuals, self._losses),
-                )
-            )
-            of_rule = (steps, self._scalar(problem.momentum[0]), np.int32(problem.average))
-            of_columns = (*of_batch, np.int32(plan.update_rows), *of_rule, *self._rule())
-            launches.append(
-                Launch(
-                    "graph_update",
-                    -(-(problem.n_features + 1) // FEATURE_TILE),
-                    plan.threads,
-                    plan.update_bytes,
-                    (X, n_features, rows, *of_columns, residuals, *self._changed()),
-                )
-            )
+        for number in range(self._graph_steps):
+            batch = (self._epoch, np.int32(number), np.int32(size))
+            launches.append(self._residual_launch(batch))
+            if self._own_steps:
+                launches += [self._gradient_launch(batch), self._own_update_launch(batch)]
+            else:
+                launches.append(self._update_launch(batch))
         self._replay = self._module.record(launches)
+
+    def _make_room_for_own_steps(self) -> None:
+        """Allocate what the kernels of a rule that finds its own steps leave to each other."""
+        xp, size = self.xp, self._parameters.size
+        self._gradients = xp.empty(size if self._own_steps else 0, self.problem.dtype)
+        self._gradient_squares = xp.zeros(-(-(self.problem.n_features + 1) // FEATURE_TILE))
+        self._average_squares = xp.zeros(-(-size // self._plan.threads))
+
+    def _residual_launch(self, batch: tuple[Any, ...]) -> Launch:
+        plan, problem = self._plan, self.problem
+        rows, labels, weights, _ = self._buffers
+        arguments = (
+            problem.X,
+            np.int64(problem.n_features),
+            rows,
+            labels,
+            weights,
+            *batch,
+            np.int32(plan.residual_rows),
+            self._centre,
+            self._point,
+            self._residuals,
+            self._losses,
+        )
+        grid = -(-problem.batch_size // plan.residual_rows)
+        return Launch("graph_residuals", grid, plan.threads, plan.residual_bytes, arguments)
+
+    def _of_columns(self, batch: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The first arguments of the kernels that sum gradients."""
+        X, n_features = self.problem.X, np.int64(self.problem.n_features)
+        centre, *scales = self._rule()
+        rows_at_once = np.int32(self._plan.update_rows)
+        rows = self._buffers[0]
+        return X, n_features, rows, *batch, rows_at_once, centre, self._residuals, *scales
+
+    def _update_launch(self, batch: tuple[Any, ...]) -> Launch:
+        plan, problem = self._plan, self.problem
+        arguments = (
+            *self._of_columns(batch),
+            self._buffers[3],
+            self._scalar(problem.momentum[0]),
+            np.int32(problem.average),
+            *self._changed(),
+        )
+        grid = len(self._gradient_squares)
+        return Launch("graph_update", grid, plan.threads, plan.update_bytes, arguments)
+
+    def _gradient_launch(self, batch: tuple[Any, ...]) -> Launch:
+        plan, grid = self._plan, len(self._gradient_squares)
+        arguments = (
+            *self._of_columns(batch),
+            self._point,
+            self._gradients,
+            self._gradient_squares,
+            self._average_squares,
+            np.int32(len(self._average_squares)),
+            self._norm_pair,
+        )
+        return Launch("graph_gradient", grid, plan.threads, plan.update_bytes, arguments)
+
+    def _own_update_launch(self, batch: tuple[Any, ...]) -> Launch:
+        plan, grid = self._plan, len(self._average_squares)
+        arguments = (
+            np.int64(self.problem.n_features),
+            *batch,
+            self._buffers[3],
+            *self._own_rule(),
+            self._gradient_squares,
+            np.int32(len(self._gradient_squares)),
+            self._norm_pair,
+            self._inverse_scales.ravel(),
+            self._gradients,
+            *self._changed(),
+            self._average_squares,
+        )
+        return Launch("graph_own_update", grid, plan.threads, plan.own_update_bytes, arguments)

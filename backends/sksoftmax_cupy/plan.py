@@ -51,6 +51,8 @@ class Workload:
         Of the arithmetic: float32 or float64.
     address : int
         Where X lies, which decides how many bytes can be copied at once.
+    own_steps : bool
+        Whether the rule is "distance-over-gradients", not "sgd".
     """
 
     n_features: int
@@ -59,6 +61,7 @@ class Workload:
     row_dtype: np.dtype[Any]
     dtype: np.dtype[Any]
     address: int = 0
+    own_steps: bool = False
 
     @property
     def chunk(self) -> int:
@@ -111,18 +114,20 @@ class ClusterPlan:
 
 @dataclass(frozen=True)
 class GraphPlan:
-    """How the two kernels of a graph divide a step.
+    """How the kernels of a graph divide a step.
 
     Parameters
     ----------
     threads : int
-        Threads of a block in both kernels.
+        Threads of a block in each of the kernels.
     residual_rows : int
         Rows of a block in the first kernel.
     update_rows : int
         Rows whose residuals are read at once in the second.
     residual_bytes, update_bytes : int
         Shared memory of a block in each.
+    own_update_bytes : int
+        That in the third kernel, of the rule that finds its own steps.
     """
 
     threads: int
@@ -130,6 +135,7 @@ class GraphPlan:
     update_rows: int
     residual_bytes: int
     update_bytes: int
+    own_update_bytes: int
 
 
 @dataclass(frozen=True)
@@ -165,7 +171,7 @@ def unsupported(problem: Problem) -> str | None:
     missing = {
         "sparse rows": is_csr(X),
         "several models": problem.n_models > 1,
-        "Adam": problem.optimizer != "sgd",
+        "Adam": problem.optimizer == "adam",
         "Nesterov's momentum": problem.nesterov,
         "an absolute penalty": bool(problem.l1.any()),
     }
@@ -187,7 +193,9 @@ def choose_plan(
     32 classes                                            between them
     compute capability 9.0 or later, and the model's      one launch an epoch: a cluster of
     slices fit in the shared memory of 8 blocks           8 blocks
-    else                                                  two launches a step, in a graph
+    else                                                  two launches a step, or three
+                                                      by a rule that finds its own
+                                                      steps, in a graph
     ===================================================== ==================================
 
     Parameters
@@ -277,7 +285,11 @@ def cluster_shared_bytes(work: Workload, plan: ClusterPlan) -> int:
     vectors = (3 + plan.gradient_segments) * columns + rows  # the model's, and residuals
     scores = (plan.score_segments + 2 * CLUSTER) * k * rows
     reals = plan.block_features + 3 * columns + scores  # with means and scales
-    return -(-tiles // 16) * 16 + vectors * work.vector_bytes + reals * work.dtype.itemsize
+    n_bytes = -(-tiles // 16) * 16 + vectors * work.vector_bytes + reals * work.dtype.itemsize
+    if not work.own_steps:
+        return n_bytes
+    # What the blocks tell each other and the norms; the step, and two numbers a thread.
+    return n_bytes + 16 * (CLUSTER + 2) + (4 + 2 * plan.threads) * work.dtype.itemsize
 
 
 def graph_plan(work: Workload, most_threads: int) -> GraphPlan:
@@ -304,7 +316,8 @@ def graph_plan(work: Workload, most_threads: int) -> GraphPlan:
         update = update_rows * work.vector_bytes + threads * k * itemsize
         if max(residual, update) <= DEFAULT_SHARED_BYTES:
             break
-    return GraphPlan(threads, residual_rows, update_rows, residual, update)
+    own_update = (4 + 2 * threads) * itemsize  # the step, and two numbers a thread
+    return GraphPlan(threads, residual_rows, update_rows, residual, update, own_update)
 
 
 def product_plan(work: Workload, threads: int) -> ProductPlan:

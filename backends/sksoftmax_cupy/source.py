@@ -62,6 +62,7 @@ def macros(work: Workload, threads: int) -> dict[str, Any]:
         "ROW": c_type(work.row_dtype),
         "REAL": c_type(work.dtype),
         "N_CLASSES": work.n_classes,
+        "OWN_STEPS": int(work.own_steps),
         "CHUNK": work.chunk,
         "CLUSTER": CLUSTER,
         "FEATURE_TILE": FEATURE_TILE,

@@ -195,7 +195,7 @@ class StreamingTrainer:
         Returns
         -------
         ndarray of shape (n_models,), float64
-            The objective, each batch measured before its own update.
+            The weighted loss a row, each batch measured before its own update.
 
         Raises
         ------
@@ -228,6 +228,16 @@ class StreamingTrainer:
             self._copies.wait_on_device(half)
             yield places, y[rows], None if weights is None else weights[:, rows]
             self._copies.note_use(half)
+
+    def penalty(self) -> NDArray[np.float64]:
+        """Return the penalty where the next gradient is taken.
+
+        Returns
+        -------
+        ndarray of shape (n_models,), float64
+            What the objective adds to the loss.
+        """
+        return self._trainer.penalty()
 
     def evaluate(
         self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None

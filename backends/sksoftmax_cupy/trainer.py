@@ -63,7 +63,7 @@ class CupyTrainer(ArrayTrainer):
         Returns
         -------
         ndarray of shape (n_models,), float64
-            The objective, each batch measured before its own update.
+            The weighted loss a row, each batch measured before its own update.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class CupyTrainer(ArrayTrainer):
         Returns
         -------
         ndarray of shape (n_models,), float64
-            The objective, each batch measured before its own update.
+            The weighted loss a row, each batch measured before its own update.
 
         Raises
         ------
@@ -108,16 +108,32 @@ class CupyTrainer(ArrayTrainer):
         """
         xp, first = self.xp, 0
         with explained("running an epoch"):
-            objective = self._penalty() * n_rows
+            loss = xp.zeros(self.problem.n_models)
             for places, y, weights in pieces:
                 self._y[places] = xp.asarray(y)
                 if self._weights is not None:
                     self._weights[:, places] = self._float(weights)
                 last = first + -(-len(y) // self.problem.batch_size)
                 order = xp.arange(places.start, places.stop)
-                objective = self._add_steps(objective, order, step_sizes[:, first:last])
+                loss = self._add_steps(loss, order, step_sizes[:, first:last])
                 first = last
-            return self._to_numpy(objective / n_rows)
+            return self._to_numpy(loss / n_rows)
+
+    def penalty(self) -> NDArray[np.float64]:
+        """Return the penalty where the next gradient is taken.
+
+        Returns
+        -------
+        ndarray of shape (n_models,), float64
+            What the objective adds to the loss.
+
+        Raises
+        ------
+        RuntimeError
+            If the device fails.
+        """
+        with explained("measuring the penalty"):
+            return super().penalty()
 
     def evaluate(
         self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None

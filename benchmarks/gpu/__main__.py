@@ -27,6 +27,10 @@ def contestants(task: Task) -> dict[str, Callable[[], others.Contestant]]:
     found: dict[str, Callable[[], others.Contestant]] = {
         f"sksoftmax, {path}": lambda path=path: ours.on_path(task, path) for path in ours.PATHS
     }
+    for path in ours.PATHS:
+        found[f"sksoftmax, {path}, heavy ball"] = lambda path=path: ours.on_path(
+            task, path, ours.HEAVY_BALL_STEP
+        )
     found["sksoftmax, NumPy"] = lambda: ours.on_numpy(task)
     if task.is_dense:
         arguments = (task.X, task.y, task.n_classes, task.batch_size, task.test)

@@ -1,8 +1,13 @@
-"""Our contestants: the GPU's backend on each of its paths, and the NumPy backend."""
+"""Our contestants: the GPU's backend on each of its paths, and the NumPy backend.
+
+All find their own steps, as the estimator does by default; on each path there is one with
+heavy-ball momentum and a given step, too, as other libraries' have.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +54,9 @@ DEFAULTS = Settings(
     shuffle=True,
 )
 
+HEAVY_BALL_STEP = 0.003
+"""Of standardised features, with the momentum of the defaults."""
+
 PATHS = ("cluster", "graph", "product", "loop")
 
 
@@ -83,9 +91,11 @@ class OnPath(CupyBackend):
         return plan
 
 
-def on_path(task: Task, path: str) -> tuple[Callable[[], Any], Callable[[], float]]:
+def on_path(
+    task: Task, path: str, learning_rate: float | str = "auto"
+) -> tuple[Callable[[], Any], Callable[[], float]]:
     """Return a function that runs an epoch, and one that gives the accuracy on test rows."""
-    return _contestant(task, OnPath(path), task.X)
+    return _contestant(task, OnPath(path), task.X, learning_rate)
 
 
 class Streaming(CupyBackend):
@@ -107,9 +117,9 @@ def on_numpy(task: Task) -> tuple[Callable[[], Any], Callable[[], float]]:
 
 
 def _contestant(
-    task: Task, backend: Any, X: Any
+    task: Task, backend: Any, X: Any, learning_rate: float | str = "auto"
 ) -> tuple[Callable[[], Any], Callable[[], float]]:
-    settings = Settings(**{**vars(DEFAULTS), "batch_size": task.batch_size})
+    settings = replace(DEFAULTS, batch_size=task.batch_size, learning_rate=learning_rate)
     targets = encode_targets(task.y, None, X)
     training = Training(settings, backend, X, targets, seed=0, resume=None, stream=False)
 

@@ -7,11 +7,16 @@
 // no gradient ever leaves a block. The intercepts are one more column of ones, which every
 // block keeps for itself.
 //
-// Defined by whoever compiles, besides what softmax.cuh asks for: CLUSTER, the number of
-// blocks; CHUNK, the bytes that are copied at once, to which the slices of rows are aligned.
+// The rule that finds its own steps has no velocities: in their place is kept the point where
+// gradients are taken.
+//
+// Defined by whoever compiles, besides what the headers ask for: CLUSTER, the number of
+// blocks; CHUNK, the bytes that are copied at once, to which the slices of rows are aligned;
+// OWN_STEPS, whether the rule finds its own steps, or 0 for heavy-ball momentum.
 // cluster_shared_bytes in plan.py is the sum of the arrays laid out below.
 #include "primitives.cuh"
 #include "softmax.cuh"
+#include "norms.cuh"
 
 constexpr int CHUNK_ELEMENTS = CHUNK / sizeof(ROW);
 constexpr int CHUNK_REALS = CHUNK_ELEMENTS * sizeof(REAL);
@@ -23,6 +28,48 @@ struct alignas(CHUNK) Chunk {
 struct alignas(CHUNK_REALS < 16 ? CHUNK_REALS : 16) Means {
     REAL of[CHUNK_ELEMENTS];
 };
+
+// What the blocks tell each other of the squares of their features, and what each makes of it.
+struct alignas(16) Exchange {
+    Squares<double> of_blocks[CLUSTER];
+    Norms norms;
+    OwnStep step;
+    Squares<REAL> of_threads[MAX_THREADS];
+};
+static_assert(
+    sizeof(Exchange) == 16 * (CLUSTER + 2) + (4 + 2 * MAX_THREADS) * sizeof(REAL)
+);
+
+// The step that all blocks find for a batch, given the squares of each thread.
+//
+// This takes one exchange between the blocks that momentum does not need. The gradient is whole
+// only after the last scores of its batch have been exchanged, and the next ones need the step;
+// the squares of the step before would not do: it is the gradient's own that bound a step. Those
+// of the average can wait for this exchange.
+__device__ inline OwnStep agree_on_step(
+    Exchange& exchange, unsigned rank, const Squares<REAL>& own, const OwnRule& rule, REAL factor,
+    long long number
+) {
+    add_in_block(own, exchange.of_threads);
+    if (threadIdx.x < CLUSTER) {  // a thread for each block that is told
+        const Squares<double> sum = total(exchange.of_threads);
+        Squares<double>* place = exchange.of_blocks + rank;
+        store_in_block(&place->gradient, threadIdx.x, sum.gradient);
+        store_in_block(&place->average, threadIdx.x, sum.average);
+    }
+    cluster_arrive();
+    cluster_wait();  // the squares of all blocks are here
+    if (threadIdx.x == 0) {
+        Squares<double> sum = {};
+        for (int block = 0; block < CLUSTER; block++) {
+            sum.gradient += exchange.of_blocks[block].gradient;
+            sum.average += exchange.of_blocks[block].average;
+        }
+        exchange.step = take_gradient(exchange.norms, sum, rule, factor, number);
+    }
+    block_barrier();  // the step is there
+    return exchange.step;
+}
 
 // Rows of the tile that starts at a position in the epoch: a tile never crosses a batch.
 __device__ inline int rows_of_tile(
@@ -74,7 +121,8 @@ cluster_epoch(
     int batch_size, int tile_rows, int score_segments, int gradient_segments,
     const REAL* steps, long long steps_done, REAL momentum, int average,
     const REAL* means, const REAL* inverse_scales, const REAL* gradient_scales,
-    const REAL* decay, REAL* parameters, REAL* velocities, REAL* averages, REAL* losses
+    const REAL* decay, double curvature, double nearness, double least_weight, double* norms,
+    REAL* parameters, REAL* velocities, REAL* averages, REAL* losses
 ) {
     const int thread = threadIdx.x, n_threads = blockDim.x;
     const int rank = static_cast<int>(cluster_rank());
@@ -88,8 +136,9 @@ cluster_epoch(
     ROW* tiles = reinterpret_cast<ROW*>(shared_memory());
     // Tiles of bytes may end anywhere.
     const long long tile_bytes = 2LL * tile_rows * pitch * sizeof(ROW);
-    PerClass* own =
-        reinterpret_cast<PerClass*>(shared_memory() + (tile_bytes + 15) / 16 * 16);
+    unsigned char* behind = shared_memory() + (tile_bytes + 15) / 16 * 16;
+    Exchange& exchange = *reinterpret_cast<Exchange*>(behind);
+    PerClass* own = reinterpret_cast<PerClass*>(behind + (OWN_STEPS ? sizeof(Exchange) : 0));
     PerClass* velocity = own + most_columns;
     PerClass* averaged = velocity + most_columns;
     PerClass* gradients = averaged + most_columns;
@@ -98,6 +147,7 @@ cluster_epoch(
     Scales* scales = reinterpret_cast<Scales*>(mean + block_features);
     REAL* segments = reinterpret_cast<REAL*>(scales + most_columns);
     REAL* partial_scores = segments + score_segments * N_CLASSES * tile_rows;
+    const PerClass* point = OWN_STEPS ? velocity : own;  // where gradients are taken
 
     // Element i is class i % N_CLASSES of column i / N_CLASSES; its thread alone updates it.
     for (int i = thread; i < n_columns * N_CLASSES; i += n_threads) {
@@ -112,6 +162,8 @@ cluster_epoch(
         scales[j] = {inverse_scales[place], gradient_scales[place], decay[place]};
         if (j < count) mean[j] = means[place];
     }
+    if (OWN_STEPS && thread == 0) exchange.norms = {norms[0], norms[1], norms[2]};
+    REAL average_squares = 0;  // of this thread's elements, since the last step
 
     int n_next = rows_of_tile(0, n_rows, batch_size, tile_rows);
     load_rows(tiles, pitch, X + first, n_features, count, order, n_next);
@@ -135,7 +187,7 @@ cluster_epoch(
             PerClass scores = {};
             const int n_chunks = count / CHUNK_ELEMENTS;
             add_scores(
-                scores, tile + row * pitch, own, mean, segment * n_chunks / score_segments,
+                scores, tile + row * pitch, point, mean, segment * n_chunks / score_segments,
                 (segment + 1) * n_chunks / score_segments
             );
 #pragma unroll
@@ -166,7 +218,7 @@ cluster_epoch(
             REAL* scores = residuals[thread].of;
 #pragma unroll 4
             for (int k = 0; k < N_CLASSES; k++) {
-                REAL score = own[count].of[k];
+                REAL score = point[count].of[k];
                 for (int block = 0; block < CLUSTER; block++)
                     score += partial[(block * N_CLASSES + k) * tile_rows + thread];
                 scores[k] = score;
@@ -196,20 +248,51 @@ cluster_epoch(
         if (next % batch_size == 0 || next == n_rows) {
             block_barrier();  // the gradient of the batch is complete
             const long long batch = position / batch_size;
-            const Step step = make_step(steps[batch], momentum, average, steps_done + batch);
+            const long long number = steps_done + batch;
+            const Step step =
+                OWN_STEPS ? Step{} : make_step(steps[batch], momentum, average, number);
+            Squares<REAL> squares = {REAL(0), average_squares};
             for (int i = thread; i < n_columns * N_CLASSES; i += n_threads) {
                 const int j = i / N_CLASSES, k = i % N_CLASSES;
                 REAL gradient = 0;
                 for (int s = 0; s < gradient_segments; s++)
                     gradient += gradients[s * most_columns + j].of[k];
-                update(
-                    step, scales[j], gradient, own[j].of[k], velocity[j].of[k], averaged[j].of[k]
+                if constexpr (OWN_STEPS) {
+                    gradient = mean_gradient(scales[j], gradient, point[j].of[k]);
+                    // The intercepts are the same in all blocks: one counts them.
+                    if (j < count || rank == 0) squares.gradient += gradient * gradient;
+                    gradients[j].of[k] = gradient;  // for this thread
+                } else {
+                    update(
+                        step, scales[j], gradient, own[j].of[k], velocity[j].of[k],
+                        averaged[j].of[k]
+                    );
+                }
+            }
+            if constexpr (OWN_STEPS) {
+                const OwnStep own_step = agree_on_step(
+                    exchange, rank, squares, {curvature, nearness, least_weight}, steps[batch],
+                    number + 1
                 );
+                average_squares = 0;
+                for (int i = thread; i < n_columns * N_CLASSES; i += n_threads) {
+                    const int j = i / N_CLASSES, k = i % N_CLASSES;
+                    const REAL square = update_on_own(
+                        own_step, scales[j].inverse, gradients[j].of[k], own[j].of[k],
+                        velocity[j].of[k], averaged[j].of[k]
+                    );
+                    if (j < count || rank == 0) average_squares += square;
+                }
             }
         }
         position = next;
     }
 
+    if (OWN_STEPS && rank == 0 && thread == 0) {  // but for the last average, left to others
+        norms[0] = exchange.norms.distance;
+        norms[1] = exchange.norms.squares;
+        norms[2] = exchange.norms.weight;
+    }
     for (int i = thread; i < n_columns * N_CLASSES; i += n_threads) {
         const int j = i / N_CLASSES, k = i % N_CLASSES;
         if (j == count && rank > 0) break;  // the intercepts are the same in all blocks

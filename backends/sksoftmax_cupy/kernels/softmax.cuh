@@ -56,12 +56,17 @@ __device__ inline Step make_step(REAL size, REAL momentum, int average, long lon
     return {size, momentum, average ? REAL(9.0 / (static_cast<double>(done) + 9.0)) : REAL(0)};
 }
 
+// The mean gradient for one parameter in standardised coordinates, given the sum over a batch.
+__device__ inline REAL mean_gradient(const Scales& scales, REAL sum, REAL parameter) {
+    return sum * scales.gradient + scales.decay * parameter;
+}
+
 // Heavy-ball momentum and averaging for one parameter, given its gradient summed over a batch.
 __device__ inline void update(
     const Step& step, const Scales& scales, REAL gradient,
     REAL& parameter, REAL& velocity, REAL& average
 ) {
-    REAL change = gradient * scales.gradient + scales.decay * parameter;
+    REAL change = mean_gradient(scales, gradient, parameter);
     change *= step.size * scales.inverse;
     velocity = step.momentum * velocity - change;
     parameter += velocity;
