@@ -74,8 +74,9 @@ class SoftmaxClassifier(
         the same for any number of rows. `LogisticRegression` on standardised features has the
         same optimum for ``C = 1 / (alpha * n_samples)``, with weights their sum in place of
         `n_samples`. "auto" is its default, C = 1: one over the sum of the weights, in a stream
-        of those so far; see `alpha_`. The intercept is not penalised. Search it where features
-        are many beside the rows, or say little: see `SoftmaxClassifierCV`.
+        of those so far, but at least 1e-4; see `alpha_`. The intercept is not penalised.
+        Search it where features or classes are many beside the rows, or features say little:
+        see `SoftmaxClassifierCV`.
     l1_ratio : float, default=0
         Share of the absolute penalty, in [0, 1]: 0 is ridge, 1 lasso, between is the elastic
         net [6]_. If positive, steps are proximal [7]_ and `coef_` has exact zeros.
@@ -393,7 +394,7 @@ class SoftmaxClassifier(
             Labels: integers or strings, at least two different ones.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; None for equal ones. Only their ratios matter, but for
-            ``alpha="auto"``, which counts their sum as the number of rows.
+            ``alpha="auto"``, for which their sum is the number of rows.
         X_val : array-like of shape (n_val, n_features), default=None
             Rows to validate on under `early_stopping`, instead of a share of X.
             ``Pipeline(..., transform_input=["X_val"])`` transforms them as it does X.

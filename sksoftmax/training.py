@@ -52,6 +52,9 @@ LEAST_WEIGHT = 0.1
 """Weight of the newest iterate in the average of full batches, which have no noise to average:
 with gradients taken at the average itself, that of a heavy ball of momentum 0.9."""
 
+LEAST_ALPHA = 1e-4
+"""Least automatic penalty: many rows of very many classes still need one."""
+
 LEAST_BATCH, MOST_BATCH = 32, 256
 """Rows of an automatic batch. Fewer leave the processor idle, more take too few steps."""
 
@@ -298,9 +301,11 @@ class Training:
 
     @property
     def alpha(self) -> float:
-        """Strength of the penalty: that of ``LogisticRegression(C=1)`` where it is "auto"."""
+        """Strength of the penalty; "auto" is C = 1 of ``LogisticRegression``, or a weak one."""
         alpha = self.settings.alpha
-        return 1 / self.total_weight if isinstance(alpha, str) else float(alpha)
+        if isinstance(alpha, str):
+            return max(LEAST_ALPHA, 1 / self.total_weight)
+        return float(alpha)
 
     @property
     def l2(self) -> float:
