@@ -159,9 +159,8 @@ class ArrayTrainer:
             nothing = np.zeros(self.problem.n_models)
             way = self.xp.sqrt(squared_norm(self.xp, self._average * self._scales))
             norms = {"distance": way, "squares": nothing, "weight": nothing}
-        self._norms = {
-            name: self.xp.array(array, dtype="float64") for name, array in norms.items()
-        }
+        names = DistanceOverGradients.norm_names
+        self._norms = {name: self.xp.array(norms[name], dtype="float64") for name in names}
 
     def arrays(self) -> list[Array]:
         """Return what steps change: with `reduce`, writing into it changes the model.

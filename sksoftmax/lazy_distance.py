@@ -44,7 +44,7 @@ class DistanceTrainer(LazyTrainer):
             way = np.sqrt(self._law.squared_average() + self._squared_intercepts())
             self._end_run()
             norms = {"distance": np.array([way]), "squares": np.zeros(1), "weight": np.zeros(1)}
-        self._norms = {name: np.array(array) for name, array in norms.items()}
+        self._norms = {name: np.array(norms[name]) for name in self._optimizer.norm_names}
 
     def _place_features(self, weighty: NDArray[np.bool_] | None) -> None:
         problem = self.problem

@@ -10,6 +10,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import joblib
 import numpy as np
 from mpi4py import MPI
 from scipy import sparse
@@ -40,7 +41,7 @@ def fitted(clf):
     """Everything that a fit leaves behind."""
     return pickle.dumps(
         {name: value for name, value in sorted(vars(clf).items()) if name.endswith("_")}
-    ), pickle.dumps(clf._checkpoint.to_dict())
+    ), joblib.hash(clf._checkpoint.to_dict())  # pickles also tell dtypes of one kind apart
 
 
 def error_of(function, *arguments, **named):
