@@ -54,7 +54,7 @@ DEFAULTS = Settings(
     shuffle=True,
 )
 
-HEAVY_BALL_STEP = 0.003
+HEAVY_BALL_STEP = 0.01
 """Of standardised features, with the momentum of the defaults."""
 
 PATHS = ("cluster", "graph", "product", "loop")
