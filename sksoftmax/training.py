@@ -223,7 +223,11 @@ class Training:
                 self.coordinates = self._automatic_coordinates(moments, earlier)
             else:
                 self.coordinates = self._given_coordinates(moments)
-        self.curvature = self._curvature_of_rows() if self.settings.is_automatic else None
+        self.curvature: float | None = None
+        if self.settings.is_automatic:
+            # A stream that has taken its first step needs no other one.
+            goes_on = earlier is not None and last_step(earlier.state) > 0
+            self.curvature = 1.0 if goes_on else self._curvature_of_rows()
 
     def _automatic_coordinates(
         self, moments: Moments, earlier: Checkpoint | None
