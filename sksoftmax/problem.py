@@ -251,6 +251,27 @@ class State:
             means=target,
         )
 
+    def with_scaled_weights(self, factors: NDArray[np.float64]) -> State:
+        """Return the same models with the weights of each feature multiplied by a number.
+
+        Parameters
+        ----------
+        factors : ndarray of shape (n_features,)
+            The numbers.
+
+        Returns
+        -------
+        State
+            Intercepts of centred features, and what the optimiser remembers, are the same.
+        """
+
+        def scaled(array: NDArray[Any]) -> NDArray[Any]:
+            changed = array.copy()
+            changed[..., :-1] *= factors.astype(array.dtype)
+            return changed
+
+        return replace(self, parameters=scaled(self.parameters), average=scaled(self.average))
+
     def started_anew(self, problem: Problem) -> State:
         """Return the state before the first step from the model that predicts.
 

@@ -52,6 +52,10 @@ LEAST_WEIGHT = 0.1
 """Weight of the newest iterate in the average of full batches, which have no noise to average:
 with gradients taken at the average itself, that of a heavy ball of momentum 0.9."""
 
+LEAST_GROWTH = 1.4
+"""Factor by which the scale of a feature must grow from chunk to chunk of a stream for its
+weights to shrink: less comes and goes with the rows."""
+
 LEAST_ALPHA = 1e-4
 """Least automatic penalty: many rows of very many classes still need one."""
 
@@ -164,9 +168,28 @@ class Training:
         if resume is None:
             shape = (1, self.problem.n_classes, self.problem.n_features)
             return State.zeros(*shape, self.dtype)
-        if stream or resume.is_of(self.penalty, self.moments):
+        if stream:
+            return self._at_present_scale(resume)
+        if resume.is_of(self.penalty, self.moments):
             return resume.state
         return resume.state.started_anew(replace(self.problem, l1=np.array(resume.penalty[1:])))
+
+    def _at_present_scale(self, resume: Checkpoint) -> State:
+        """The state of a stream, with smaller weights of features that turn out to be larger.
+
+        A weight that was learnt while its feature seemed to be small would count as a long
+        way in the coordinates of the step, and lengthen every later step for good.
+        """
+        if resume.moments is None or resume.deviations is None or self.deviations is None:
+            return resume.state
+        before = automatic_coordinates(
+            resume.moments, resume.deviations, fit_intercept=self.settings.fit_intercept
+        ).scale
+        growth = self.coordinates.scale / np.where(np.isinf(before), 1, before)
+        has_grown = (growth > LEAST_GROWTH) & np.isfinite(before)
+        if not has_grown.any():
+            return resume.state
+        return resume.state.with_scaled_weights(np.where(has_grown, 1 / growth, 1))
 
     @cached_property
     def trainer(self) -> Trainer:

@@ -77,7 +77,7 @@ def test_mnist_stops_where_300_epochs_end(mnist):
 
 
 @pytest.mark.mnist
-@pytest.mark.parametrize("chunk", [1000, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("chunk", [10_000, 1000, pytest.param(100, marks=pytest.mark.slow)])
 def test_mnist_in_one_pass_of_chunks(mnist, chunk):
     X, y, X_test, y_test = mnist
     clf = SoftmaxClassifier(random_state=0)
