@@ -23,7 +23,7 @@ from sksoftmax.optimizers import (
 )
 from sksoftmax.problem import Array, Problem, State, with_zeros
 
-EVALUATION_ELEMENTS = 2**22
+EVALUATION_ELEMENTS = 2**20
 """Elements of X, or scores, that are evaluated at once: it bounds the memory of `evaluate`."""
 
 

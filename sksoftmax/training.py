@@ -38,7 +38,7 @@ from sksoftmax.stored import StoredRows
 from sksoftmax.targets import Targets
 from sksoftmax.validation import Validation
 
-EVALUATION_ELEMENTS = 2**22
+EVALUATION_ELEMENTS = 2**20
 """Numbers in the rows that are taken out of X at once to be evaluated."""
 
 SEGMENT_OPERATIONS = 2e9

@@ -65,17 +65,21 @@ def test_default_equals_logistic_regression_on_scaled_features(load, fit_interce
 
 
 @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
-@pytest.mark.parametrize("parameters", [{"optimizer": "adam"}, {"nesterov": True}])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"optimizer": "adam", "schedule": "adaptive"},
+        {"learning_rate": 0.05, "nesterov": True},
+    ],
+)
 def test_every_optimizer_finds_the_same_optimum(parameters, load):
     X, y = load(return_X_y=True)
-    heavy_ball = SoftmaxClassifier(alpha=ALPHA, **TO_THE_OPTIMUM).fit(X, y)
+    automatic = SoftmaxClassifier(alpha=ALPHA, **TO_THE_OPTIMUM).fit(X, y)
     clf = SoftmaxClassifier(alpha=ALPHA, **TO_THE_OPTIMUM, **parameters).fit(X, y)
     if len(clf.intercept_) > 1:
         # A number added to all intercepts changes nothing; only SGD leaves their sum at zero.
         clf.intercept_ -= clf.intercept_.mean()
-    assert_same_model(
-        clf, heavy_ball.coef_, heavy_ball.intercept_, X, heavy_ball.predict_proba(X)
-    )
+    assert_same_model(clf, automatic.coef_, automatic.intercept_, X, automatic.predict_proba(X))
 
 
 @pytest.mark.parametrize("class_weight", [None, {0: 3.0, 1: 0.5}, "balanced"])
@@ -182,7 +186,13 @@ def assert_same_elastic_net(clf, scaler, peer, X, y, l1_ratio):
 @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
 @pytest.mark.parametrize("l1_ratio", [0.3, 0.7, 1.0])
 @pytest.mark.parametrize(
-    "parameters", [{}, {"nesterov": True}, {"optimizer": "adam", "schedule": "adaptive"}]
+    "parameters",
+    [
+        {},
+        {"learning_rate": 0.1},
+        {"learning_rate": 0.1, "nesterov": True},
+        {"optimizer": "adam", "schedule": "adaptive"},
+    ],
 )
 def test_elastic_net_equals_that_of_logistic_regression(parameters, l1_ratio, load):
     X, y = load(return_X_y=True)
@@ -193,11 +203,19 @@ def test_elastic_net_equals_that_of_logistic_regression(parameters, l1_ratio, lo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
-@pytest.mark.parametrize("parameters", [{}, {"nesterov": True}, {"optimizer": "adam"}])
-def test_averaged_elastic_net_keeps_its_zeros(parameters, l1_ratio):
+@pytest.mark.parametrize(
+    ("parameters", "n_epochs"),
+    [
+        ({}, 8000),
+        ({"learning_rate": 0.5}, 3000),
+        ({"learning_rate": 0.5, "nesterov": True}, 3000),
+        ({"optimizer": "adam"}, 20_000),
+    ],
+)
+def test_averaged_elastic_net_keeps_its_zeros(parameters, n_epochs, l1_ratio):
     X, y = load_iris(return_X_y=True)
     clf, scaler, peer = elastic_net(l1_ratio, X, y, **parameters)
-    for _ in range(20_000 if parameters.get("optimizer") == "adam" else 3000):
+    for _ in range(n_epochs):
         clf.partial_fit(X, y, classes=[0, 1, 2])  # a stream is averaged, by full batches too
     assert_same_elastic_net(clf, scaler, peer, X, y, l1_ratio)
 
