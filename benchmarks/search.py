@@ -134,7 +134,7 @@ def main() -> None:
                     )
             if "mnist" in data:
                 X, y, _, _ = mnist()
-                grid = {"alpha": np.logspace(-6, -1, 10), "momentum": [0.8, 0.9]}
+                grid = {"alpha": np.logspace(-6, -1, 20)}
                 compare(
                     "MNIST in float32, 20 candidates, 3 folds",
                     ours(grid, 3, options.backend),
