@@ -94,7 +94,9 @@ class SoftmaxClassifier(
         `fit` stops when the second half of its epochs has lowered the objective, or the
         validation loss under `early_stopping`, by no more than `tol` times the loss of the
         class frequencies: about as much is then still to be gained. None runs all `max_iter`
-        epochs. The default suits accuracy; for coefficients near the optimum take 1e-6.
+        epochs. The default suits accuracy; for coefficients at the optimum take 1e-8 and a
+        `batch_size` of at least the number of rows: the loss of minibatches falls with their
+        noise for as long as they run.
     n_iter_no_change : int, default=2
         Epochs in which nothing is gained after which to stop, where half of the epochs are
         fewer; they are always as many as 20 steps take.
