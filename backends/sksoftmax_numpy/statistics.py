@@ -1,6 +1,6 @@
-"""One pass over dense rows for their moments, and one for the longest, tuned for NumPy.
+"""One pass over dense rows for their moments, tuned for NumPy.
 
-At a single epoch these passes would otherwise take longer than training. Blocks of rows stay
+At a single epoch it would otherwise take longer than training. Blocks of rows stay
 in the cache through all that is done to them. What is subtracted or multiplied is repeated
 for each row of a block, since NumPy takes arrays of equal shapes several times as fast as a
 row for all; sums go through the BLAS. This module knows rows and numbers, nothing of models.

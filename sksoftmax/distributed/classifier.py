@@ -66,9 +66,8 @@ class DistributedSoftmaxClassifier(SoftmaxClassifier):
     -----
     Shards may be of any size, even empty, and may lack classes; of each batch a rank has a
     share in proportion to its rows, to within a few. Each rank shuffles its own rows, so a
-    result depends on how the rows are dealt out. The automatic step size averages the largest
-    eigenvalue of each shard's second moment, which is at least that of all rows: shards that
-    are unlike each other, each of one class for instance, get shorter steps.
+    result depends on how the rows are dealt out, and so do the first automatic step and the
+    scales of rare features, which are means of what each rank measures on a sample of its own.
 
     Sparse rows are trained by dense updates: a step costs n_features times n_classes.
 
