@@ -7,7 +7,7 @@ LEAST_STEPS = 20
 
 
 class Plateau:
-    r"""Stop once the second half of the epochs has not improved on the first.
+    """Stop once the second half of the epochs has not improved on the first.
 
     While a loss approaches its limit like 1/e with the epochs e, what is still to be gained
     is what the second half of them has gained: the fit goes on for as long as that is more

@@ -44,6 +44,9 @@ EVALUATION_ELEMENTS = 2**20
 SEGMENT_OPERATIONS = 2e9
 """Multiplications in a run of batches, about a second's work, after which Python looks up."""
 
+SEGMENT_ROWS = 2**20
+"""Most rows in such a run, which bounds what a backend keeps for each of them."""
+
 NEARNESS = 0.8
 """How near the average gradients of minibatches are taken: 0.5 is better for a thousand
 classes, 0.9 for collinear features."""
@@ -70,9 +73,6 @@ STEPS_AN_EPOCH = 128
 
 MANY_WEIGHTS, LEAST_WIDE_BATCH = 2**16, 128
 """Weights from which updating them costs more than such a batch's products."""
-
-SEGMENT_ROWS = 2**20
-"""Most rows in such a run, which bounds what a backend keeps for each of them."""
 
 
 class Training:
