@@ -144,6 +144,17 @@ def test_a_stream_recovers_from_a_change_of_units(factor):
     assert log_loss(y[30_000:], clf.predict_proba(rows)) < 0.45
 
 
+def test_a_feature_that_turns_out_to_be_larger_lengthens_no_step():
+    # Nearly always 0, it is 1 in a few rows of the first chunk, and 255 in later ones.
+    X, y = noisy_halves(4000)
+    rare = np.random.default_rng(1).random(4000) < 0.01
+    X = np.c_[X, np.where(rare, np.where(np.arange(4000) < 2000, 1, 255), 0) * (2 * y - 1)]
+    clf = SoftmaxClassifier(random_state=0).partial_fit(X[:2000], y[:2000], classes=[0, 1])
+    before = clf._checkpoint.state.norms["distance"][0]
+    clf.partial_fit(X[2000:], y[2000:])
+    assert clf._checkpoint.state.norms["distance"][0] < 3 * before
+
+
 def test_small_sets_wide_ones_and_full_batches_come_to_the_optimum():
     rng = np.random.default_rng(8)
     y = rng.integers(0, 3, 105)
