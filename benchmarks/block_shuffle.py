@@ -9,7 +9,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import machine, mnist, print_table
-from sksoftmax import SoftmaxClassifier, blocks, stored
+from sksoftmax import SoftmaxClassifier
+from sksoftmax.data import order, stored
 
 SHUFFLES = (True, "blocks", False)
 N_EPOCHS = 5
@@ -31,8 +32,8 @@ def main() -> None:
     """Compare orders on MNIST, with blocks and groups in proportion to it."""
     print(machine())
     X, y, *test = mnist()
-    blocks.GROUP_BYTES = X.nbytes // 32
-    stored.BLOCK_BYTES = blocks.GROUP_BYTES // 64
+    order.GROUP_BYTES = X.nbytes // 32
+    stored.BLOCK_BYTES = order.GROUP_BYTES // 64
     sorted_rows = np.argsort(y, kind="stable")
     table = [
         (name, shuffle, *(f"{a:.2f}" for a in accuracies(X[rows], y[rows], test, shuffle)))

@@ -32,7 +32,7 @@ from scipy.optimize import nnls
 
 from benchmarks.measure import machine, print_table
 from sksoftmax.distributed import DistributedSoftmaxClassifier
-from sksoftmax.training import Training
+from sksoftmax.training.training import Training
 
 N_ROWS, N_FEATURES, N_CLASSES = 32_768, 784, 10
 BATCH_SIZES = (128, 256, 512, 1024)

@@ -11,10 +11,10 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import alternate, machine, mnist, peak_extra_memory, print_table
 from sksoftmax import SoftmaxClassifier, list_backends
-from sksoftmax.registry import CPU_PREFERENCE
-from sksoftmax.settings import Settings
-from sksoftmax.targets import encode_targets
-from sksoftmax.training import Training
+from sksoftmax.backend.registry import CPU_PREFERENCE
+from sksoftmax.data.targets import encode_targets
+from sksoftmax.training.settings import Settings
+from sksoftmax.training.training import Training
 
 N_RUNS = 7
 CPU_BACKENDS = [b.name for b in list_backends() if b.available and b.name in CPU_PREFERENCE]

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import machine, print_table
 from sksoftmax import SoftmaxClassifier
-from sksoftmax.stored import forget_pages
+from sksoftmax.data.stored import forget_pages
 
 N_FEATURES = 784
 N_CLASSES = 10

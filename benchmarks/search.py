@@ -28,8 +28,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import machine, mnist, print_table
 from sksoftmax import SoftmaxClassifier, list_backends
+from sksoftmax.backend.registry import CPU_PREFERENCE
 from sksoftmax.model_selection import SoftmaxSearchCV
-from sksoftmax.registry import CPU_PREFERENCE
 
 CPU_BACKENDS = [b.name for b in list_backends() if b.available and b.name in CPU_PREFERENCE]
 Contestants = dict[str, Callable[[], Any]]

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import alternate, machine, print_table
 from sksoftmax import SoftmaxClassifier, list_backends
-from sksoftmax.registry import CPU_PREFERENCE
+from sksoftmax.backend.registry import CPU_PREFERENCE
 
 N_ROWS, N_TEST, N_CLASSES, N_NONZEROS = 50_000, 10_000, 20, 75
 EPOCHS = (1, 2, 3, 5, 8, 12, 20, 30)

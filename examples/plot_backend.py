@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.datasets import load_iris
 
 from sksoftmax import SoftmaxClassifier
-from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.testing import check_backend
 
 # %%

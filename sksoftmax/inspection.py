@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sksoftmax.arrays import to_numpy
+from sksoftmax.data.arrays import to_numpy
 
 
 class LossCurveDisplay:

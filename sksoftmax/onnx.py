@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.classifier import SoftmaxClassifier
-from sksoftmax.settings import training_dtype
+from sksoftmax.data.arrays import training_dtype
+from sksoftmax.estimators.classifier import SoftmaxClassifier
 
 try:
     from onnx import TensorProto

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from sksoftmax.array_trainer import ArrayTrainer
-from sksoftmax.csr import is_csr
-from sksoftmax.problem import Backend, Problem, State, Trainer
-from sksoftmax.settings import training_dtype
-from sksoftmax.standardize import feature_moments
+from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.contract import Backend, Trainer
+from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.statistics import feature_moments
+from sksoftmax.data.arrays import training_dtype
+from sksoftmax.data.rows import is_csr
 
 N_EPOCHS = 3
 TOLERANCE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-4}

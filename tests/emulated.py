@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax_cupy.fused import ClusterTrainer, GraphTrainer
 from sksoftmax_cupy.plan import (
     CLUSTER,

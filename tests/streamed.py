@@ -3,7 +3,7 @@
 import numpy as np
 from emulated import OnCpu
 
-from sksoftmax.csr import is_csr
+from sksoftmax.data.rows import is_csr
 from sksoftmax_cupy.stream import HostRows, StreamingTrainer
 from sksoftmax_cupy.trainer import CupyTrainer
 

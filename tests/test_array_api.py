@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sksoftmax import SoftmaxClassifier
-from sksoftmax.arrays import SUPPORTED
+from sksoftmax.data.arrays import SUPPORTED
 
 FOLDER = Path(__file__).parent / "array_api"
 

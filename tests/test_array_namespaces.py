@@ -10,8 +10,8 @@ import inspect
 import numpy as np
 import pytest
 
-from sksoftmax.array_trainer import ArrayTrainer
-from sksoftmax.csr import is_csr
+from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.data.rows import is_csr
 from sksoftmax.testing import CASES, check_backend
 
 

@@ -17,12 +17,15 @@ from scipy import sparse
 from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 
-from sksoftmax import SoftmaxClassifier, blocks, get_backend, list_backends, stored
-from sksoftmax.blocks import BlockBackend, BlockTrainer, block_order
-from sksoftmax.problem import Problem, State
-from sksoftmax.stored import StoredRows
-from sksoftmax.targets import encode_targets
-from sksoftmax.validation import hold_out
+from sksoftmax import SoftmaxClassifier, get_backend, list_backends
+from sksoftmax.backend.blocks import BlockBackend, BlockTrainer
+from sksoftmax.backend.problem import Problem, State
+from sksoftmax.data import order as epoch_order
+from sksoftmax.data import stored
+from sksoftmax.data.holdout import hold_out
+from sksoftmax.data.order import block_order
+from sksoftmax.data.stored import StoredRows
+from sksoftmax.data.targets import encode_targets
 
 BACKENDS = [info.name for info in list_backends() if info.available]
 X, Y = load_digits(return_X_y=True)
@@ -53,7 +56,7 @@ class Sliced:
 def small_blocks(monkeypatch):
     """Blocks of about 60 rows of digits, and groups of 4."""
     monkeypatch.setattr(stored, "BLOCK_BYTES", 60 * X[0].nbytes)
-    monkeypatch.setattr(blocks, "GROUP_BYTES", 4 * 60 * X[0].nbytes)
+    monkeypatch.setattr(epoch_order, "GROUP_BYTES", 4 * 60 * X[0].nbytes)
 
 
 def classifier(**parameters):
@@ -82,7 +85,7 @@ def test_an_order_takes_every_row_once_in_whole_batches(
     expected = np.arange(n_rows) if rows is None else rows
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stored, "BLOCK_BYTES", 4 * block_rows)
-        patch.setattr(blocks, "GROUP_BYTES", 4 * block_rows * group)
+        patch.setattr(epoch_order, "GROUP_BYTES", 4 * block_rows * group)
         X = StoredRows(np.zeros((n_rows, 1), np.float32))
         parts = list(block_order(X, rows, batch_size, rng))
         in_order = list(block_order(X, rows, batch_size, None))
@@ -163,7 +166,7 @@ def test_every_row_is_read_once_an_epoch(shuffle):
 
 
 def test_rows_that_fit_into_one_group_are_read_once_for_all_epochs(monkeypatch):
-    monkeypatch.setattr(blocks, "GROUP_BYTES", 2 * X.nbytes)
+    monkeypatch.setattr(epoch_order, "GROUP_BYTES", 2 * X.nbytes)
     rows = Sliced(X)
     classifier(standardize=False, learning_rate=1e-3).fit(rows, Y)
     assert rows.n_read == len(X)

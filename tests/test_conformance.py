@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_digits
 
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
-from sksoftmax.array_trainer import ArrayTrainer
-from sksoftmax.optimizers import soft_threshold
+from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.optimizers import soft_threshold
 from sksoftmax.testing import check_backend
 from sksoftmax_numpy import trainer as numpy_trainer
 

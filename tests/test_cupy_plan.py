@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sksoftmax.problem import Problem
+from sksoftmax.backend.problem import Problem
 
 pytest.importorskip("cupy")
 

@@ -26,11 +26,11 @@ CLASSES = [
     "sksoftmax.distributed.DistributedSoftmaxClassifier",
     "sksoftmax.inspection.LossCurveDisplay",
     "sksoftmax.inspection.CoefficientDisplay",
-    "sksoftmax.array_trainer.ArrayTrainer",
-    "sksoftmax.problem.Backend",
-    "sksoftmax.problem.Problem",
-    "sksoftmax.problem.State",
-    "sksoftmax.problem.Trainer",
+    "sksoftmax.backend.ArrayTrainer",
+    "sksoftmax.backend.Backend",
+    "sksoftmax.backend.Problem",
+    "sksoftmax.backend.State",
+    "sksoftmax.backend.Trainer",
     "sksoftmax.testing.CaseReport",
 ]
 FUNCTIONS = [
@@ -77,7 +77,7 @@ EVERYTHING = [*CLASSES, *FUNCTIONS, *(m for name in CLASSES for m in methods(nam
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_docstring_is_numpydoc(name):
     found = validate(name)["errors"]
-    protocol = name.startswith(("sksoftmax.problem.Backend", "sksoftmax.problem.Trainer"))
+    protocol = name.startswith(("sksoftmax.backend.Backend", "sksoftmax.backend.Trainer"))
     if protocol or name in REFERS_TO_PARAMETERS_OF_ANOTHER:
         found = [error for error in found if not error[0].startswith("PR")]
     assert [error for error in found if error[0] not in NOT_ASKED_FOR] == []
@@ -114,7 +114,7 @@ def test_reference_lists_every_method_of_the_estimator():
 @pytest.mark.parametrize(
     ("message", "source"),
     [
-        ("is registered more than once", "sksoftmax/registry.py"),
+        ("is registered more than once", "sksoftmax/backend/registry.py"),
         (
             "backend='numba' needs Numba, which is missing",
             "backends/sksoftmax_numba/__init__.py",

@@ -16,8 +16,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from sksoftmax import SoftmaxClassifier
-from sksoftmax.array_trainer import ArrayTrainer
-from sksoftmax.problem import Problem, State
+from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.problem import Problem, State
 from sksoftmax.testing import AUTOMATIC, CASES, check_backend
 
 pytest.importorskip("cupy")

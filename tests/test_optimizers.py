@@ -12,8 +12,8 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
 from sksoftmax import SoftmaxClassifier, __version__, get_backend
-from sksoftmax.array_trainer import ArrayTrainer
-from sksoftmax.problem import Problem, State
+from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.problem import Problem, State
 
 X, Y = load_wine(return_X_y=True)
 ONE = np.ones(1)

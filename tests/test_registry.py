@@ -12,7 +12,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
-from sksoftmax.registry import registered_names
+from sksoftmax.backend.registry import registered_names
 from sksoftmax.testing import check_backend
 
 THIRD_PARTY = Path(__file__).parent / "third_party_backend"
@@ -212,7 +212,7 @@ def test_names_are_registered_without_an_import(install):
 
 def test_importing_sksoftmax_loads_no_backend():
     script = (
-        "import sys, sksoftmax, sksoftmax.registry as registry\n"
+        "import sys, sksoftmax, sksoftmax.backend.registry as registry\n"
         "assert 'numpy' in registry.registered_names()\n"
         "loaded = [name for name in sys.modules if name.startswith('sksoftmax_')]\n"
         "print(loaded, 'cupy' in sys.modules, 'numba' in sys.modules)\n"

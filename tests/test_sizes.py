@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sksoftmax import SoftmaxClassifier, get_backend, list_backends, training
-from sksoftmax.blocks import BlockBackend
-from sksoftmax.problem import Problem, State
-from sksoftmax.standardize import feature_moments
-from sksoftmax.steps import Coordinates, measure_curvature
-from sksoftmax.stored import StoredRows
+from sksoftmax import SoftmaxClassifier, get_backend, list_backends
+from sksoftmax.backend.blocks import BlockBackend
+from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.statistics import feature_moments
+from sksoftmax.data.stored import StoredRows
+from sksoftmax.training import training
+from sksoftmax.training.coordinates import Coordinates, measure_curvature
 
 BACKENDS = [info.name for info in list_backends() if info.available]
 FIRST = 2**31 + 5  # a row that 32 bits cannot number

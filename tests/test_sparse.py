@@ -21,13 +21,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.fixes import parse_version
 
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
-from sksoftmax.array_trainer import ArrayTrainer
-from sksoftmax.catch_up import LONGEST_RUN, LinearLaw, ShrinkingLaw
-from sksoftmax.lazy_distance import DistanceTrainer
-from sksoftmax.lazy_trainer import LinearTrainer, ShrinkingTrainer, lazy_trainer
-from sksoftmax.optimizers import averaging_weight
-from sksoftmax.problem import Problem, State
-from sksoftmax.running_law import RunningLaw
+from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.optimizers import averaging_weight
+from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.sparse.distance import DistanceTrainer
+from sksoftmax.backend.sparse.distance_law import RunningLaw
+from sksoftmax.backend.sparse.momentum import LinearTrainer, ShrinkingTrainer, lazy_trainer
+from sksoftmax.backend.sparse.momentum_laws import LONGEST_RUN, LinearLaw, ShrinkingLaw
 
 BACKENDS = [info.name for info in list_backends() if info.available]
 DIGITS, DIGIT = load_digits(return_X_y=True)

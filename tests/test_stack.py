@@ -11,11 +11,13 @@ from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from sksoftmax import SoftmaxClassifier, get_backend, list_backends, stack, together
-from sksoftmax.problem import State
-from sksoftmax.targets import encode_targets
-from sksoftmax.together import FitsTogether
-from sksoftmax.training import Settings, Training
+from sksoftmax import SoftmaxClassifier, get_backend, list_backends
+from sksoftmax.backend.problem import State
+from sksoftmax.data.targets import encode_targets
+from sksoftmax.model_selection import joint_fit
+from sksoftmax.model_selection.joint_fit import FitsTogether
+from sksoftmax.training import stack
+from sksoftmax.training.training import Settings, Training
 
 CPU_BACKENDS = [b.name for b in list_backends() if b.available and b.name in ("numba", "numpy")]
 ALPHAS = (0, 1e-4, 1e-2, 1, 30)
@@ -131,7 +133,7 @@ def test_what_cannot_share_a_stack_is_trained_in_another(monkeypatch):
 
 
 def test_what_may_differ_is_a_parameter():
-    assert SoftmaxClassifier._parameter_constraints.keys() >= together.OF_ONE_MODEL
+    assert SoftmaxClassifier._parameter_constraints.keys() >= joint_fit.OF_ONE_MODEL
 
 
 def test_weights_zeros_included():

@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sksoftmax import get_backend, list_backends
-from sksoftmax.registry import CPU_PREFERENCE
-from sksoftmax.standardize import feature_moments
+from sksoftmax.backend.registry import CPU_PREFERENCE
+from sksoftmax.backend.statistics import feature_moments
 
 BACKENDS = [b.name for b in list_backends() if b.available and b.name in CPU_PREFERENCE]
 N_ROWS = 30_000

@@ -16,10 +16,10 @@ from scipy.special import log_softmax
 from sklearn.datasets import load_digits, load_iris, load_wine
 
 from sksoftmax import SoftmaxClassifier, get_backend
-from sksoftmax.array_trainer import ArrayTrainer
-from sksoftmax.problem import Problem, State
-from sksoftmax.standardize import feature_moments
-from sksoftmax.steps import (
+from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.statistics import feature_moments
+from sksoftmax.training.coordinates import (
     Coordinates,
     Deviations,
     automatic_coordinates,

@@ -11,7 +11,7 @@ import pytest
 from joblib import Parallel, delayed, parallel_config
 
 from sksoftmax import SoftmaxClassifier, get_backend
-from sksoftmax.problem import Problem, State
+from sksoftmax.backend.problem import Problem, State
 
 pytest.importorskip("numba")
 from sksoftmax_numba import trainer

@@ -10,7 +10,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 from sksoftmax import SoftmaxClassifier, get_backend
-from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.backend.array_trainer import ArrayTrainer
 
 X, Y = load_iris(return_X_y=True)
 NEXT_TO_2_53 = np.array([2**53, 2**53 + 1])

@@ -13,8 +13,7 @@ import cupy
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.csr import is_csr
-from sksoftmax.problem import Array, Problem, State, Trainer
+from sksoftmax.backend import Array, Problem, State, Trainer, is_csr
 from sksoftmax_cupy.device import current_device, explained, free_bytes
 from sksoftmax_cupy.fused import ClusterTrainer, GraphTrainer
 from sksoftmax_cupy.module import cuda_module

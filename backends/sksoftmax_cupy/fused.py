@@ -13,8 +13,7 @@ import cupy
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.optimizers import DistanceOverGradients, squared_norm
-from sksoftmax.problem import Array, Problem, State
+from sksoftmax.backend import Array, DistanceOverGradients, Problem, State, squared_norm
 from sksoftmax_cupy.device import explained
 from sksoftmax_cupy.module import Launch, Module
 from sksoftmax_cupy.plan import CLUSTER, FEATURE_TILE, ClusterPlan, GraphPlan

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sksoftmax.csr import is_csr
-from sksoftmax.problem import Problem
+from sksoftmax.backend import Problem, is_csr
 
 CLUSTER = 8
 """Blocks of a cluster: the most that every device with clusters can run."""

@@ -11,7 +11,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from sksoftmax.problem import Array, Problem, State
+from sksoftmax.backend import Array, Problem, State
 from sksoftmax_cupy.module import Launch, Module
 from sksoftmax_cupy.plan import ROW_TILE, ProductPlan
 from sksoftmax_cupy.trainer import CupyTrainer

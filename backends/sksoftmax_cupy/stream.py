@@ -15,7 +15,7 @@ import cupy
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.problem import Array, Problem, State
+from sksoftmax.backend import Array, Problem, State
 from sksoftmax_cupy.device import explained
 from sksoftmax_cupy.trainer import CupyTrainer
 

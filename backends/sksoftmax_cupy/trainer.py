@@ -13,8 +13,7 @@ import cupy
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.array_trainer import ArrayTrainer
-from sksoftmax.problem import Array, Problem, State
+from sksoftmax.backend import Array, ArrayTrainer, Problem, State
 from sksoftmax_cupy.device import explained
 
 

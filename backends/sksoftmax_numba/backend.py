@@ -8,10 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.csr import is_csr
-from sksoftmax.host import HostBackend
-from sksoftmax.problem import Array, Problem
-from sksoftmax.standardize import Moments
+from sksoftmax.backend import Array, HostBackend, Moments, Problem, is_csr
 from sksoftmax_numba import statistics
 from sksoftmax_numba.sparse_trainer import NumbaDistanceTrainer, NumbaLinearTrainer
 from sksoftmax_numba.stack_trainer import NumbaStackTrainer
@@ -44,7 +41,7 @@ class NumbaBackend(HostBackend):
         Parameters
         ----------
         X, weights, rows
-            As in ``sksoftmax.standardize.feature_moments``.
+            As in ``sksoftmax.backend.statistics.feature_moments``.
 
         Returns
         -------

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.problem import Problem
+from sksoftmax.backend import Problem
 from sksoftmax_numba.compilation import compiled
 from sksoftmax_numba.epoch import RANGE, add_up, write_gradients
 from sksoftmax_numba.threads import all_arrived

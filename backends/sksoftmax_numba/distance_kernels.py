@@ -1,7 +1,7 @@
 """An epoch of "distance-over-gradients" on sparse rows, compiled.
 
-What is computed is stated in ``sksoftmax.running_law``. Each feature of a batch is read and
-written once, however many of its rows hold it. The number of classes comes as the length of
+What is computed is stated in ``sksoftmax.backend.sparse.distance_law``. Each feature of a
+batch is read and written once, however many of its rows hold it. The number of classes comes as the length of
 `classes`: of a tuple it is known to the compiler, which loops over few classes need to be
 fast; and functions that close over nothing are found on disk by the next process.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sksoftmax.running_law import LARGEST_FACTOR, LARGEST_LOSS, LEAST_DETERMINANT
+from sksoftmax.backend import LARGEST_FACTOR, LARGEST_LOSS, LEAST_DETERMINANT
 from sksoftmax_numba.compilation import compiled
 from sksoftmax_numba.intrinsics import prefetch
 from sksoftmax_numba.kernels import softmax_minus_targets

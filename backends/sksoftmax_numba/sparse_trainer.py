@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.lazy_distance import DistanceTrainer
-from sksoftmax.lazy_trainer import LinearTrainer
-from sksoftmax.problem import Array
+from sksoftmax.backend import Array, DistanceTrainer, LinearTrainer
 from sksoftmax_numba import distance_kernels
 from sksoftmax_numba.compilation import announced
 from sksoftmax_numba.distance_epoch import rules_of

@@ -7,9 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.optimizers import DistanceOverGradients, averaging_weight
-from sksoftmax.problem import Array, Problem, State
-from sksoftmax.stack_trainer import StackTrainer
+from sksoftmax.backend import (
+    Array,
+    DistanceOverGradients,
+    Problem,
+    StackTrainer,
+    State,
+    averaging_weight,
+)
 from sksoftmax_numba.compilation import announced
 from sksoftmax_numba.distance_epoch import n_ranges_of, rules_of
 from sksoftmax_numba.stack_kernels import distance_steps, momentum_steps, residuals

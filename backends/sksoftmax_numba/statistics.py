@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.problem import Array
-from sksoftmax.standardize import Moments
+from sksoftmax.backend import Array, Moments
 from sksoftmax_numba.compilation import announced, compiled
 from sksoftmax_numba.intrinsics import PREFETCHES, prefetch
 
@@ -104,7 +103,7 @@ def feature_moments(
     Returns
     -------
     Moments
-        As ``sksoftmax.standardize.feature_moments`` gives them.
+        As ``sksoftmax.backend.statistics.feature_moments`` gives them.
     """
     rows = np.arange(len(X)) if rows is None else rows
     of_rows = np.zeros(0) if weights is None else weights.astype(np.float64, copy=False)

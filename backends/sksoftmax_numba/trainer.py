@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.array_trainer import ArrayTrainer
-from sksoftmax.optimizers import DistanceOverGradients, averaging_weight
-from sksoftmax.problem import Array
+from sksoftmax.backend import Array, ArrayTrainer, DistanceOverGradients, averaging_weight
 from sksoftmax_numba.compilation import announced
 from sksoftmax_numba.distance_epoch import (
     copy_point,

@@ -7,11 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.csr import is_csr
-from sksoftmax.host import HostBackend
-from sksoftmax.problem import Array, Problem
-from sksoftmax.stack_trainer import StackTrainer
-from sksoftmax.standardize import Moments
+from sksoftmax.backend import Array, HostBackend, Moments, Problem, StackTrainer, is_csr
 from sksoftmax_numpy import statistics
 from sksoftmax_numpy.sparse_trainer import NumpyDistanceTrainer, NumpyLinearTrainer
 from sksoftmax_numpy.trainer import NumpyTrainer
@@ -50,7 +46,7 @@ class NumpyBackend(HostBackend):
         Parameters
         ----------
         X, weights, rows
-            As in ``sksoftmax.standardize.feature_moments``.
+            As in ``sksoftmax.backend.statistics.feature_moments``.
 
         Returns
         -------

@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 # all features, where a step must add to a few rows of one.
 from scipy.sparse._sparsetools import csc_matvecs, csr_matvecs, csr_row_index
 
-from sksoftmax.lazy_distance import DistanceTrainer
-from sksoftmax.lazy_trainer import LinearTrainer
-from sksoftmax.problem import Array
+from sksoftmax.backend import Array, DistanceTrainer, LinearTrainer
 
 
 class NumpyLinearTrainer(LinearTrainer):

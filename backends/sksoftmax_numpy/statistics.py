@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.problem import Array
-from sksoftmax.standardize import Moments, row_blocks
+from sksoftmax.backend import Array, Moments, row_blocks
 
 CHUNK_BLOCKS = 32
 """Blocks whose deviations are taken from one shift, near the means of the first of them."""
@@ -47,7 +46,7 @@ def feature_moments(
     Returns
     -------
     Moments
-        As ``sksoftmax.standardize.feature_moments`` gives them, to a millionth of the
+        As ``sksoftmax.backend.statistics.feature_moments`` gives them, to a millionth of the
         deviations for float32 and smaller dtypes.
     """
     blocks = row_blocks(X, rows)

@@ -27,8 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.parallel import _get_threadpool_controller
 
-from sksoftmax.array_trainer import ArrayTrainer
-from sksoftmax.problem import Array, Problem, State
+from sksoftmax.backend import Array, ArrayTrainer, Problem, State
 
 SMALL_PRODUCT = 10**6
 """Most multiplications of a product for which OpenBLAS takes its small-matrix kernels."""

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpu.tasks import Task
-from sksoftmax.array_trainer import ArrayTrainer
-from sksoftmax.problem import Problem, State
-from sksoftmax.settings import Settings
-from sksoftmax.targets import encode_targets
-from sksoftmax.training import Training
+from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.problem import Problem, State
+from sksoftmax.data.targets import encode_targets
+from sksoftmax.training.settings import Settings
+from sksoftmax.training.training import Training
 from sksoftmax_cupy.backend import CupyBackend, planned_trainer, workload
 from sksoftmax_cupy.device import current_device
 from sksoftmax_cupy.plan import (

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import LabelEncoder
 
-from sksoftmax.callbacks import FitTasks
 from sksoftmax.distributed.ranks import Ranks
+from sksoftmax.training.callbacks import FitTasks
 
 
 def union_of_labels(found: list[NDArray[Any] | None]) -> NDArray[Any]:

@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import HasMethods, validate_parameter_constraints
 
-from sksoftmax.callbacks import FitTasks
-from sksoftmax.classifier import SoftmaxClassifier
-from sksoftmax.csr import is_csr
+from sksoftmax.data.holdout import Validation, hold_out
+from sksoftmax.data.rows import is_csr
+from sksoftmax.data.targets import Targets, class_weights, distinct_labels, encode_targets
 from sksoftmax.distributed.agreement import SharedTasks, union_of_labels
 from sksoftmax.distributed.ranks import Ranks
 from sksoftmax.distributed.training import ShardTraining
-from sksoftmax.epochs import Epochs
-from sksoftmax.targets import Targets, class_weights, distinct_labels, encode_targets
-from sksoftmax.training import Training
-from sksoftmax.validation import Validation, hold_out
+from sksoftmax.estimators.classifier import SoftmaxClassifier
+from sksoftmax.training.callbacks import FitTasks
+from sksoftmax.training.epochs import Epochs
+from sksoftmax.training.training import Training
 
 OWN_TO_A_RANK = ("comm", "backend", "random_state", "verbose")
 """Parameters that are allowed to differ, or are compared when their effect is known."""

@@ -13,16 +13,18 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.contract import Backend, Trainer
+from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.statistics import Moments
+from sksoftmax.data.arrays import Array
+from sksoftmax.data.stored import StoredRows
+from sksoftmax.data.targets import Targets
 from sksoftmax.distributed.agreement import merged, no_rows
 from sksoftmax.distributed.ranks import Ranks
 from sksoftmax.distributed.shares import share_ends
-from sksoftmax.problem import Array, Backend, Problem, State, Trainer
-from sksoftmax.standardize import Moments
-from sksoftmax.steps import Deviations
-from sksoftmax.stored import StoredRows
-from sksoftmax.targets import Targets
-from sksoftmax.training import Training
+from sksoftmax.training.coordinates import Deviations
+from sksoftmax.training.training import Training
 
 
 @runtime_checkable

@@ -16,10 +16,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils._array_api import move_estimator_to
 
-from sksoftmax import SoftmaxClassifier, arrays
-from sksoftmax.arrays import HOST, home_of, is_on_gpu, to_numpy, within_reach
-from sksoftmax.registry import get_backend, list_backends
-from sksoftmax.settings import candidate_backends
+from sksoftmax import SoftmaxClassifier
+from sksoftmax.backend.registry import get_backend, list_backends
+from sksoftmax.data import arrays
+from sksoftmax.data.arrays import HOST, home_of, is_on_gpu, to_numpy, within_reach
+from sksoftmax.training.settings import candidate_backends
 
 X, Y = load_digits(return_X_y=True)
 FITTED = ("coef_", "intercept_", "mean_", "scale_")

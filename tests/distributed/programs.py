@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 from sksoftmax import SoftmaxClassifier
 from sksoftmax.distributed import DistributedSoftmaxClassifier
 from sksoftmax.distributed.shares import share_ends
-from sksoftmax.training import Training
+from sksoftmax.training.training import Training
 from sksoftmax_numpy import NumpyBackend
 from sksoftmax_numpy.trainer import NumpyTrainer
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from sksoftmax import get_backend, list_backends
-from sksoftmax.array_trainer import ArrayTrainer
+from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.problem import Problem, State
 from sksoftmax.distributed.shares import share_ends
 from sksoftmax.distributed.training import ReducingBackend
-from sksoftmax.problem import Problem, State
 
 BACKENDS = [info.name for info in list_backends() if info.available]
 counts = st.lists(st.integers(0, 50), min_size=1, max_size=9).filter(any)

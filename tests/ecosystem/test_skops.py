@@ -8,13 +8,13 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import sksoftmax.persistence
+import sksoftmax.estimators.persistence
 from sksoftmax import SoftmaxClassifier
 
 skops_io = pytest.importorskip("skops.io")
 
 X, Y = load_iris(return_X_y=True)
-TRUSTED = ["sksoftmax.classifier.SoftmaxClassifier"]
+TRUSTED = ["sksoftmax.estimators.classifier.SoftmaxClassifier"]
 """The type that docs/deployment.rst names."""
 
 
@@ -61,6 +61,6 @@ def test_unfitted_models_need_the_class_alone():
 
 def test_another_version_warns(monkeypatch):
     stored = skops_io.dumps(SoftmaxClassifier().fit(X, Y))
-    monkeypatch.setattr(sksoftmax.persistence, "__version__", "99.0")
+    monkeypatch.setattr(sksoftmax.estimators.persistence, "__version__", "99.0")
     with pytest.warns(InconsistentVersionWarning, match="99.0"):
         skops_io.loads(stored, trusted=TRUSTED)

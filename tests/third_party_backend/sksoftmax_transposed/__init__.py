@@ -1,7 +1,7 @@
 """A backend from outside: ``SoftmaxClassifier(backend="transposed")``.
 
 It keeps its parameters as (n_features + 1, n_classes), has a loop of its own, and knows of
-sksoftmax only what ``sksoftmax.problem`` says.
+sksoftmax only what ``sksoftmax.backend`` says.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.problem import Array, Problem, State
+from sksoftmax.backend import Array, Problem, State
 
 
 class TransposedBackend:

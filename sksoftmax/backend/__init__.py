@@ -1,0 +1,47 @@
+"""The seam between an estimator and whatever runs its minibatch loop.
+
+All that the author of a backend needs is imported from here. ``contract`` says what a backend
+must do and ``problem`` what it is given; ``array_trainer`` with ``optimizers`` and
+``statistics`` does all of it over any array namespace, ``stack_trainer`` for several models,
+``sparse`` for CSR rows, ``blocks`` for rows in a file; ``host`` chooses among them on a CPU,
+and ``registry`` finds backends by name. This package must not know any estimator.
+"""
+
+from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.contract import Backend, Trainer
+from sksoftmax.backend.host import HostBackend
+from sksoftmax.backend.optimizers import DistanceOverGradients, averaging_weight, squared_norm
+from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.sparse.distance import DistanceTrainer
+from sksoftmax.backend.sparse.distance_law import (
+    LARGEST_FACTOR,
+    LARGEST_LOSS,
+    LEAST_DETERMINANT,
+)
+from sksoftmax.backend.sparse.momentum import LinearTrainer
+from sksoftmax.backend.stack_trainer import StackTrainer
+from sksoftmax.backend.statistics import Moments
+from sksoftmax.data.arrays import Array
+from sksoftmax.data.rows import is_csr, row_blocks
+
+__all__ = [
+    "LARGEST_FACTOR",
+    "LARGEST_LOSS",
+    "LEAST_DETERMINANT",
+    "Array",
+    "ArrayTrainer",
+    "Backend",
+    "DistanceOverGradients",
+    "DistanceTrainer",
+    "HostBackend",
+    "LinearTrainer",
+    "Moments",
+    "Problem",
+    "StackTrainer",
+    "State",
+    "Trainer",
+    "averaging_weight",
+    "is_csr",
+    "row_blocks",
+    "squared_norm",
+]

@@ -1,0 +1,275 @@
+"""Training on rows that are read in blocks, by whatever backend trains on rows in memory.
+
+A group of blocks at a time is read into a buffer, on which the backend's own trainer then
+runs: only the reading is ours. Statistics are those of the blocks, merged. This module must not
+know files, nor how anything is computed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.backend.contract import Backend, Trainer
+from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.statistics import Moments, feature_moments
+from sksoftmax.data.arrays import Array
+from sksoftmax.data.stored import StoredRows
+
+
+class BlockBackend:
+    """Another backend, for rows that are read in blocks.
+
+    Parameters
+    ----------
+    backend : Backend
+        What trains.
+
+    Attributes
+    ----------
+    name, version, device, xp
+        Its own.
+    """
+
+    def __init__(self, backend: Backend):
+        self._backend = backend
+        self.name = backend.name
+        self.version = backend.version
+        self.device = backend.device
+        self.xp = backend.xp
+
+    def place(self, X: Any) -> Any:
+        """Return rows whose blocks come to the backend as they are read.
+
+        Parameters
+        ----------
+        X : StoredRows, or another array, of shape (n_rows, n_features)
+            Validated rows.
+
+        Returns
+        -------
+        StoredRows, or what the backend places
+            The same rows.
+        """
+        return (
+            X.placed(self._backend.place)
+            if isinstance(X, StoredRows)
+            else self._backend.place(X)
+        )
+
+    def to_numpy(self, array: Array) -> NDArray[Any]:
+        """Return an array of the backend as a NumPy array.
+
+        Parameters
+        ----------
+        array : array
+            An array of the namespace `xp`.
+
+        Returns
+        -------
+        ndarray
+            The same values on the host.
+        """
+        return self._backend.to_numpy(array)
+
+    def supports(self, problem: Problem) -> str | None:
+        """Ask the backend, with one row of the dtype in question.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained.
+
+        Returns
+        -------
+        str or None
+            None, or the reason why not.
+        """
+        one_row = self._backend.place(np.zeros((1, problem.n_features), problem.X.dtype))
+        return self._backend.supports(replace(problem, X=one_row))
+
+    def trainer(self, problem: Problem, state: State) -> BlockTrainer:
+        """Return a trainer that reads the blocks and has the backend train on them.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained.
+        state : State
+            Where to start.
+
+        Returns
+        -------
+        BlockTrainer
+            It owns the buffer.
+        """
+        return BlockTrainer(self._backend, problem, state)
+
+    def feature_moments(
+        self, X: StoredRows, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
+    ) -> Moments:
+        """Return the weighted moments of the columns of X, merged from those of its blocks.
+
+        Parameters
+        ----------
+        X, weights, rows
+            As in ``sksoftmax.backend.statistics.feature_moments``.
+
+        Returns
+        -------
+        Moments
+            NumPy arrays in float64.
+        """
+        merged: Moments | None = None
+        for where, chosen, block in X.blocks(rows):
+            w = None if weights is None else weights[where]
+            moments = feature_moments(self._backend, block, w, chosen)
+            merged = moments if merged is None else merged.merge(moments)
+        assert merged is not None, "some row counts"
+        return merged
+
+
+class BlockTrainer:
+    """A trainer that reads the rows it is given an order of, and lets another one train.
+
+    A block is read when the first of its rows is wanted, and stays until rows of others are.
+    What is then still to be trained on moves to the front of the buffer.
+
+    Parameters
+    ----------
+    backend : Backend
+        Whose trainer trains.
+    problem : Problem
+        What is trained; its X is a StoredRows.
+    state : State
+        Where it starts.
+    """
+
+    def __init__(self, backend: Backend, problem: Problem, state: State):
+        self._backend = backend
+        self._problem = problem
+        self._buffer = np.empty((0, problem.n_features), problem.X.dtype)
+        self._is_new = np.zeros(0, bool)  # of each row in the buffer: not yet trained on
+        self._start = np.full(problem.X.n_blocks, -1)  # of each block in the buffer
+        one_row = np.zeros((1, problem.n_features), problem.X.dtype)
+        self._trainer = self._trainer_on(one_row, np.zeros(1, np.int64), state)
+
+    def _trainer_on(self, x: NDArray[Any], rows: NDArray[np.int64], state: State) -> Trainer:
+        """A trainer of the backend on some rows of the problem."""
+        weights = self._problem.weights
+        problem = replace(
+            self._problem,
+            X=self._backend.place(x),
+            y=self._problem.y[rows],
+            weights=None if weights is None else weights[:, rows],
+        )
+        return self._backend.trainer(problem, state)
+
+    def run_epoch(
+        self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Take one step for each batch of `order`.
+
+        Parameters
+        ----------
+        order : ndarray of shape (n_rows,), int64
+            Rows of X, batch after batch: any order gives what it would give in memory, and one
+            from `block_order` needs each block once.
+        step_sizes : ndarray of shape (n_models, n_batches), float64
+            The step of each batch.
+
+        Returns
+        -------
+        ndarray of shape (n_models,), float64
+            The weighted loss a row, each batch measured before its own update.
+        """
+        block = order // self._problem.X.block_rows
+        place = self._start[block] + order % self._problem.X.block_rows
+        missing = self._start[block] < 0
+        missing[~missing] = ~self._is_new[place[~missing]]
+        if missing.any():
+            place = self._read(order, block, place, missing)
+        self._is_new[place] = (self._start >= 0).all()  # all there is: no need to read again
+        return self._trainer.run_epoch(place, step_sizes)
+
+    def _read(
+        self,
+        order: NDArray[np.int64],
+        block: NDArray[np.int64],
+        place: NDArray[np.int64],
+        missing: NDArray[np.bool_],
+    ) -> NDArray[np.int64]:
+        """Read the blocks of missing rows; return where the rows of an order are now."""
+        X = self._problem.X
+        kept = np.flatnonzero(~missing)
+        wanted = np.zeros(X.n_blocks, bool)
+        wanted[block[missing]] = True
+        bounds = [X.bounds(b) for b in np.flatnonzero(wanted)]
+        rows = np.concatenate([order[kept], *(np.arange(*b) for b in bounds)])
+        # A trainer lays out its buffers for the rows that it sees: never fewer than a batch.
+        spare = max(0, self._problem.batch_size - len(rows))
+        rows = np.append(rows, np.zeros(spare, np.int64))
+        self._make_room(len(rows), place[kept])
+        self._start[:] = -1
+        end = len(kept)
+        for b, (start, stop) in zip(np.flatnonzero(wanted), bounds, strict=True):
+            self._start[b] = end
+            end += stop - start
+            X.read(start, stop, out=self._buffer[self._start[b] : end])
+        self._is_new = np.ones(end, bool)
+        self._trainer = self._trainer_on(self._buffer[: len(rows)], rows, self._trainer.state())
+        place = self._start[block] + order % X.block_rows
+        place[kept] = np.arange(len(kept))
+        return place
+
+    def _make_room(self, n_rows: int, kept: NDArray[np.int64]) -> None:
+        """Move what is kept to the front of a buffer that holds so many rows."""
+        rows = self._buffer[kept]
+        if n_rows > len(self._buffer):
+            room = n_rows + self._problem.batch_size  # for what the next group finds left
+            self._buffer = np.empty((room, self._problem.n_features), self._buffer.dtype)
+        self._buffer[: len(rows)] = rows
+
+    def penalty(self) -> NDArray[np.float64]:
+        """Return the penalty where the next gradient is taken.
+
+        Returns
+        -------
+        ndarray of shape (n_models,), float64
+            What the objective adds to the loss.
+        """
+        return self._trainer.penalty()
+
+    def evaluate(
+        self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return loss and accuracy of the averaged weights on other rows.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+            Rows in memory, placed.
+        y : ndarray of shape (n_rows,), int32
+            Class codes.
+        weights : ndarray of shape (n_rows,), or None
+            Row weights; None for equal ones.
+
+        Returns
+        -------
+        loss, accuracy : ndarrays of shape (n_models,), float64
+            Weighted means over the rows, without the penalty.
+        """
+        return self._trainer.evaluate(X, y, weights)
+
+    def state(self) -> State:
+        """Return NumPy copies of everything needed to go on from here.
+
+        Returns
+        -------
+        State
+            The state after the last step.
+        """
+        return self._trainer.state()

@@ -1,0 +1,165 @@
+"""What a backend and its trainers must be able to do, and what they may do besides.
+
+The core asks nothing of a backend that is not written here. This module must not know any
+estimator, nor how anything is computed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.backend.problem import Problem, State
+from sksoftmax.data.arrays import Array
+
+
+class Trainer(Protocol):
+    """A problem in training: everything between two epochs belongs to it."""
+
+    def run_epoch(
+        self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Take one step for each batch of `order`.
+
+        Parameters
+        ----------
+        order : ndarray of shape (n_rows,), int64
+            Rows of X, each at most once; batch ``i`` is
+            ``order[i * batch_size:(i + 1) * batch_size]`` and the short last one is kept.
+            It may be any run of whole batches of an epoch.
+        step_sizes : ndarray of shape (n_models, n_batches), float64
+            The step of each batch; for a rule that finds its own, what it is multiplied by.
+
+        Returns
+        -------
+        ndarray of shape (n_models,), float64
+            The weighted loss a row, each batch measured before its own update.
+        """
+        ...
+
+    def penalty(self) -> NDArray[np.float64]:
+        """Return the penalty where the next gradient is taken.
+
+        Returns
+        -------
+        ndarray of shape (n_models,), float64
+            What the objective adds to the loss.
+        """
+        ...
+
+    def evaluate(
+        self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return loss and accuracy of the averaged weights on other rows.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+            Rows, placed like the problem's own.
+        y : ndarray of shape (n_rows,), int32
+            Class codes.
+        weights : ndarray of shape (n_rows,), or None
+            Row weights; None for equal ones.
+
+        Returns
+        -------
+        loss, accuracy : ndarrays of shape (n_models,), float64
+            Weighted means over the rows, without the penalty.
+        """
+        ...
+
+    def state(self) -> State:
+        """Return NumPy copies of everything needed to go on from here.
+
+        Returns
+        -------
+        State
+            The state after the last step.
+        """
+        ...
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Where and how a minibatch loop runs. Stateless: one object serves many fits.
+
+    Attributes
+    ----------
+    name : str
+        The name under which the backend is chosen.
+    version : str
+        Version of the library that computes.
+    device : str
+        The device, in words.
+    xp : module
+        The array namespace of what `place` returns, with NumPy's function names.
+    """
+
+    name: str
+    version: str
+    device: str
+    xp: Any
+
+    def place(self, X: Array) -> Array:
+        """Return X where it trains: X itself for host arrays on a CPU backend.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+            Validated rows: an array, or a SciPy CSR matrix or array.
+
+        Returns
+        -------
+        array of shape (n_rows, n_features)
+            An array of the namespace `xp`, or CSR with its three arrays in `xp`.
+        """
+        ...
+
+    def to_numpy(self, array: Array) -> NDArray[Any]:
+        """Return an array of `xp` as a NumPy array.
+
+        Parameters
+        ----------
+        array : array
+            An array of the namespace `xp`.
+
+        Returns
+        -------
+        ndarray
+            The same values on the host.
+        """
+        ...
+
+    def supports(self, problem: Problem) -> str | None:
+        """Say whether this backend can train a problem.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained.
+
+        Returns
+        -------
+        str or None
+            None, or the reason why not, to be shown to the user.
+        """
+        ...
+
+    def trainer(self, problem: Problem, state: State) -> Trainer:
+        """Return a trainer that goes on from `state`.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained; ``supports`` returned None for it.
+        state : State
+            Where to start; never written to.
+
+        Returns
+        -------
+        Trainer
+            A trainer that owns its buffers.
+        """
+        ...

@@ -1,0 +1,135 @@
+"""What backends share that train where arrays already lie: in the host's memory.
+
+It places X without a copy, and knows which kind of trainer a problem asks for, but not how any
+of them trains.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.sparse.distance import DistanceTrainer
+from sksoftmax.backend.sparse.momentum import LinearTrainer, lazy_trainer
+from sksoftmax.backend.stack_trainer import StackTrainer, is_stack
+from sksoftmax.data.arrays import Array, is_on_gpu
+from sksoftmax.data.rows import is_csr
+
+
+class HostBackend:
+    """The half of a CPU backend that does not depend on how it trains.
+
+    Attributes
+    ----------
+    device : str
+        The processor.
+    xp : module
+        ``numpy``.
+    dense_trainer, stack_trainer : type
+        The fastest trainers of one model, and of several that are centred alike; a backend
+        names its own.
+    sparse_trainer, distance_trainer : type
+        The fastest trainers of one model by lazy steps over sparse rows, of a given size and
+        of a size of their own.
+    """
+
+    device = f"CPU ({platform.machine()})"
+    xp = np
+    dense_trainer: type[ArrayTrainer]
+    stack_trainer: type[StackTrainer]
+    sparse_trainer: type[LinearTrainer]
+    distance_trainer: type[DistanceTrainer] = DistanceTrainer
+
+    def place(self, X: Array) -> Array:
+        """Return X itself, seen as a plain ndarray where it is dense.
+
+        Parameters
+        ----------
+        X : ndarray or CSR array of shape (n_rows, n_features)
+            Rows, memory-mapped or not.
+
+        Returns
+        -------
+        ndarray or CSR array of shape (n_rows, n_features)
+            The same memory.
+
+        Raises
+        ------
+        ValueError
+            If X is in the memory of a GPU.
+        """
+        if is_on_gpu(X):
+            raise ValueError(
+                "X is in the memory of a GPU, which a backend for the CPU does not read. Set"
+                " backend='auto' to train where X is, or copy X to the host."
+            )
+        return X if is_csr(X) else np.asarray(X)
+
+    def to_numpy(self, array: Array) -> NDArray[Any]:
+        """Return the array itself.
+
+        Parameters
+        ----------
+        array : ndarray
+            Any array.
+
+        Returns
+        -------
+        ndarray
+            The same array.
+        """
+        return np.asarray(array)
+
+    def trainer(self, problem: Problem, state: State) -> ArrayTrainer:
+        """Return the fastest trainer that there is for a problem.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained.
+        state : State
+            Where to start.
+
+        Returns
+        -------
+        ArrayTrainer
+            A trainer with buffers of its own.
+        """
+        if is_csr(problem.X):
+            fastest: dict[type[ArrayTrainer], type[ArrayTrainer]] = {
+                LinearTrainer: self.sparse_trainer,
+                DistanceTrainer: self.distance_trainer,
+            }
+            kind: type[ArrayTrainer] = lazy_trainer(problem) or ArrayTrainer
+            return fastest.get(kind, kind)(problem, state)
+        if is_stack(problem):
+            return self.stack_trainer(problem, state)
+        return (self.dense_trainer if problem.n_models == 1 else ArrayTrainer)(problem, state)
+
+    def reducing_trainer(
+        self, problem: Problem, state: State, reduce: Callable[[Array], Array]
+    ) -> ArrayTrainer:
+        """Return the fastest trainer whose gradients are summed over several processes.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained.
+        state : State
+            Where to start.
+        reduce : callable
+            See ArrayTrainer.
+
+        Returns
+        -------
+        ArrayTrainer
+            A trainer with buffers of its own.
+        """
+        kind = ArrayTrainer if is_csr(problem.X) else self.dense_trainer
+        return kind(problem, state, reduce=reduce)

@@ -1,0 +1,317 @@
+"""What a backend is given to train, and the state from which it goes on.
+
+Everything here is already validated: shapes, dtypes and layout are stated once, and
+a backend checks nothing again. This module must not know any estimator, nor any device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.data.arrays import Array
+
+
+@dataclass(frozen=True)
+class Problem:
+    r"""One training problem, or several over the same rows.
+
+    Model ``m`` minimises, over its weights :math:`W` and intercepts :math:`b`,
+
+    .. math::
+
+        \frac{1}{N} \sum_i w_{mi}\, \mathrm{CE}(\mathrm{softmax}(W x_i + b), y_i)
+        + \sum_{kj} \frac{l2_m}{2} (\sigma_{mj} W_{kj})^2 + l1_m |\sigma_{mj} W_{kj}| .
+
+    A step on a batch B of the rows, with b = `batch_size`, z the softmax, y the one-hot
+    targets, m the means, s the step scales and q the `penalty_share`, is
+
+    .. math::
+
+        G_{kj} &= \frac{1}{b} \sum_{i \in B} w_i (z_{ik} - y_{ik}) (x_{ij} - m_j)
+                 + q\, l2\, \sigma_j^2 W_{kj} \\
+        V &\leftarrow \mathrm{prox}(W + \mu V - \eta\, G / s / s) - W, \qquad
+        W \leftarrow W + V \\
+        \bar W &\leftarrow \bar W + \frac{9}{t + 8} (W - \bar W)
+
+    at the t-th step, of size :math:`\eta` and momentum :math:`\mu`, for heavy-ball SGD, with
+    prox the soft threshold at :math:`\eta\, q\, l1\, \sigma / s / s`;
+    ``sksoftmax.backend.optimizers`` gives the other rules in place of the last two lines: their
+    gradient is G / s, and that of "distance-over-gradients" is taken at a point between W and
+    its average. The intercept is one more column with x = 1, m = 0, s = `intercept_scale` and
+    no penalty, and belongs to features centred at m. Divide by s twice: its square can leave
+    the range of float32.
+
+    Arrays that differ between models carry a leading model axis, of length 1 for an
+    ordinary fit.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+        What the backend's ``place`` returned: dense, or CSR with sorted indices and no
+        duplicates. Any real dtype; batches are converted to `dtype` as they are gathered.
+    y : ndarray of shape (n_rows,), int32
+        Class codes from 0 to ``n_classes - 1``.
+    weights : ndarray of shape (n_models, n_rows), or None
+        Row weights of mean 1 in `dtype`; None when every weight is 1.
+    n_classes : int
+        Number of classes, at least 2.
+    dtype : numpy dtype
+        float32 or float64: the dtype of the arithmetic.
+    batch_size : int
+        Rows a step. A gradient is divided by it in the short last batch too, so that
+        each row counts once an epoch.
+    l2 : ndarray of shape (n_models,), float64
+        Strength of the squared penalty.
+    l1 : ndarray of shape (n_models,), float64
+        Strength of the absolute penalty.
+    penalty_share : float
+        Share of the penalty in each step, in (0, 1]: rows over ``n_batches * batch_size``.
+        The epoch's penalty is spread evenly, since one that varied with the length of the
+        batch would swing heavy-ball momentum up.
+    momentum : ndarray of shape (n_models,), float64
+        Momentum of "sgd", in [0, 1).
+    average : bool
+        Whether the iterates are averaged: by polynomial decay, or as the rule says.
+    fit_intercept : bool
+        Whether the intercepts move.
+    means : ndarray of shape (n_models, n_features), float64, or None
+        Centre of the features; None when the gradient is not centred, as for CSR.
+    scales : ndarray of shape (n_models, n_features), float64
+        Scale of the features in the penalty.
+    step_scales : ndarray of shape (n_models, n_features), float64
+        Scale of the features in the step. It only preconditions: it never enters the
+        objective. ``inf`` where a feature is constant, whose weights then stay 0.
+    intercept_scale : float
+        That of the intercepts.
+    curvature : ndarray of shape (n_models,), float64, or None
+        Of the objective along a first gradient, in the coordinates of the step: one over it is
+        the first step of "distance-over-gradients", which alone reads this and the next two.
+    nearness : float
+        How near the average gradients are taken, in [0, 1].
+    least_weight : float
+        Least weight of the newest iterate in the average, in [0, 1].
+    optimizer : {"sgd", "adam", "distance-over-gradients"}
+        The update rule. The last one finds its own step sizes and always averages.
+    nesterov : bool
+        Whether the momentum of "sgd" is Nesterov's.
+    beta_1, beta_2, epsilon : float
+        Adam's decay rates of its moments, in [0, 1), and what it adds to the deviation.
+    n_threads : int
+        Most threads to train in. Their number must not change a bit of the result; a backend
+        that cannot promise that, or does not start its threads itself, ignores it.
+    """
+
+    X: Array
+    y: NDArray[np.int32]
+    weights: NDArray[Any] | None
+    n_classes: int
+    dtype: np.dtype[Any]
+    batch_size: int
+    l2: NDArray[np.float64]
+    l1: NDArray[np.float64]
+    penalty_share: float
+    momentum: NDArray[np.float64]
+    average: bool
+    fit_intercept: bool
+    means: NDArray[np.float64] | None
+    scales: NDArray[np.float64]
+    step_scales: NDArray[np.float64]
+    intercept_scale: float = 1.0
+    curvature: NDArray[np.float64] | None = None
+    nearness: float = 0.8
+    least_weight: float = 0.0
+    optimizer: str = "sgd"
+    nesterov: bool = False
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    n_threads: int = 1
+
+    @property
+    def n_models(self) -> int:
+        """Number of models trained together."""
+        return len(self.l2)
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of X."""
+        return int(self.X.shape[1])
+
+
+@dataclass(frozen=True)
+class State:
+    """All that another trainer, another backend or a pickle needs to train on.
+
+    Arrays are NumPy, in the caller's feature units, and never written to again.
+
+    Parameters
+    ----------
+    parameters : ndarray of shape (n_models, n_classes, n_features + 1)
+        The last iterate. The last column is the intercept of the *centred* features:
+        the intercept in the caller's units is that column minus ``coef @ means``.
+    average : ndarray of the same shape
+        The averaged iterate, from which `predicting` makes what predicts; `parameters`
+        itself where iterates are not averaged.
+    moments : mapping of str to ndarray of the same shape
+        The optimiser's memory, by name: ``"velocity"`` in the units of the parameters, or
+        Adam's ``"first_moment"`` and ``"second_moment"`` of the gradient G / s.
+    means : ndarray of shape (n_models, n_features), float64
+        The centre that the last columns refer to; zeros when nothing is centred.
+    n_steps : int
+        Steps taken since the first.
+    norms : mapping of str to ndarray of shape (n_models,), float64
+        What "distance-over-gradients" remembers, by the names that its class gives them;
+        empty for the other rules.
+    """
+
+    parameters: NDArray[Any]
+    average: NDArray[Any]
+    moments: Mapping[str, NDArray[Any]]
+    means: NDArray[np.float64]
+    n_steps: int
+    norms: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    @classmethod
+    def zeros(
+        cls, n_models: int, n_classes: int, n_features: int, dtype: np.dtype[Any]
+    ) -> State:
+        """Return the state before the first step: every array zero.
+
+        Parameters
+        ----------
+        n_models, n_classes, n_features : int
+            The shape of the problem.
+        dtype : numpy dtype
+            float32 or float64.
+
+        Returns
+        -------
+        State
+            A state that no step has changed yet.
+        """
+        parameters = np.zeros((n_models, n_classes, n_features + 1), dtype)
+        means = np.zeros((n_models, n_features))
+        return cls(parameters, parameters, {}, means, 0)
+
+    def predicting(self, problem: Problem) -> NDArray[Any]:
+        """Return the parameters to predict from: the average, as sparse as the last iterate.
+
+        Parameters
+        ----------
+        problem : Problem
+            What was trained.
+
+        Returns
+        -------
+        ndarray of shape (n_models, n_classes, n_features + 1)
+            `average` itself where no model has an absolute penalty.
+        """
+        sparse: NDArray[Any] = with_zeros(np, problem, self.average, self.parameters)
+        return sparse
+
+    def centred_at(self, means: NDArray[np.float64] | None) -> State:
+        """Return the same models with their last columns referring to other means.
+
+        Adam's moments are of gradients, not of models: they stay as they are.
+
+        Parameters
+        ----------
+        means : ndarray of shape (n_models, n_features), or None
+            The new centre; None for zeros.
+
+        Returns
+        -------
+        State
+            Bit for bit this state when the centre is the same.
+        """
+        target = np.zeros_like(self.means) if means is None else means
+        if np.array_equal(target, self.means):
+            return self
+        shift = target - self.means
+
+        def recentred(array: NDArray[Any]) -> NDArray[Any]:
+            moved = array.copy()
+            moved[..., -1] += np.einsum("mkj,mj->mk", array[..., :-1], shift)
+            return moved
+
+        return replace(
+            self,
+            parameters=recentred(self.parameters),
+            average=recentred(self.average),
+            moments={
+                name: recentred(array) if name == "velocity" else array
+                for name, array in self.moments.items()
+            },
+            means=target,
+        )
+
+    def with_scaled_weights(self, factors: NDArray[np.float64]) -> State:
+        """Return the same models with the weights of each feature multiplied by a number.
+
+        Parameters
+        ----------
+        factors : ndarray of shape (n_features,)
+            The numbers.
+
+        Returns
+        -------
+        State
+            Intercepts of centred features, and what the optimiser remembers, are the same.
+        """
+
+        def scaled(array: NDArray[Any]) -> NDArray[Any]:
+            changed = array.copy()
+            changed[..., :-1] *= factors.astype(array.dtype)
+            return changed
+
+        return replace(self, parameters=scaled(self.parameters), average=scaled(self.average))
+
+    def started_anew(self, problem: Problem) -> State:
+        """Return the state before the first step from the model that predicts.
+
+        Nothing else is remembered: it belongs to another objective.
+
+        Parameters
+        ----------
+        problem : Problem
+            What was trained.
+
+        Returns
+        -------
+        State
+            After no step.
+        """
+        start = self.predicting(problem)
+        return State(start, start, {}, self.means, 0)
+
+
+def with_zeros(xp: Any, problem: Problem, average: Array, parameters: Array) -> Array:
+    """Return averaged parameters with zeros exactly where the last iterate has them.
+
+    An absolute penalty makes iterates sparse, at another place in each step: averaging alone
+    would keep hardly any zero.
+
+    Parameters
+    ----------
+    xp : module
+        The namespace of the arrays.
+    problem : Problem
+        Its models of positive `l1` are concerned.
+    average, parameters : arrays of shape (n_models, n_classes, n_features + 1)
+        The averaged and the last iterate.
+
+    Returns
+    -------
+    array of the same shape
+        `average` itself where no model has an absolute penalty.
+    """
+    if not problem.l1.any():
+        return average
+    zero = (parameters == 0) & xp.asarray(problem.l1 > 0)[:, None, None]
+    zero[..., -1] = False
+    return xp.where(zero, xp.zeros_like(average), average)

@@ -1,0 +1,164 @@
+"""Backends by name, found through the entry points of installed distributions.
+
+Nothing is imported before it is asked for, and no choice is remembered between calls: one
+kept in a module would not reach the worker processes of a parallel search.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+
+from sksoftmax.backend.contract import Backend
+
+GROUP = "sksoftmax.backends"
+"""The entry-point group under which a distribution registers its backends."""
+
+CPU_PREFERENCE = ("numba", "numpy")
+"""What ``backend="auto"`` tries for host arrays, where installed, in this order."""
+
+GPU_PREFERENCE = ("cupy",)
+"""What it tries for arrays on an NVIDIA GPU."""
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What `list_backends` says of one backend.
+
+    Parameters
+    ----------
+    name : str
+        The name to pass as ``backend=``.
+    available : bool
+        Whether it can train here and now.
+    reason : str
+        Why it is not available; empty when it is.
+    version : str
+        Version of the library that computes; empty when not available.
+    device : str
+        The device, in words; empty when not available.
+
+    Examples
+    --------
+    >>> from sksoftmax import list_backends
+    >>> numpy = next(info for info in list_backends() if info.name == "numpy")
+    >>> numpy.available, numpy.reason
+    (True, '')
+    """
+
+    name: str
+    available: bool
+    reason: str = ""
+    version: str = ""
+    device: str = ""
+
+
+def _registered() -> dict[str, list[EntryPoint]]:
+    """Entry points by name, one for each distinct target."""
+    return _registered_on(tuple(sys.path))
+
+
+@lru_cache(maxsize=1)
+def _registered_on(path: tuple[str, ...]) -> dict[str, list[EntryPoint]]:
+    """Entry points while the module path stays the same: a look at it takes milliseconds."""
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=GROUP):
+        same_name = found.setdefault(entry.name, [])
+        if entry.value not in [other.value for other in same_name]:
+            same_name.append(entry)
+    return found
+
+
+def registered_names() -> list[str]:
+    """Return the names of all registered backends, without importing any.
+
+    Returns
+    -------
+    list of str
+        Names, sorted.
+
+    Examples
+    --------
+    >>> from sksoftmax.backend.registry import registered_names
+    >>> "numpy" in registered_names()
+    True
+    """
+    return sorted(_registered())
+
+
+def get_backend(name: str) -> Backend:
+    """Return the backend registered under a name.
+
+    Parameters
+    ----------
+    name : str
+        A name that `list_backends` lists.
+
+    Returns
+    -------
+    Backend
+        A new backend object.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or registered by two distributions.
+    ImportError
+        If a library that the backend needs is missing.
+    TypeError
+        If what is registered is no backend.
+
+    Examples
+    --------
+    >>> from sksoftmax import get_backend
+    >>> get_backend("numpy").name
+    'numpy'
+    """
+    registered = _registered()
+    if name not in registered:
+        raise ValueError(
+            f"Unknown backend {name!r}. Installed backends: {', '.join(sorted(registered))}."
+        )
+    entries = registered[name]
+    if len(entries) > 1:
+        targets = ", ".join(
+            f"{e.value} (from {e.dist.name if e.dist else 'an unknown distribution'})"
+            for e in entries
+        )
+        raise ValueError(
+            f"Backend {name!r} is registered more than once: {targets}. "
+            "Uninstall all but one of these distributions."
+        )
+    backend = entries[0].load()()
+    if not isinstance(backend, Backend):
+        raise TypeError(
+            f"Backend {name!r} ({entries[0].value}) lacks part of sksoftmax.backend.Backend."
+        )
+    return backend
+
+
+def list_backends() -> list[BackendInfo]:
+    """Load every registered backend and say which can be used.
+
+    Returns
+    -------
+    list of BackendInfo
+        One for each name, sorted; a backend that fails to load says why.
+
+    Examples
+    --------
+    >>> from sksoftmax import list_backends
+    >>> [info.name for info in list_backends() if info.available and info.name == "numpy"]
+    ['numpy']
+    """
+    found = []
+    for name in registered_names():
+        try:
+            backend = get_backend(name)
+            info = BackendInfo(name, True, "", backend.version, backend.device)
+        except Exception as error:  # whatever a stranger's package raises is its reason
+            info = BackendInfo(name, False, f"{type(error).__name__}: {error}")
+        found.append(info)
+    return found

@@ -1,0 +1,7 @@
+"""Training on CSR rows at the cost of the elements that they store.
+
+``base`` is the minibatch loop that touches a batch's features alone. ``momentum`` and
+``distance`` are its two kinds, by the rule that sizes the steps; what a rule does meanwhile to
+the features that a batch does not hold is in ``momentum_laws`` and ``distance_law``. This
+package must not know which array namespace it runs on.
+"""

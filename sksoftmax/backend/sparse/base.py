@@ -1,0 +1,230 @@
+"""The places of sparse rows' features, and a minibatch loop that touches a batch's alone.
+
+What happens meanwhile to the features that a batch does not hold is for subclasses to know.
+This module must not know which namespace it runs on, nor why an epoch is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.optimizers import DistanceOverGradients
+from sksoftmax.backend.problem import Problem, State
+from sksoftmax.data.arrays import Array
+
+BLOCK_FEATURES = 2**13
+"""Features that are settled at once, so that they stay in the cache."""
+
+BLOCK_INDICES = 2**20
+"""Indices that are counted at once, or as many as there are features."""
+
+
+def penalty_groups(problem: Problem) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The group of each feature, and sigma / s of each group: 0 for constant features."""
+    ratio = problem.scales[0] / problem.step_scales[0]
+    if not (problem.l2.any() or problem.l1.any()):
+        ratio = np.sign(ratio)
+    with np.errstate(divide="ignore"):
+        keys = np.round(np.log2(ratio), 12)  # equal but for rounding is equal
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    return group, ratio[first]
+
+
+def _counts(xp: Any, indices: Array, n_features: int) -> Array:
+    """How often each feature is stored: bincount, which widens what it counts, in blocks."""
+    size = max(BLOCK_INDICES, n_features)
+    counts = xp.zeros(n_features, dtype=np.int64)
+    for start in range(0, len(indices), size):
+        counts += xp.bincount(indices[start : start + size], minlength=n_features)
+    return counts
+
+
+class LazyTrainer(ArrayTrainer):
+    """What both kinds of lazy updates share: the layout, the batch, the epoch.
+
+    Weights, velocities and averages stand side by side, feature by feature, so that a batch
+    reads one run of memory for each feature; frequent features come first, and those that no
+    row holds have no place. Between epochs a place holds what these names say, in units that
+    are powers of 2: they change no bit. During a run of steps it holds what a law of
+    ``momentum_laws`` says, in the coordinates of the step.
+
+    Parameters
+    ----------
+    problem, state, xp
+        As in ArrayTrainer; `lazy_trainer` returned this class for the problem. There is no
+        `reduce`: a batch's gradient exists for its own features only.
+    """
+
+    def __init__(self, problem: Problem, state: State, *, xp: Any = np):
+        super().__init__(problem, state, xp=xp)
+
+    def _set_state(self, state: State) -> None:
+        problem, xp = self.problem, self.xp
+        arrays = {"weight": state.parameters}
+        for name in self._optimizer.moment_names:
+            arrays[name] = state.moments.get(name, np.zeros_like(state.parameters))
+        if problem.average:
+            arrays["average"] = state.average
+        # Zeros of a new model need not be read, nor their memory be taken.
+        weighty = [
+            a[0, :, :-1].any(axis=0) for a in arrays.values() if state.n_steps or a.any()
+        ]
+        self._place_features(np.logical_or.reduce(weighty) if weighty else None)
+        shape = (len(self._features), len(arrays), problem.n_classes)
+        self._parts = xp.zeros(shape, dtype=problem.dtype)
+        if weighty:
+            for i, array in enumerate(arrays.values()):
+                coef = self._float(array[0, :, :-1])[:, self._features]
+                self._parts[:, i] = coef.T * self._unit[:, None]
+        self._part_names = list(arrays)
+        self._intercepts = xp.stack([self._float(a[..., -1:]) for a in arrays.values()])
+        self._n_steps = state.n_steps
+        self._norms = {}
+
+    def _place_features(self, weighty: NDArray[np.bool_] | None) -> None:
+        """Give a place to each feature that a row holds or that has a weight."""
+        problem, xp = self.problem, self.xp
+        counts = _counts(xp, problem.X.indices, problem.n_features)
+        needed = counts > 0 if weighty is None else (counts > 0) | xp.asarray(weighty)
+        features = xp.flatnonzero(needed)
+        self._features = features[xp.argsort(-counts[features], kind="stable")]
+        self._n_stored = counts[self._features]
+        self._place = xp.zeros(problem.n_features, dtype=np.int64)
+        self._place[self._features] = xp.arange(len(features))
+        # As wide as the indices of X: a batch has no more elements than X.
+        self._position = xp.zeros(len(features), dtype=problem.X.indices.dtype)
+        group, self._ratio = penalty_groups(problem)
+        self._group = xp.asarray(group)[self._features]
+        step_scales = problem.step_scales[0]
+        step_scales = np.where(np.isfinite(step_scales), step_scales, 1.0)
+        unit = 2 ** np.round(np.log2(step_scales))
+        self._unit = self._float(unit)[self._features]
+        self._inverse_unit = self._float(1 / unit)[self._features]
+        self._inverse_step_scale = self._float(1 / step_scales)[self._features]
+        self._step_scale_in_units = self._float(step_scales / unit)[self._features]
+        self._scale_in_units = xp.asarray(problem.scales[0] / unit)[self._features]
+
+    def _current(self) -> tuple[Array, Array, dict[str, Array]]:
+        shape = (1, self.problem.n_classes, self.problem.n_features + 1)
+        arrays = {}
+        for i, name in enumerate(self._part_names):
+            array = self.xp.zeros(shape, dtype=self.problem.dtype)
+            array[0][:, self._features] = (self._parts[:, i] * self._inverse_unit[:, None]).T
+            array[..., -1:] = self._intercepts[i]
+            arrays[name] = array
+        parameters = arrays.pop("weight")
+        return parameters, arrays.pop("average", parameters), arrays
+
+    def _blocks(self) -> Iterator[slice]:
+        """Places, block by block."""
+        for start in range(0, len(self._features), BLOCK_FEATURES):
+            yield slice(start, start + BLOCK_FEATURES)
+
+    def _penalty(self) -> Array:
+        xp, problem = self.xp, self.problem
+        squares, sizes = xp.zeros(()), xp.zeros(())
+        for block in self._blocks():
+            scaled = self._parts[block, 0] * self._scale_in_units[block][:, None]
+            squares += xp.einsum("jk,jk->", scaled, scaled)
+            if problem.l1.any():
+                sizes += abs(scaled).sum()
+        return xp.asarray(problem.l2) / 2 * squares + xp.asarray(problem.l1) * sizes
+
+    def run_epoch(
+        self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Take one step for each batch of `order`, in runs that a law can tabulate.
+
+        Parameters
+        ----------
+        order : ndarray of shape (n_rows,), int64
+            Rows of X, batch after batch.
+        step_sizes : ndarray of shape (1, n_batches), float64
+            The step of each batch.
+
+        Returns
+        -------
+        ndarray of shape (1,), float64
+            The weighted loss a row, each batch measured before its own update.
+        """
+        size = self.problem.batch_size
+        loss = self.xp.zeros(1)
+        steps, done = step_sizes[0], 0
+        while done < len(steps):
+            n_steps = self._begin_run(steps[done:])
+            for t in range(n_steps):
+                rows = order[(done + t) * size : (done + t + 1) * size]
+                loss = loss + self._lazy_step(t, rows, float(steps[done + t]))
+            self._end_run()
+            done += n_steps
+        return self._to_numpy(loss / len(order)).astype(np.float64)
+
+    def _lazy_step(self, t: int, rows: Array, step: float) -> Array:
+        """Step t of a run; returns the batch's summed loss, per model."""
+        places, x = self._places_and_rows(rows)
+        weights, parts = self._read(t, places)
+        logits = (x @ weights).T[None] + self._intercepts[0]
+        residual, loss = self._residual(logits, self._y[rows] == self._classes)
+        if self._weights is not None:
+            of_row = self._weights[:, rows]
+            residual *= of_row[:, None, :]
+            loss = loss * of_row
+        residual *= -step / self.problem.batch_size
+        self._write(t, places, parts, x.T @ residual[0].T)
+        self._n_steps += 1
+        if self.problem.fit_intercept:
+            self._step_intercepts(residual.sum(axis=2, keepdims=True))
+        return loss.sum(axis=1, dtype=np.float64)
+
+    def _step_intercepts(self, change: Array) -> None:
+        """The dense rule: every batch holds the intercepts."""
+        arrays = dict(zip(self._part_names, self._intercepts, strict=True))
+        weight, average = arrays.pop("weight"), arrays.pop("average", None)
+        assert not isinstance(self._optimizer, DistanceOverGradients)
+        self._optimizer.update(weight, arrays, change, -1.0, None, self._n_steps)
+        if average is not None:
+            self._add_to_average(average, weight)
+
+    def _places_and_rows(self, rows: Array) -> tuple[Array, Array]:
+        """The places of a batch's features, and its rows with these as columns, scaled."""
+        xp = self.xp
+        x = self.problem.X[rows]
+        of_element = self._place.take(x.indices)
+        number = xp.arange(len(of_element), dtype=self._position.dtype)
+        self._position[of_element] = number
+        is_last = self._position.take(of_element) == number  # one element for each place
+        places = of_element[is_last]
+        self._position[places] = number[: len(places)]
+        data = self._values(x.data, of_element)
+        columns = self._position.take(of_element)
+        shape = (x.shape[0], len(places))
+        return places, type(x)((data, columns, x.indptr), shape=shape)
+
+    def _values(self, data: Array, of_element: Array) -> Array:
+        """Stored elements in the coordinates of the step, by the places of their features."""
+        return data.astype(self.problem.dtype) * self._inverse_step_scale.take(of_element)
+
+    def _begin_run(self, step_sizes: NDArray[np.float64]) -> int:
+        """Tabulate a law, turn all places into what it says; return how long it holds."""
+        raise NotImplementedError
+
+    def _end_run(self) -> None:
+        """Turn all places back into weights, velocities and averages."""
+        raise NotImplementedError
+
+    def _read(self, t: int, places: Array) -> tuple[Array, Array]:
+        """Weights before step t, (n_places, n_classes), and what `_write` needs."""
+        raise NotImplementedError
+
+    def _write(self, t: int, places: Array, parts: Array, change: Array) -> None:
+        """Add a change of the velocities of some places at step t."""
+        raise NotImplementedError
+
+    def _n_done(self) -> int | None:
+        """Steps before a run, where iterates are averaged."""
+        return self._n_steps if self.problem.average else None

@@ -1,0 +1,189 @@
+"""The minibatch loop for CSR rows at the cost of their stored elements.
+
+A step touches only the features of its batch; ``momentum_laws`` knows what would have happened
+to the others. The weights are those of ``ArrayTrainer``'s dense updates up to rounding.
+This module must not know which namespace it runs on, nor why an epoch is run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.backend.optimizers import soft_threshold
+from sksoftmax.backend.problem import Problem
+from sksoftmax.backend.sparse.base import LazyTrainer, penalty_groups
+from sksoftmax.backend.sparse.distance import DistanceTrainer
+from sksoftmax.backend.sparse.momentum_laws import LinearLaw, ShrinkingLaw
+from sksoftmax.data.arrays import Array
+from sksoftmax.data.rows import is_csr
+
+MOST_GROUPS = 256
+"""Most distinct penalties, in the coordinates of the step, for which tables are made."""
+
+
+def lazy_trainer(problem: Problem) -> type[LazyTrainer] | None:
+    """Return the trainer whose steps cost the stored elements of a problem's rows.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is to be trained.
+
+    Returns
+    -------
+    subclass of LazyTrainer, or None
+        None where updates have to be dense: for dense X, several models, Adam, Nesterov's
+        momentum, an absolute penalty with momentum or with "distance-over-gradients", or very
+        many distinct penalties.
+    """
+    is_one = problem.n_models == 1 and not problem.nesterov
+    if not (is_csr(problem.X) and is_one) or len(penalty_groups(problem)[1]) > MOST_GROUPS:
+        return None
+    if problem.optimizer == "distance-over-gradients":
+        return None if problem.l1.any() or not problem.average else DistanceTrainer
+    if problem.optimizer != "sgd":
+        return None
+    if not problem.l1.any():
+        return LinearTrainer
+    return None if problem.momentum.any() else ShrinkingTrainer
+
+
+class LinearTrainer(LazyTrainer):
+    """The squared penalty, any heavy-ball momentum, averaged or not: see LinearLaw."""
+
+    def _begin_run(self, step_sizes: NDArray[np.float64]) -> int:
+        problem = self.problem
+        law = LinearLaw.tabulate(
+            step_sizes,
+            problem.penalty_share * problem.l2[0] * self._ratio**2,
+            float(problem.momentum[0]),
+            self._n_done(),
+        )
+        self._reads = self._float(law.read)
+        self._writes = self._float(np.where((self._ratio > 0)[:, None], law.write, 0))
+        self._finish = self._float(law.finish)
+        self._map_places(self._float(law.start), self._step_scale_in_units)
+        return law.n_steps
+
+    def _end_run(self) -> None:
+        self._map_places(self._finish, 1 / self._step_scale_in_units)
+
+    def _map_places(self, of_group: Array, of_place: Array) -> None:
+        """Multiply the parts of every place by the matrix of its group and a number."""
+        for block in self._blocks():
+            parts = of_group[self._group[block]] @ self._parts[block]
+            parts *= of_place[block][:, None, None]
+            self._parts[block] = parts
+
+    def _read(self, t: int, places: Array) -> tuple[Array, Array]:
+        parts = self._parts[places]
+        factors = self._reads[t][self._group[places]]
+        modes = parts[:, : factors.shape[1]]
+        return self.xp.einsum("jm,jmk->jk", factors, modes), parts
+
+    def _write(self, t: int, places: Array, parts: Array, change: Array) -> None:
+        factors = self._writes[t][self._group[places]]
+        self._parts[places] = parts + self.xp.einsum("jp,jk->jpk", factors, change)
+
+
+class ShrinkingTrainer(LazyTrainer):
+    """The elastic net without momentum, averaged or not: see ShrinkingLaw."""
+
+    _threshold: Array
+
+    def _begin_run(self, step_sizes: NDArray[np.float64]) -> int:
+        problem, xp = self.problem, self.xp
+        share = problem.penalty_share
+        law = ShrinkingLaw.tabulate(
+            step_sizes,
+            share * problem.l2[0] * self._ratio**2,
+            share * problem.l1[0] * self._ratio,
+            self._n_done(),
+        )
+        self._factor, self._threshold = xp.asarray(law.factor), xp.asarray(law.threshold)
+        self._share = xp.asarray(law.share)
+        self._shares = self._sums_from(self._share)
+        self._shares_lost = self._sums_from(self._share * self._threshold)
+        self._moves = xp.asarray(self._ratio > 0)
+        self._n_run = law.n_steps
+        self._touched_at = xp.zeros(len(self._features), dtype=np.int32)
+        for block in self._blocks():
+            self._parts[block] *= self._step_scale_in_units[block][:, None, None]
+            if problem.average:
+                self._parts[block, 1] *= law.kept
+        return law.n_steps
+
+    def _end_run(self) -> None:
+        for block in self._blocks():
+            parts = self._caught_up(block, self._n_run)
+            parts[:, 0] *= self._of_places(self._factor[self._n_run], block)
+            parts /= self._step_scale_in_units[block][:, None, None]
+            self._parts[block] = parts
+
+    def _read(self, t: int, places: Array) -> tuple[Array, Array]:
+        parts = self._caught_up(places, t)
+        return parts[:, 0] * self._of_places(self._factor[t], places), parts
+
+    def _write(self, t: int, places: Array, parts: Array, change: Array) -> None:
+        weight = parts[:, 0]
+        weight += change * self._of_places(self._moves / self._factor[t + 1], places)
+        lost = self._threshold[t + 1] - self._threshold[t]
+        soft_threshold(self.xp, weight, self._of_places(lost, places))
+        if self.problem.average:
+            parts[:, 1] += weight * self._of_places(self._share[t + 1], places)
+        self._parts[places] = parts
+        self._touched_at[places] = t + 1
+
+    def _of_places(self, of_group: Array, places: Any) -> Array:
+        """A number for each group as a column for some places."""
+        return self._float(of_group[self._group[places]])[:, None]
+
+    def _caught_up(self, places: Any, t: int) -> Array:
+        """A copy of the parts of some places after t steps of the run."""
+        xp = self.xp
+        parts = xp.array(self._parts[places])
+        group, start = self._group[places], self._touched_at[places]
+        before = self._threshold[start, group]
+        lost = self._float(self._threshold[t, group] - before)[:, None]
+        if self.problem.average:
+            self._add_way(parts, group, start, before, lost, t)
+        soft_threshold(xp, parts[:, 0], lost)
+        return parts
+
+    def _add_way(
+        self, parts: Array, group: Array, start: Array, before: Array, lost: Array, t: int
+    ) -> None:
+        """Add what the weights on their way to step t are worth in the average."""
+        size = abs(parts[:, 0])
+        shares, shares_lost = self._shares_on_way(group, start, before, t)
+        way = size * self._float(shares)[:, None] - self._float(shares_lost)[:, None]
+        # Those that arrive at 0 on the way count up to the step before they do.
+        feature, column = self.xp.nonzero(size <= lost)
+        group, start, before = group[feature], start[feature], before[feature]
+        size = size[feature, column].astype(np.float64)
+        low, high = start.astype(np.int64), self.xp.full_like(start, t, dtype=np.int64)
+        for _ in range(int(self._n_run).bit_length() + 1):
+            middle = (low + high + 1) // 2
+            lives = (self._threshold[middle, group] - before < size) & (middle > start)
+            low = self.xp.where(lives, middle, low)
+            high = self.xp.where(lives, high, self.xp.maximum(middle - 1, low))
+        shares, shares_lost = self._shares_on_way(group, start, before, low)
+        way[feature, column] = self._float(size * shares - shares_lost)
+        parts[:, 1] += self.xp.sign(parts[:, 0]) * way
+
+    def _shares_on_way(
+        self, group: Array, start: Array, before: Array, t: Any
+    ) -> tuple[Array, Array]:
+        """Sums over the way of the shares, and of the shares times what is lost by then."""
+        shares = self._shares[start + 1, group] - self._shares[t + 1, group]
+        lost = self._shares_lost[start + 1, group] - self._shares_lost[t + 1, group]
+        return shares, lost - before * shares
+
+    def _sums_from(self, of_step: Array) -> Array:
+        """Sums from each step on: shares fall with the factor, and so lose no digits."""
+        xp = self.xp
+        sums = xp.cumsum(of_step[::-1], axis=0)[::-1]
+        return xp.concatenate([sums, xp.zeros_like(sums[:1])])

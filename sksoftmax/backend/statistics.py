@@ -1,0 +1,209 @@
+"""Weighted mean, variance and range of the features: one pass, streaming, in float64.
+
+Rows are read in blocks over the namespace in which they live, and summaries of chunks
+merge, so a stream ends with the statistics of all its rows. Zeros that a CSR array does not
+store count like any others. This module knows neither classes nor steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.backend.contract import Backend
+from sksoftmax.data.arrays import Array
+from sksoftmax.data.rows import BLOCK_ELEMENTS, is_csr, row_blocks, row_of_each_element
+
+RANGE_SHARE = 0.1
+"""Least share of a feature's largest deviation that the scale of its step must reach."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Weighted moments and range of each feature over the rows seen so far.
+
+    Parameters
+    ----------
+    weight : float
+        Sum of the rows' weights.
+    mean : ndarray of shape (n_features,), float64
+        Weighted means.
+    squares : ndarray of shape (n_features,), float64
+        Weighted sums of squared deviations from the means.
+    minimum, maximum : ndarrays of shape (n_features,), float64
+        The range, whatever the weights.
+    """
+
+    weight: float
+    mean: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    minimum: NDArray[np.float64]
+    maximum: NDArray[np.float64]
+
+    def merge(self, other: Moments) -> Moments:
+        """Return the moments of both sets of rows together.
+
+        Parameters
+        ----------
+        other : Moments
+            Moments of other rows with weights in the same unit.
+
+        Returns
+        -------
+        Moments
+            As if all rows had been seen at once, up to rounding.
+
+        References
+        ----------
+        Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
+        sample variances", Stanford STAN-CS-79-773, 1979.
+        """
+        weight = self.weight + other.weight
+        delta = other.mean - self.mean
+        share = other.weight / weight
+        return Moments(
+            weight,
+            self.mean + share * delta,
+            self.squares + other.squares + self.weight * share * delta**2,
+            np.minimum(self.minimum, other.minimum),
+            np.maximum(self.maximum, other.maximum),
+        )
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """Weighted standard deviation; 1 for a constant feature."""
+        deviation = np.sqrt(self.squares / self.weight)
+        return np.where(self.minimum < self.maximum, deviation, 1.0)
+
+    def step_scale(self, centre: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """Return the scale of a given step: the deviation, or a share of the range if larger.
+
+        Without the range, near-constant features would make the longest row huge, and a step
+        on it diverge.
+
+        Parameters
+        ----------
+        centre : ndarray of shape (n_features,), or None
+            What the gradient is centred by; None for zeros.
+
+        Returns
+        -------
+        ndarray of shape (n_features,), float64
+            Positive; inf for a constant feature.
+        """
+        centre = np.zeros_like(self.mean) if centre is None else centre
+        largest = np.maximum(self.maximum - centre, centre - self.minimum)
+        scale = np.maximum(self.scale, RANGE_SHARE * largest)
+        return np.where(self.minimum < self.maximum, scale, np.inf)
+
+
+def feature_moments(
+    backend: Backend, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
+) -> Moments:
+    """Return the weighted moments of the columns of X.
+
+    A backend may have a faster ``feature_moments(X, weights, rows)`` of its own, which returns
+    None for the X that it leaves to this one, and ``block_elements`` to convert at once.
+
+    Parameters
+    ----------
+    backend : Backend
+        Whose ``place`` returned X.
+    X : array of shape (n_rows, n_features)
+        Any real dtype.
+    weights : ndarray of shape (n_rows,), or None
+        Row weights; None for equal ones.
+    rows : ndarray of int64, or None
+        The rows of positive weight; None for all.
+
+    Returns
+    -------
+    Moments
+        NumPy arrays in float64.
+    """
+    of_backend = getattr(backend, "feature_moments", lambda *arguments: None)
+    moments: Moments | None = of_backend(X, weights, rows)
+    if moments is not None:
+        return moments
+    return (_csr_moments if is_csr(X) else _dense_moments)(backend, X, weights, rows)
+
+
+def _dense_moments(
+    backend: Backend, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
+) -> Moments:
+    """Deviations from the first row keep constant columns constant, and offsets harmless."""
+    xp = backend.xp
+    n_features = X.shape[1]
+    shift = X[0 if rows is None else int(rows[0])].astype(np.float64)
+    total = xp.zeros(n_features)
+    squares = xp.zeros(n_features)
+    low = xp.zeros(n_features)
+    high = xp.zeros(n_features)
+    weight = 0.0
+    for block in row_blocks(X, rows, getattr(backend, "block_elements", BLOCK_ELEMENTS)):
+        deviation = X[block] - shift
+        low = xp.minimum(low, deviation.min(axis=0))
+        high = xp.maximum(high, deviation.max(axis=0))
+        if weights is None:
+            weight += len(deviation)
+            total += deviation.sum(axis=0)
+            squares += xp.einsum("ij,ij->j", deviation, deviation)
+        else:
+            w = xp.asarray(weights[block], dtype=np.float64)
+            weight += float(w.sum())
+            total += w @ deviation
+            deviation *= deviation
+            squares += w @ deviation
+    squares -= total * total / weight
+    mean, squares, low, high = backend.to_numpy(
+        xp.stack([shift + total / weight, squares, shift + low, shift + high])
+    )
+    return Moments(weight, mean, np.maximum(squares, 0), low, high)
+
+
+def _csr_moments(
+    backend: Backend, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
+) -> Moments:
+    """A pass for the means and one for the deviations: a shift would store every zero."""
+    xp, n_features = backend.xp, X.shape[1]
+
+    def column_sums(indices: Array, values: Array | None) -> Array:
+        return xp.bincount(indices, values, minlength=n_features)
+
+    def blocks() -> Iterator[tuple[Array, Array, Array | None, float]]:
+        """Columns, values and weights of stored elements, and the weight of their rows."""
+        for block in row_blocks(X, rows, max(8 * BLOCK_ELEMENTS, n_features)):
+            x = X[block]
+            values = x.data.astype(np.float64)
+            if weights is None:
+                yield x.indices, values, None, float(x.shape[0])
+            else:
+                w = xp.asarray(weights[block], dtype=np.float64)
+                yield x.indices, values, w[row_of_each_element(xp, x)], float(w.sum())
+
+    total, stored_weight, squares = (xp.zeros(n_features) for _ in range(3))
+    n_stored = xp.zeros(n_features, dtype=np.int64)
+    low, high = xp.full(n_features, np.inf), xp.full(n_features, -np.inf)
+    weight = 0.0
+    for indices, values, w, block_weight in blocks():
+        weight += block_weight
+        n_stored += column_sums(indices, None)
+        stored_weight += column_sums(indices, w)
+        total += column_sums(indices, values if w is None else values * w)
+        xp.minimum.at(low, indices, values)
+        xp.maximum.at(high, indices, values)
+    mean = total / weight
+    for indices, values, w, _ in blocks():
+        deviation = values - mean[indices]
+        deviation *= deviation
+        squares += column_sums(indices, deviation if w is None else deviation * w)
+    squares += xp.maximum(weight - stored_weight, 0) * mean * mean
+    has_zeros = n_stored < (X.shape[0] if rows is None else len(rows))
+    low = xp.where(has_zeros, xp.minimum(low, 0), low)
+    high = xp.where(has_zeros, xp.maximum(high, 0), high)
+    mean, squares, low, high = backend.to_numpy(xp.stack([mean, squares, low, high]))
+    return Moments(weight, mean, squares, low, high)

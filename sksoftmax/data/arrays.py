@@ -1,0 +1,248 @@
+"""Arrays of other libraries: where they live, how training reaches them, and the way back.
+
+What scikit-learn calls array API dispatch, from its version 1.9 on. Memory of the host is seen
+as a NumPy array, without a copy; arrays on an NVIDIA GPU are left to a backend that trains
+there. This module imports no array library but NumPy, and must not know any model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import config_context, get_config
+
+try:
+    from sklearn.utils._array_api import (
+        check_same_namespace,
+        get_namespace_and_device,
+        move_to,
+    )
+except ImportError:
+    SUPPORTED = False
+else:
+    SUPPORTED = True
+"""Whether the installed scikit-learn can do it."""
+
+Array = Any  #: An array of whatever library, dense or CSR.
+
+HOST_MEMORY = (1, 3)
+"""DLPack's numbers of the memory that the processor reads: its own, and CUDA's pinned."""
+
+CUDA_MEMORY = (2, 13)
+"""DLPack's numbers of the memory of an NVIDIA GPU: its own, and managed."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where an array lives.
+
+    Parameters
+    ----------
+    xp : module, default=numpy
+        Its namespace.
+    device : object, default=None
+        Its device, as the namespace has it; None for NumPy.
+    """
+
+    xp: Any = np
+    device: Any = None
+
+    def bring(self, array: NDArray[Any]) -> Array:
+        """Return a NumPy array as one that lives here.
+
+        Parameters
+        ----------
+        array : ndarray
+            float64 becomes float32 on a device that has none.
+
+        Returns
+        -------
+        array of the same shape
+            The array itself where this is NumPy.
+        """
+        return array if self.xp is np else move_to(array, xp=self.xp, device=self.device)
+
+
+HOST = Home()
+"""Where NumPy's arrays live."""
+
+
+def home_of(array: Any) -> Home:
+    """Return where an array lives: NumPy, unless scikit-learn dispatches.
+
+    Parameters
+    ----------
+    array : array-like
+        What a caller passed.
+
+    Returns
+    -------
+    Home
+        NumPy for all that is no array, or sparse.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn is too old.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksoftmax.data.arrays import home_of
+    >>> home_of(np.ones(2)) == home_of([[1, 2]])
+    True
+    """
+    if not is_foreign(array):
+        return HOST
+    if not SUPPORTED:
+        raise ImportError(
+            f"Arrays of {type(array).__module__.split('.')[0]} need scikit-learn 1.9 or later:"
+            " pip install --upgrade scikit-learn"
+        )
+    xp, _, device = get_namespace_and_device(array)
+    return Home(xp, device)
+
+
+def is_foreign(array: Any) -> bool:
+    """Say whether something is an array of another library that scikit-learn dispatches.
+
+    Parameters
+    ----------
+    array : array-like
+        Anything.
+
+    Returns
+    -------
+    bool
+        False wherever dispatch is off, and scikit-learn makes NumPy arrays of everything.
+    """
+    return _of_other_library(array) and bool(get_config()["array_api_dispatch"])
+
+
+def is_on_gpu(array: Any) -> bool:
+    """Say whether an array lies in the memory of an NVIDIA GPU.
+
+    Parameters
+    ----------
+    array : array-like
+        Anything.
+
+    Returns
+    -------
+    bool
+        Whether DLPack says so.
+    """
+    return _of_other_library(array) and array.__dlpack_device__()[0] in CUDA_MEMORY
+
+
+def within_reach(X: Any) -> Any:
+    """Return rows as some backend can read them.
+
+    Parameters
+    ----------
+    X : array-like
+        Rows, validated.
+
+    Returns
+    -------
+    array-like
+        X itself where it is NumPy, sparse or on an NVIDIA GPU; else a NumPy array, of the same
+        memory if the processor can read that, and copied from any other device.
+    """
+    return X if is_on_gpu(X) else as_numpy(X)
+
+
+def as_numpy(array: Any) -> Any:
+    """Return an array of another library as NumPy's, and anything else as it is.
+
+    Parameters
+    ----------
+    array : array-like
+        Labels or weights, say.
+
+    Returns
+    -------
+    array-like
+        No copy, unless the array lives on a device.
+    """
+    return to_numpy(array) if is_foreign(array) else array
+
+
+def to_numpy(array: Array) -> NDArray[Any]:
+    """Return an array as NumPy's, dispatch or not.
+
+    Parameters
+    ----------
+    array : array
+        Of any library.
+
+    Returns
+    -------
+    ndarray
+        No copy, unless the array lives on a device.
+    """
+    found: NDArray[Any]
+    if not _of_other_library(array):
+        found = array
+    elif array.__dlpack_device__()[0] in HOST_MEMORY:
+        found = np.from_dlpack(array)
+    else:
+        with config_context(array_api_dispatch=True):
+            found = move_to(array, xp=np, device="cpu")
+    return found
+
+
+def check_same_home(X: Any, estimator: Any, method: str) -> None:
+    """Raise where rows live elsewhere than the fitted arrays.
+
+    Parameters
+    ----------
+    X : array-like
+        What was passed to a method of a fitted estimator.
+    estimator : SoftmaxClassifier
+        Fitted.
+    method : str
+        The name of the method.
+
+    Raises
+    ------
+    ValueError
+        If namespaces or devices differ.
+    ImportError
+        If scikit-learn is too old for X.
+    """
+    if home_of(X) is HOST and not _of_other_library(estimator.coef_):
+        return
+    if get_config()["array_api_dispatch"]:
+        check_same_namespace(X, estimator, attribute="coef_", method=method)
+    else:
+        raise ValueError(
+            f"{type(estimator).__name__} was fitted on arrays of"
+            f" {type(estimator.coef_).__module__.split('.')[0]} under"
+            f" array_api_dispatch=True. Call {method} under the same setting."
+        )
+
+
+def _of_other_library(array: Any) -> bool:
+    """Whether something is an array, and not NumPy's."""
+    return not isinstance(array, np.ndarray) and hasattr(array, "__dlpack__")
+
+
+def training_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of the arithmetic for rows of a dtype.
+
+    Parameters
+    ----------
+    dtype : numpy dtype
+        Of X.
+
+    Returns
+    -------
+    numpy dtype
+        float32 for floats and integers of at most 16 bits and float32, else float64.
+    """
+    small = dtype.itemsize <= 2 and dtype.kind in "fiu"
+    return np.dtype(np.float32 if small or dtype == np.float32 else np.float64)

@@ -1,0 +1,151 @@
+"""Rows in memory, dense or in CSR format, in arrays of any namespace with SciPy's names.
+
+A module that must treat the two formats differently asks here which one it has. This module
+knows rows, and neither classes nor steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from sksoftmax.data.arrays import Array
+
+BLOCK_ELEMENTS = 2**16
+"""Elements of X that are converted to float64 at once: the cache shall hold them."""
+
+
+def is_csr(X: Array) -> bool:
+    """Say whether rows are in CSR format, on whatever device.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+        Dense or CSR.
+
+    Returns
+    -------
+    bool
+        Whether X has the three arrays of CSR.
+    """
+    return hasattr(X, "indptr")
+
+
+def elements_a_row(X: Array) -> int:
+    """Return how many numbers of X a row holds on average, at least 1.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+        Dense or CSR.
+
+    Returns
+    -------
+    int
+        The number of columns, or the mean number of stored elements rounded up.
+    """
+    n_rows, n_features = X.shape
+    return max(1, -(-int(X.nnz) // n_rows)) if is_csr(X) else int(n_features)
+
+
+def canonical(X: Any) -> Any:
+    """Return the same rows with sorted indices, no duplicates, and 32-bit indices if they fit.
+
+    Parameters
+    ----------
+    X : ndarray, or scipy CSR matrix or array, of shape (n_rows, n_features)
+        Validated rows; never written to.
+
+    Returns
+    -------
+    ndarray, or scipy CSR matrix or array
+        X itself where nothing is to be done.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> from sksoftmax.data.rows import canonical
+    >>> twice = csr_array(([1.0, 2.0], [0, 0], [0, 2]), shape=(1, 2))
+    >>> canonical(twice).data.tolist()
+    [3.0]
+    """
+    if not sparse.issparse(X):
+        return X
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    largest = max(X.nnz, *X.shape)
+    if X.indices.dtype != np.int32 and largest <= np.iinfo(np.int32).max:
+        indices, indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)
+        X = type(X)((X.data, indices, indptr), shape=X.shape)
+    return X
+
+
+def with_data(X: Array, data: Array) -> Array:
+    """Return CSR rows with other values at the same places.
+
+    Parameters
+    ----------
+    X : CSR array of shape (n_rows, n_features)
+        Where the values stand.
+    data : array of shape (X.nnz,)
+        The values.
+
+    Returns
+    -------
+    CSR array of shape (n_rows, n_features)
+        It shares the indices of X.
+    """
+    return type(X)((data, X.indices, X.indptr), shape=X.shape)
+
+
+def row_of_each_element(xp: Any, X: Array) -> Array:
+    """Return the number of the row in which each stored element stands.
+
+    Parameters
+    ----------
+    xp : module
+        The namespace of X.
+    X : CSR array of shape (n_rows, n_features)
+        Rows.
+
+    Returns
+    -------
+    array of shape (X.nnz,), int64
+        Row numbers, ascending.
+    """
+    # Not repeat: CuPy before 14 takes no array of counts.
+    starts = xp.bincount(X.indptr[1:-1], minlength=int(X.nnz) + 1)
+    return xp.cumsum(starts)[:-1]
+
+
+def row_blocks(
+    X: Array, rows: NDArray[np.int64] | None, n_elements: int = BLOCK_ELEMENTS
+) -> Iterator[slice | NDArray[np.int64]]:
+    """Yield indices of blocks of rows: slices, or parts of `rows` where it is given.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+        The array to be read, dense or CSR.
+    rows : ndarray of int64, or None
+        The rows to be read; None for all.
+    n_elements : int, default=2**16
+        About how many elements a block shall have.
+
+    Yields
+    ------
+    slice or ndarray of int64
+        An index of a block.
+    """
+    size = max(1, n_elements // elements_a_row(X))
+    n_rows = X.shape[0]
+    for start in range(0, n_rows if rows is None else len(rows), size):
+        if rows is None:
+            yield slice(start, min(start + size, n_rows))
+        else:
+            yield rows[start : start + size]

@@ -1,0 +1,106 @@
+"""Fitted attributes: what epochs leave behind in the caller's names and units, and back.
+
+The only module that knows both how training remembers things and how an estimator shows
+them. It must not know parameters, nor how epochs are run.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.data.arrays import HOST, Home
+from sksoftmax.training.checkpoint import Checkpoint
+from sksoftmax.training.epochs import Epochs, History, check_finite
+
+
+def fitted_attributes(epochs: Epochs, rows: Home = HOST, labels: Home = HOST) -> dict[str, Any]:
+    """Return the attributes of an estimator whose fit ends after these epochs.
+
+    Parameters
+    ----------
+    epochs : Epochs
+        What was run.
+    rows, labels : Home, default=NumPy
+        Where the caller's X and y live, and so shall the arrays, the labels beside y.
+
+    Returns
+    -------
+    dict
+        Values by name, as `SoftmaxClassifier` documents them, and ``_checkpoint``.
+
+    Raises
+    ------
+    ValueError
+        If a coefficient is not finite.
+    """
+    training, history, checkpoint = epochs.training, epochs.history, epochs.checkpoint
+    state = checkpoint.state
+    coef, intercept = _caller_units(state.predicting(training.problem)[0], state.means[0])
+    check_finite(training, np.append(coef, intercept))
+    if len(coef) == 2:
+        coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+    validated = history.best_epoch > 0
+    return {
+        "classes_": labels.bring(training.targets.classes),
+        "coef_": rows.bring(coef),
+        "intercept_": rows.bring(intercept),
+        "n_iter_": len(history.losses),
+        "alpha_": training.alpha,
+        "t_": state.n_steps,
+        "loss_curve_": list(history.losses),
+        "validation_loss_curve_": list(history.validation_losses) if validated else None,
+        "validation_scores_": list(history.validation_scores) if validated else None,
+        "best_loss_": history.best_loss if validated else None,
+        "best_iter_": history.best_epoch if validated else None,
+        "step_size_": training.step_size(state),
+        "mean_": rows.bring(training.mean),
+        "scale_": rows.bring(training.scale),
+        "n_samples_seen_": training.n_samples_seen,
+        "backend_": training.backend.name,
+        "_checkpoint": checkpoint,
+    }
+
+
+def history_up_to(checkpoint: Checkpoint | None, estimator: Any) -> History:
+    """Return what is remembered of the epochs that led to a checkpoint.
+
+    Epochs after it, which a fit ran before it went back to its best one, are left out.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint or None
+        The estimator's own; None to start anew.
+    estimator : SoftmaxClassifier
+        Fitted, unless `checkpoint` is None.
+
+    Returns
+    -------
+    History
+        Lists of its own.
+    """
+    if checkpoint is None:
+        return History()
+    count = checkpoint.n_epochs
+    losses = estimator.loss_curve_[:count]
+    if estimator.best_iter_ is None:
+        return History(losses, [math.nan] * count, [math.nan] * count)
+    return History(
+        losses,
+        estimator.validation_loss_curve_[:count],
+        estimator.validation_scores_[:count],
+        estimator.best_loss_,
+        estimator.best_iter_,
+    )
+
+
+def _caller_units(
+    parameters: NDArray[Any], means: NDArray[np.float64]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Weights and the intercepts of features that are not centred."""
+    coef, centred = parameters[:, :-1], parameters[:, -1]
+    intercept = centred - coef.astype(np.float64) @ means
+    return coef.copy(), intercept.astype(coef.dtype)

@@ -1,0 +1,756 @@
+"""SoftmaxClassifier: what the caller says in, fitted attributes out.
+
+The estimator decides what is trained and for how long; ``epochs`` runs epoch after epoch,
+``training`` one of them on a backend, and ``prediction`` reads the result. This module must
+not know devices.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from sksoftmax.backend.contract import Backend
+from sksoftmax.data.arrays import SUPPORTED, home_of, to_numpy, within_reach
+from sksoftmax.data.holdout import Validation, hold_out
+from sksoftmax.data.stored import checked_rows
+from sksoftmax.data.targets import Targets, class_weights, encode_targets, sorted_classes
+from sksoftmax.estimators.attributes import fitted_attributes, history_up_to
+from sksoftmax.estimators.persistence import Persistence
+from sksoftmax.estimators.prediction import SoftmaxPrediction
+from sksoftmax.training.callbacks import CallbackSupportMixin, FitTasks
+from sksoftmax.training.checkpoint import Checkpoint
+from sksoftmax.training.epochs import Epochs, check_finite
+from sksoftmax.training.schedules import PLANNED
+from sksoftmax.training.settings import Settings
+from sksoftmax.training.stopping import LEAST_STEPS, Plateau
+from sksoftmax.training.training import Training
+
+WORSE_BY = 1e-3
+"""Share by which an objective may end above that of the class frequencies without a warning."""
+
+
+class SoftmaxClassifier(
+    SoftmaxPrediction,
+    Persistence,
+    CallbackSupportMixin,  # type: ignore[misc]
+    ClassifierMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
+    r"""Softmax regression (multinomial logistic regression) trained by minibatch SGD.
+
+    Minimises, over the weights W and intercepts b,
+
+    .. math::
+
+        \frac{1}{N} \sum_i w_i\, \mathrm{CE}(\mathrm{softmax}(W x_i + b), y_i)
+        + \alpha \sum_{kj} \Bigl( \frac{1 - \rho}{2} (\sigma_j W_{kj})^2
+        + \rho \left| \sigma_j W_{kj} \right| \Bigr)
+
+    with :math:`w_i` the weight of row i (mean 1), :math:`\sigma_j` the standard deviation
+    of feature j and :math:`\rho` the `l1_ratio`. Features need no scaling and the step size no
+    tuning: steps are taken in standardised coordinates, find their own size by the way they
+    have come over the gradients they have met [1]_, [2]_, and are averaged [3]_. ``coef_`` and
+    ``intercept_`` are in the units of X, which is never copied. With two classes the penalty
+    is that of the one row of ``coef_``, as in binary logistic regression.
+
+    Parameters
+    ----------
+    alpha : "auto" or float, default="auto"
+        Strength of the penalty, at least 0, per weighted mean of the loss: a number means
+        the same for any number of rows. `LogisticRegression` on standardised features has the
+        same optimum for ``C = 1 / (alpha * n_samples)``, with weights their sum in place of
+        `n_samples`. "auto" is its default, C = 1: one over the sum of the weights, in a stream
+        of those so far, but at least 1e-4; see `alpha_`. The intercept is not penalised.
+        Search it where features or classes are many beside the rows, or features say little:
+        see `SoftmaxClassifierCV`.
+    l1_ratio : float, default=0
+        Share of the absolute penalty, in [0, 1]: 0 is ridge, 1 lasso, between is the elastic
+        net [6]_. If positive, steps are proximal [7]_ and `coef_` has exact zeros.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept for each class.
+    batch_size : "auto" or int, default="auto"
+        Rows a step. "auto" takes about 128 steps an epoch, by batches of 32 to 256 rows that
+        are a power of 2, and of at least 128 from 65,536 weights on; 64 rows or fewer are one
+        batch. Where all rows fit in one batch, an epoch is one exact step. Larger ones use the
+        processor better, smaller ones take more steps an epoch.
+    max_iter : int, default=1000
+        Most epochs (passes over the rows) of one call to `fit`; `tol` ends most fits long
+        before.
+    tol : float or None, default=3e-3
+        `fit` stops when the second half of its epochs has lowered the objective, or the
+        validation loss under `early_stopping`, by no more than `tol` times the loss of the
+        class frequencies: about as much is then still to be gained. None runs all `max_iter`
+        epochs. The default suits accuracy; for coefficients at the optimum take 1e-8 and a
+        `batch_size` of at least the number of rows: the loss of minibatches falls with their
+        noise for as long as they run.
+    n_iter_no_change : int, default=2
+        Epochs in which nothing is gained after which to stop, where half of the epochs are
+        fewer; they are always as many as 20 steps take.
+    early_stopping : bool, default=False
+        Whether `fit` stops on, and keeps the best epoch by, the loss on rows that it does not
+        train on: the `X_val` given to it, or else a share of the rows of X. The model kept,
+        optimiser included, is that of the epoch of lowest validation loss, however the fit
+        ended. Where no class has two rows, `fit` warns and stops on the objective.
+    validation_fraction : float, default=0.1
+        Share of the rows of positive weight to hold out, in (0, 1): rounded up, at least as
+        many as there are classes, in proportion to the rows of each class, one of which
+        always stays in training. Ignored without `early_stopping`, or where `X_val` is given.
+    learning_rate : "auto" or float, default="auto"
+        Step size in standardised coordinates. "auto" finds it at each step: the largest
+        distance from zero that the average has come to, over the norms of the gradients so
+        far, each weighted by the distance at which it was taken [1]_, [2]_; gradients are taken
+        near the average, which predicts [3]_. `momentum`, `nesterov` and `average` are then
+        ignored. For "adam", "auto" is 0.01.
+    schedule : {"constant", "invscaling", "adaptive", "linear", "cosine"}, default="constant"
+        What the step size is multiplied by. "invscaling" divides it by the square root of the
+        number of the epoch. "adaptive" divides it by 5 wherever the fit would stop, which it
+        does once it has divided by over a thousand. "linear" and "cosine" [5]_ fall to zero
+        over all `max_iter` epochs of a fit, whatever `tol` (under `early_stopping` the best
+        of them is kept all the same); `partial_fit` refuses them.
+    optimizer : {"sgd", "adam"}, default="sgd"
+        The update rule: SGD with momentum, or Adam [4]_ in standardised coordinates.
+    momentum : float, default=0.9
+        Momentum of "sgd" with a given `learning_rate`, in [0, 1).
+    nesterov : bool, default=False
+        Whether that momentum is Nesterov's rather than the heavy ball's.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay rates of Adam's first and second moment, in [0, 1); the defaults are those
+        of [4]_, as is that of `epsilon`.
+    epsilon : float, default=1e-8
+        What Adam adds to the deviation of the gradient, for stability; positive.
+    average : bool, default=True
+        Whether to predict from the average of the iterates by polynomial decay [8]_ rather
+        than from the last one, where `learning_rate` is given, or `optimizer` is "adam". Full
+        batches have no noise and are then never averaged.
+    standardize : bool, default=True
+        Whether penalty and steps see standardised features. If False, both see X as it is,
+        as in textbooks and `LogisticRegression`.
+    shuffle : bool or "blocks", default=True
+        Whether to take the rows in a new random order each epoch. "blocks" reads dense X in
+        blocks of about 2 MiB in random order, and shuffles the rows of 128 MiB of blocks at a
+        time: for memory maps larger than memory. HDF5, zarr and dask arrays are read in that
+        way whenever they are shuffled.
+    class_weight : dict, "balanced" or None, default=None
+        Positive weights of the classes, multiplied with ``sample_weight``. "balanced" weights
+        each class inversely to its weighted frequency. Classes not in a dict weigh 1.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the model that the last call kept, optimiser included unless
+        the penalty or the rows are others: the steps then start anew from that model. Its
+        epochs after the best one are then forgotten, as if it had ended there. The rows held
+        out are the same again, and the model gone on from counts among the epochs to choose
+        from.
+    random_state : int, RandomState instance or None, default=None
+        Source of the one random number from which all orders of a fit, and the rows that it
+        holds out, follow. The same
+        `random_state` gives bit-identical results on one machine, backend and number of
+        threads of the BLAS.
+    n_jobs : int or None, default=None
+        Threads in which the Numba backend trains dense rows by "sgd" without an absolute
+        penalty, to the same bits as in one: at most one for each 64 rows of a batch, and 16.
+        None means 1 unless in a `joblib.parallel_config` context, -1 all processors. Other
+        backends, "adam", `l1_ratio`, sparse rows, 65,536 weights or more, and epochs of less
+        than about a millisecond ignore it; where they call a BLAS, its threads are its own.
+    backend : str or Backend, default="auto"
+        Who runs the epochs: a name that `list_backends` lists, "auto" for the fastest
+        installed CPU backend, or the GPU's where X is on a GPU, or a backend object.
+    verbose : int, default=0
+        1 prints a line an epoch: its loss, validation loss and seconds. 2 adds the seconds
+        spent in the backend, as apart from orders, evaluation and callbacks.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, sorted.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Weights in the units of X, float32 or float64; one row for two classes.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts.
+    n_iter_ : int
+        Epochs run: the length of `loss_curve_`. Those that `warm_start` and `partial_fit` went
+        on from are included.
+    alpha_ : float
+        The strength of the penalty that was used.
+    t_ : int
+        Steps that led to the model kept, since the objective was last another one.
+    loss_curve_ : list of float
+        The objective of each epoch, each batch measured before its own step. With "auto" steps
+        it is nearly that of the model kept, near which their gradients are taken.
+    validation_loss_curve_ : list of float, or None
+        Weighted mean cross-entropy on the validation rows after each epoch, by the weights
+        that predict and without the penalty; NaN for epochs without validation rows. None,
+        like the next three, if no epoch had any.
+    validation_scores_ : list of float, or None
+        Accuracy on the validation rows, weighted alike.
+    best_loss_ : float or None
+        The lowest validation loss.
+    best_iter_ : int or None
+        Its epoch, counted from 1: the one that a `fit` with validation rows keeps, where
+        `partial_fit` keeps the last one.
+    step_size_ : float
+        The given step size, or the last one that "auto" found, before `schedule` changes it.
+    mean_ : ndarray of shape (n_features,)
+        Weighted means of the features; zeros if `standardize` is False.
+    scale_ : ndarray of shape (n_features,)
+        Weighted standard deviations; 1 for constant features or if `standardize` is False.
+    n_samples_seen_ : int
+        Rows of positive weight in `mean_` and `scale_`, those held out not among them.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, where X has string names.
+    backend_ : str
+        Name of the backend that ran.
+
+    See Also
+    --------
+    sklearn.linear_model.LogisticRegression : The same model by full-batch solvers.
+    sklearn.linear_model.SGDClassifier : Linear models by single-row SGD, one-versus-rest.
+
+    Notes
+    -----
+    Arithmetic is in float32 for float32, float16 and integers of at most 16 bits, else in
+    float64; statistics are added up in float64. ``X.astype(np.float32)`` makes a fit of
+    float64 rows about a third shorter, that copy included. X is read where it lies: rows
+    in Fortran order, as DataFrames of one dtype have them, are gathered number by number and
+    make an epoch several times slower, and ``np.ascontiguousarray(X)`` trades memory for that
+    time. Rows of weight zero have no influence at all, and rows held out none but through the
+    validation loss: neither on statistics nor on "balanced" class weights. With full batches,
+    weight k equals k copies of a row; beyond, in expectation.
+
+    Sparse X takes the steps of the same rows dense, centred without storing a zero. A step of
+    "sgd" costs the stored elements of its batch times the classes, whatever the number of
+    features: what it would have done to the other features is made up for, exactly, when they
+    are next touched. Exceptions cost n_features times n_classes a step: `l1_ratio`, but for a
+    given `learning_rate` with ``momentum=0``; `nesterov`; and "adam". A given `learning_rate`
+    leaves sparse X uncentred: columns far from zero are then hardly learnt. An epoch goes over
+    all weights once or twice, and so does each call of `partial_fit`.
+
+    Arrays of other libraries (CuPy, PyTorch) are taken where
+    ``sklearn.config_context(array_api_dispatch=True)`` says so, from scikit-learn 1.9 on.
+    `coef_`, `intercept_`, `mean_`, `scale_` and what is predicted then live with X, in its
+    namespace and on its device, and `classes_` with y; predicting on X that lives elsewhere
+    raises ValueError. Pickles hold NumPy arrays all the same.
+
+    Minibatch noise moves weights off zero, so that `coef_` is as sparse as the optimum only
+    near it: after full batches, or with small steps.
+
+    From scikit-learn 1.9 on, `set_callbacks` takes its callbacks, such as `ProgressBar`. A
+    `fit` has one task an epoch, ends after the one where a callback returns True, and hands
+    callbacks the estimator as it would be if the fit ended there.
+
+    References
+    ----------
+    .. [1] Ivgi, Hinder and Carmon, "DoG is SGD's best friend: a parameter-free dynamic step
+       size schedule", ICML 2023.
+    .. [2] Khaled, Mishchenko and Jin, "DoWG unleashed: an efficient universal parameter-free
+       gradient descent method", NeurIPS 2023.
+    .. [3] Defazio et al., "The road less scheduled", NeurIPS 2024.
+    .. [4] Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    .. [5] Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts",
+       ICLR 2017.
+    .. [6] Zou and Hastie, "Regularization and variable selection via the elastic net", Journal
+       of the Royal Statistical Society B 67, 2005.
+    .. [7] Duchi and Singer, "Efficient online and batch learning using forward backward
+       splitting", JMLR 10, 2009.
+    .. [8] Shamir and Zhang, "Stochastic gradient descent for non-smooth optimization:
+       convergence results and optimal averaging schemes", ICML 2013.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sksoftmax import SoftmaxClassifier
+    >>> X, y = load_wine(return_X_y=True)
+    >>> clf = SoftmaxClassifier(random_state=0).fit(X, y)
+    >>> clf.score(X, y) > 0.95
+    True
+
+    With a tenth of the rows held out, and the best epoch by them kept:
+
+    >>> clf = SoftmaxClassifier(early_stopping=True, random_state=0).fit(X, y)
+    >>> clf.best_loss_ == clf.validation_loss_curve_[clf.best_iter_ - 1]
+    True
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "fit_intercept": ["boolean"],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left"), None],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "schedule": [StrOptions({"constant", "invscaling", "adaptive", "linear", "cosine"})],
+        "optimizer": [StrOptions({"sgd", "adam"})],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "nesterov": ["boolean"],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "average": ["boolean"],
+        "standardize": ["boolean"],
+        "shuffle": ["boolean", StrOptions({"blocks"})],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "n_jobs": [Integral, None],
+        "backend": [str, HasMethods(["place", "to_numpy", "supports", "trainer"])],
+        "verbose": ["verbose"],
+    }
+
+    _least_rows = 1
+
+    def __init__(
+        self,
+        *,
+        alpha: float | str = "auto",
+        l1_ratio: float = 0,
+        fit_intercept: bool = True,
+        batch_size: int | str = "auto",
+        max_iter: int = 1000,
+        tol: float | None = 3e-3,
+        n_iter_no_change: int = 2,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        learning_rate: float | str = "auto",
+        schedule: str = "constant",
+        optimizer: str = "sgd",
+        momentum: float = 0.9,
+        nesterov: bool = False,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        average: bool = True,
+        standardize: bool = True,
+        shuffle: bool | str = True,
+        class_weight: dict[Any, float] | str | None = None,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        n_jobs: int | None = None,
+        backend: str | Backend = "auto",
+        verbose: int = 0,
+    ):
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.optimizer = optimizer
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.average = average
+        self.standardize = standardize
+        self.shuffle = shuffle
+        self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.backend = backend
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows of any real dtype; read, never written to. Sparse formats other than CSR are
+            converted to it once. HDF5, zarr and dask arrays are read in blocks, and so are
+            others under ``shuffle="blocks"``.
+        y : array-like of shape (n_samples,)
+            Labels: integers or strings, at least two different ones.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; None for equal ones. Only their ratios matter, but for
+            ``alpha="auto"``, for which their sum is the number of rows.
+        X_val : array-like of shape (n_val, n_features), default=None
+            Rows to validate on under `early_stopping`, instead of a share of X.
+            ``Pipeline(..., transform_input=["X_val"])`` transforms them as it does X.
+        y_val : array-like of shape (n_val,), default=None
+            Their labels, from those of y.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their non-negative weights, multiplied with those of the classes.
+
+        Returns
+        -------
+        SoftmaxClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X, y, the weights or a parameter are invalid, the steps diverge, or validation
+            data are incomplete, do not match X and y, or come without `early_stopping`, or the
+            backend is unknown or cannot train this. After any error, a model fitted before is
+            left as it was.
+        ImportError
+            If the library of the backend is missing: the message says how to install it.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` epochs were too few for `tol`, or the objective has ended above that
+            of the class frequencies.
+        UserWarning
+            If `early_stopping` could hold out no row.
+
+        Examples
+        --------
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> clf = SoftmaxClassifier().fit([[0], [1], [2], [3]], ["a", "a", "b", "b"])
+        >>> clf.predict([[-1], [4]]).tolist()
+        ['a', 'b']
+        """
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        with self._unchanged_on_error():
+            resume = self._checkpoint if self.warm_start and self._is_fitted() else None
+            homes = home_of(X), home_of(y)
+            X, y = self._checked(X, y, reset=True)
+            targets = self._encoded(y, sample_weight, X)
+            if resume is not None:
+                self._check_can_resume(X, targets)
+            given = self._given_validation(targets, X_val, y_val, sample_weight_val)
+            if given is not None and not self.early_stopping:
+                raise ValueError(
+                    "X_val and y_val are passed to fit while early_stopping is False. Set"
+                    " early_stopping=True to stop on them, or leave them out."
+                )
+            tasks = FitTasks(self, context, X, y, sample_weight)
+            seed = self._draw_seed() if resume is None else resume.seed
+            validation = given
+            if self.early_stopping and given is None:
+                targets, validation = self._held_out(X, targets, seed)
+            epochs = self._start(X, targets, validation, resume, seed=seed, stream=False)
+            attributes = partial(fitted_attributes, epochs, *homes)
+            self._run(epochs, tasks, attributes)
+            self.__dict__.update(attributes())
+            tasks.end()
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Run one epoch over a chunk of a stream.
+
+        Means, scales and the step size follow all chunks so far. Nothing is held out, and
+        the model is always that of the last chunk: where `X_val` is given, the validation
+        loss is noted, and stopping, or keeping a copy when ``best_iter_ == n_iter_``, is up
+        to the caller.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows of the chunk: one or many, of one class or several.
+        y : array-like of shape (n_samples,)
+            Labels.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that the stream may hold. Needed in the first call only.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, in the same unit in every chunk.
+        X_val : array-like of shape (n_val, n_features), default=None
+            Rows to validate on, whatever `early_stopping`.
+        y_val : array-like of shape (n_val,), default=None
+            Their labels, from `classes`.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their non-negative weights, multiplied with those of the classes.
+
+        Returns
+        -------
+        SoftmaxClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If `classes` is missing or has changed, `class_weight` is "balanced", X, y, the
+            weights or a parameter are invalid, or validation data are incomplete or do not
+            match. The model is then left as it was.
+
+        Examples
+        --------
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> clf = SoftmaxClassifier(random_state=0)
+        >>> for _ in range(20):
+        ...     clf = clf.partial_fit([[0], [1]], [0, 1], classes=[0, 1])
+        ...     clf = clf.partial_fit([[2], [3]], [1, 1])
+        >>> clf.predict([[0], [3]]).tolist()
+        [0, 1]
+        """
+        with self._unchanged_on_error():
+            self._validate_params()  # the decorator skips it once fitted
+            resume = self._checkpoint if self._is_fitted() else None
+            known = self._known_classes(classes, first=resume is None)
+            if self.class_weight == "balanced":
+                raise ValueError(
+                    "class_weight 'balanced' is not supported for partial_fit. In order to use"
+                    " 'balanced' weights, use compute_class_weight('balanced', classes=classes,"
+                    " y=y). In place of y you can use a large enough sample of the full"
+                    " training set target to properly estimate the class frequency"
+                    " distributions. Pass the resulting weights as the class_weight parameter."
+                )
+            if self.schedule in PLANNED:
+                raise ValueError(
+                    f"schedule={self.schedule!r} falls to zero at the end of a fit, and a"
+                    " stream has none. Use schedule='constant', 'invscaling' or 'adaptive'."
+                )
+            homes = home_of(X), home_of(y)
+            X, y = self._checked(X, y, reset=resume is None)
+            targets = self._encoded(y, sample_weight, X, known)
+            validation = self._given_validation(targets, X_val, y_val, sample_weight_val)
+            seed = self._draw_seed() if resume is None else resume.seed
+            epochs = self._start(X, targets, validation, resume, seed=seed, stream=True)
+            epochs.run_one()
+            self.__dict__.update(fitted_attributes(epochs, *homes))
+        return self
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.array_api_support = SUPPORTED
+        return tags
+
+    def _is_fitted(self) -> bool:
+        return hasattr(self, "_checkpoint")
+
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Put every attribute back as it was if anything is raised, an interrupt included.
+
+        Overflow is looked for in losses and coefficients rather than warned of on the way.
+        """
+        before = self.__dict__.copy()
+        try:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                yield
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    def _checked(self, X: Any, y: Any, *, reset: bool, name: str = "X") -> tuple[Any, Any]:
+        """Rows, of any real dtype since batches are converted, and labels."""
+        by_blocks = self.shuffle == "blocks"
+        if by_blocks and sparse.issparse(X):
+            raise ValueError("shuffle='blocks' needs dense X. Set shuffle=True for sparse X.")
+        rows, labels = checked_rows(
+            self, X, y, reset=reset, by_blocks=by_blocks, least=self._least_rows, name=name
+        )
+        return within_reach(rows), labels
+
+    def _encoded(
+        self, y: Any, sample_weight: Any, X: Any, classes: NDArray[Any] | None = None
+    ) -> Targets:
+        """Labels and weights as codes and numbers."""
+        return encode_targets(y, sample_weight, X, classes)
+
+    def _weight_of_each_class(self, targets: Targets) -> NDArray[np.float64] | None:
+        """The factors that `class_weight` asks for, None where all are 1."""
+        return class_weights(self.class_weight, targets.classes, targets.counts)
+
+    def _known_classes(self, classes: ArrayLike | None, *, first: bool) -> NDArray[Any]:
+        """The labels that a stream may hold."""
+        if first:
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            return sorted_classes(classes)
+        known = to_numpy(self.classes_)
+        if classes is not None and not np.array_equal(sorted_classes(classes), known):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was:"
+                f" {known!r}"
+            )
+        return known
+
+    def _check_can_resume(self, X: Any, targets: Targets) -> None:
+        """Refuse a warm start on other classes or features."""
+        if not np.array_equal(targets.classes, to_numpy(self.classes_)):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous"
+                f" call to fit. Previously got {self.classes_}, `y` has {targets.classes}."
+                " Set warm_start=False to start anew."
+            )
+        if X.shape[1] != self.coef_.shape[1]:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but warm_start goes on from a fit of"
+                f" {self.coef_.shape[1]} features. Set warm_start=False to start anew."
+            )
+
+    def _draw_seed(self) -> int:
+        """The one random number of a fit."""
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _given_validation(
+        self, targets: Targets, X_val: Any, y_val: Any, sample_weight_val: Any
+    ) -> Validation | None:
+        """The caller's validation data, None where there are none."""
+        given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+        passed = [name for name, value in given.items() if value is not None]
+        missing = [name for name in ("X_val", "y_val") if name not in passed]
+        if not passed:
+            return None
+        if missing:
+            raise ValueError(
+                f"{' and '.join(passed)} {'is' if len(passed) == 1 else 'are'} provided, but"
+                f" {' and '.join(missing)} {'was' if len(missing) == 1 else 'were'} not."
+            )
+        try:
+            X_val, y_val = self._checked(X_val, y_val, reset=False, name="X_val")
+            return Validation(
+                X_val, self._encoded(y_val, sample_weight_val, X_val, targets.classes)
+            )
+        except ValueError as error:
+            raise ValueError(f"Invalid {', '.join(passed)}: {error}") from error
+
+    def _held_out(
+        self, X: Any, targets: Targets, seed: int
+    ) -> tuple[Targets, Validation | None]:
+        """A share of the rows to validate on, and the others to train on."""
+        training, held_out = hold_out(targets, self.validation_fraction, seed)
+        if held_out is not None:
+            return training, Validation(X, held_out)
+        warnings.warn(
+            "early_stopping=True can hold out no row, since no class has two: the fit stops on"
+            " the training loss instead. Pass X_val and y_val, or set early_stopping=False.",
+            UserWarning,
+            stacklevel=4,
+        )
+        return targets, None
+
+    def _start(
+        self,
+        X: Any,
+        targets: Targets,
+        validation: Validation | None,
+        resume: Checkpoint | None,
+        *,
+        seed: int,
+        stream: bool,
+        measured: Training | None = None,
+    ) -> Epochs:
+        """Weight the classes, measure the rows and hand them to the backend.
+
+        Those of `measured`, another training on the same rows, may serve here as well.
+        """
+        if measured is not None:
+            targets, validation = measured.targets, measured.validation
+        else:
+            of_class = self._weight_of_each_class(targets)
+            targets = targets.with_class_weights(of_class)
+            if validation is not None:
+                weighted = validation.targets.with_class_weights(of_class)
+                validation = Validation(validation.X, weighted)
+        training = self._training(
+            Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)}),
+            self.backend,
+            X,
+            targets,
+            validation=validation,
+            seed=seed,
+            resume=resume,
+            stream=stream,
+            measured=measured,
+        )
+        return Epochs(training, history_up_to(resume, self), verbose=self.verbose)
+
+    def _training(self, *arguments: Any, **named: Any) -> Training:
+        """What runs an epoch."""
+        return Training(*arguments, **named)
+
+    def _run(
+        self, epochs: Epochs, tasks: FitTasks, attributes: Callable[[], dict[str, Any]]
+    ) -> None:
+        """Run epochs until the loss no longer improves, or max_iter is reached."""
+        rule = self._stopping_rule(epochs)
+        stopped = epochs.run(self.max_iter, rule, tasks, attributes)
+        if self.verbose:
+            print(self._reason(rule) if stopped else f"max_iter={self.max_iter} reached")
+        self._warn_of_the_end(epochs, rule, stopped=stopped, stacklevel=5)
+
+    def _stopping_rule(self, epochs: Epochs) -> Plateau:
+        training, tol = epochs.training, self.tol
+        window = max(self.n_iter_no_change, -(-LEAST_STEPS // training.n_batches))
+        if tol is not None:
+            tol = None if self.schedule in PLANNED else tol * training.frequency_loss
+        return Plateau(tol, window)
+
+    def _reason(self, rule: Plateau) -> str:
+        """Why a fit has stopped."""
+        if not rule.is_reached:
+            return "stopped by a callback"
+        return (
+            f"stopped: the last {rule.window} epochs have improved the loss by at most"
+            f" {rule.tol:.2g}, tol={self.tol} times that of the class frequencies"
+        )
+
+    def _warn_of_the_end(
+        self, epochs: Epochs, rule: Plateau, *, stopped: bool, stacklevel: int
+    ) -> None:
+        """Warn of a fit that ended by max_iter, or worse than without any feature."""
+        if rule.tol is not None and not stopped:
+            warnings.warn(
+                f"Maximum number of epochs (max_iter={self.max_iter}) reached before the loss"
+                f" stopped improving by tol={self.tol} of that of the class frequencies."
+                " Increase max_iter or tol, or set tol=None to run a fixed number of epochs"
+                " without this warning.",
+                ConvergenceWarning,
+                stacklevel=stacklevel,
+            )
+        training, losses = epochs.training, epochs.history.losses
+        frequencies = training.frequency_loss
+        # Only a loss above that is a reason to measure what is kept: that takes a pass.
+        if training.validation is not None or losses[-1] <= frequencies:
+            return
+        objective = training.kept_objective()
+        check_finite(training, objective)
+        if objective > (1 + WORSE_BY) * frequencies:
+            given = self.learning_rate != "auto"
+            cure = f"Lower learning_rate (now {self.learning_rate}), or set it to 'auto'."
+            warnings.warn(
+                f"The objective has ended at {objective:.4g}, above that of the class"
+                f" frequencies alone, {frequencies:.4g}."
+                f" {cure if given else 'Increase max_iter or alpha, or lower tol.'}",
+                ConvergenceWarning,
+                stacklevel=stacklevel,
+            )

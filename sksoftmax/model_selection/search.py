@@ -1,0 +1,433 @@
+"""Searches over parameters whose candidates are trained together.
+
+Results and scorers are scikit-learn's own, from ``BaseSearchCV``; only how candidates are
+fitted differs. This module must not know how models share their steps.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+from joblib import effective_n_jobs
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import _fit_context, clone, is_classifier
+from sklearn.metrics._scorer import _MultimetricScorer
+from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.model_selection._validation import (
+    _insert_error_scores,
+    _warn_or_raise_about_fit_failures,
+)
+from sklearn.utils import indexable
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _check_method_params
+
+from sksoftmax.model_selection.folds import Evaluation, Fold
+from sksoftmax.training.callbacks import CallbackSupportMixin, FitTasks
+
+__all__ = ["SoftmaxSearchCV"]
+
+
+class SoftmaxSearchCV(
+    BaseSearchCV,  # type: ignore[misc]
+    CallbackSupportMixin,  # type: ignore[misc]
+):
+    """Search over the parameters of a `SoftmaxClassifier`, all candidates of a fold together.
+
+    A drop-in for `GridSearchCV`, or with `param_distributions` for `RandomizedSearchCV`, around
+    a `SoftmaxClassifier` or a `Pipeline` that ends in one. Candidates that differ in `alpha`,
+    `l1_ratio`, `learning_rate`, `momentum`, `schedule`, `tol`, `n_iter_no_change` or `max_iter`
+    take their steps together: each batch is read once and multiplied once, and each model
+    stops by its own rule. Candidates that differ in anything else are trained group by group.
+
+    Each candidate is trained on the rows of its fold, by the orders and step sizes that `fit`
+    would give it: with an integer `random_state`, models and scores are those of `GridSearchCV`
+    but for the rounding of sums. A `random_state` of None draws one seed a fold, rather than
+    one a fit.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A `SoftmaxClassifier`, or a `Pipeline` that ends in one, whose other steps are then
+        fitted once for each fold and each setting of their parameters. What trains
+        otherwise, such as any other estimator, or one with `warm_start`, `verbose` or callbacks
+        of its own, is fitted by itself.
+    param_grid : dict or list of dicts, default=None
+        Lists of values by parameter name, of which all combinations are tried.
+    param_distributions : dict or list of dicts, default=None
+        Lists or distributions by parameter name, from which `n_iter` combinations are drawn.
+        Exactly one of these two is to be passed.
+    n_iter : int, default=10
+        Combinations to draw from `param_distributions`.
+    scoring : str, callable, list, tuple, dict or None, default=None
+        What candidates are compared by, as in `GridSearchCV`; None for the estimator's `score`.
+    n_jobs : int or None, default=None
+        Processes among which folds, and parts of them, are divided. Whatever it is, the
+        products of a stack use the threads of the BLAS. Ignored with `halving`.
+    refit : bool, str or callable, default=True
+        Whether to fit the best candidate on all rows; with several scorers the name of the one
+        to choose by; or a function that picks an index from ``cv_results_``.
+    cv : int, cross-validation generator or iterable, default=None
+        The folds, as in `GridSearchCV`.
+    verbose : int, default=0
+        1 prints how many fits there are, 2 a line for each.
+    pre_dispatch : int or str, default="2*n_jobs"
+        Jobs handed to processes in advance.
+    random_state : int, RandomState instance or None, default=None
+        What `param_distributions` are drawn by.
+    error_score : "raise" or number, default=np.nan
+        The score of a fit that fails, for instance because its step is too long. The others
+        go on.
+    return_train_score : bool, default=False
+        Whether ``cv_results_`` has the scores on the training rows too.
+    halving : int or None, default=None
+        Epochs before the first rung of successive halving [1]_: there the worse half of the
+        candidates, by their mean score so far, is dropped, and again after twice, four times,
+        ... as many epochs. Nothing is trained twice. It needs a single score to compare by,
+        and holds the training rows of all folds in memory. None trains all to the end.
+
+    Attributes
+    ----------
+    cv_results_ : dict of ndarrays
+        The keys of `GridSearchCV`. ``mean_fit_time`` is a share: what models have taken
+        together, and what was done once for all of them, is divided evenly among them. With
+        `halving` there is one more key, ``"rung"``: how many rungs a candidate has passed.
+        Scores of one that was dropped are those of its last epoch, and it ranks behind all
+        that passed more rungs.
+    best_estimator_ : estimator
+        The best candidate, fitted on all rows. Present unless `refit` is False.
+    best_index_ : int
+        Its index in ``cv_results_``.
+    best_params_ : dict
+        Its parameters.
+    best_score_ : float
+        Its mean score; absent if `refit` is a function.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, where X has string names.
+    multimetric_ : bool
+        Whether there are several scorers.
+    n_splits_ : int
+        Number of folds.
+    refit_time_ : float
+        Seconds that the last fit took.
+    scorer_ : callable or dict of callables
+        What has scored.
+
+    See Also
+    --------
+    sksoftmax.SoftmaxClassifierCV : The same for the penalty, in one estimator.
+    sklearn.model_selection.GridSearchCV : Any estimator, one fit after another.
+
+    Notes
+    -----
+    As many models are trained at once as fit in 32 MiB (``STACK_BYTES`` of
+    ``sksoftmax.training.stack``) with their gradients, velocities and averages, at least one; their scores on a batch are the
+    largest array of all. The training rows of one fold are copied, as `GridSearchCV` copies
+    them for each fit.
+
+    Sparse rows are trained one model at a time where a step costs their stored elements
+    alone; statistics of the features are still shared.
+
+    References
+    ----------
+    .. [1] Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter
+       optimization", AISTATS 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sksoftmax import SoftmaxClassifier
+    >>> from sksoftmax.model_selection.search import SoftmaxSearchCV
+    >>> X, y = load_iris(return_X_y=True)
+    >>> grid = {"alpha": np.logspace(-4, 0, 5), "momentum": [0.5, 0.9]}
+    >>> search = SoftmaxSearchCV(SoftmaxClassifier(random_state=0), grid).fit(X, y)
+    >>> len(search.cv_results_["params"]), bool(search.best_score_ > 0.95)
+    (10, True)
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **BaseSearchCV._parameter_constraints,
+        "param_grid": [dict, list, None],
+        "param_distributions": [dict, list, None],
+        "n_iter": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+        "halving": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        param_grid: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        *,
+        param_distributions: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        n_iter: int = 10,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: bool | str | Callable[..., int] = True,
+        cv: Any = None,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+        random_state: int | np.random.RandomState | None = None,
+        error_score: float | str = np.nan,
+        return_train_score: bool = False,
+        halving: int | None = None,
+    ):
+        super().__init__(
+            estimator=estimator,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.param_grid = param_grid
+        self.param_distributions = param_distributions
+        self.n_iter = n_iter
+        self.random_state = random_state
+        self.halving = halving
+
+    @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
+    def fit(self, X: ArrayLike, y: ArrayLike, **params: Any) -> Self:
+        """Train, score and compare all candidates, and fit the best one.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Labels.
+        **params : dict of str to object
+            Passed to the estimator's ``fit``; `groups` goes to the splitter. Whatever is as
+            long as the rows, like `sample_weight`, is split with them. As in `GridSearchCV`,
+            scikit-learn's version decides whether scorers are given the weights.
+
+        Returns
+        -------
+        SoftmaxSearchCV
+            The fitted search.
+
+        Raises
+        ------
+        ValueError
+            If all fits fail, or one with ``error_score="raise"``; or if neither or both of
+            `param_grid` and `param_distributions` are passed.
+
+        Warns
+        -----
+        FitFailedWarning
+            If some fits fail.
+
+        Examples
+        --------
+        Five groups of rows, never divided between training and scoring:
+
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.model_selection import GroupKFold
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> from sksoftmax.model_selection.search import SoftmaxSearchCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> search = SoftmaxSearchCV(
+        ...     SoftmaxClassifier(random_state=0), {"alpha": [1e-3, 1]}, cv=GroupKFold(5))
+        >>> search.fit(X, y, groups=np.arange(150) % 5).n_splits_
+        5
+        """
+        scorer, metric = self._get_scorers()
+        candidates = self._candidates()
+        X, y = indexable(X, y)
+        params = _check_method_params(X, params=params)
+        routed = self._get_routed_params_for_fit(params)
+        tasks = FitTasks(
+            self, self._init_callback_context(max_subtasks=0), X, y, params.get("sample_weight")
+        )
+        splits = self._splits(X, y, routed.splitter.split)
+        if self.verbose > 0:
+            print(
+                f"Fitting {len(splits)} folds for each of {len(candidates)} candidates,"
+                f" totalling {len(splits) * len(candidates)} fits"
+            )
+        evaluation = Evaluation(
+            scorer=scorer,
+            fit_params=routed.estimator.fit,
+            score_params=routed.scorer.score,
+            return_train_score=self.return_train_score,
+            error_score=self.error_score,
+            verbose=self.verbose,
+            note=self._note,
+        )
+        evaluate = self._evaluate if self.halving is None else self._evaluate_by_halves
+        out, more = evaluate(X, y, splits, candidates, evaluation, metric)
+        _warn_or_raise_about_fit_failures(out, self.error_score)
+        if callable(self.scoring):
+            _insert_error_scores(out, self.error_score)
+        results = self._format_results(candidates, len(splits), out, more)
+        if more:
+            _rank_survivors_first(results)
+        first_scores = out[0]["test_scores"]
+        self.multimetric_ = isinstance(first_scores, dict)
+        if callable(self.scoring) and self.multimetric_:
+            self._check_refit_for_multimetric(first_scores)
+            metric = self.refit
+        self._choose(results, metric)
+        if self.refit:
+            self._refit(X, y, routed.estimator.fit)
+        # As in GridSearchCV, several scorers are kept as a dict.
+        self.scorer_ = scorer._scorers if isinstance(scorer, _MultimetricScorer) else scorer
+        self.cv_results_ = results
+        self.n_splits_ = len(splits)
+        tasks.end()
+        return self
+
+    _note: Callable[[Any], Any] | None = None
+    """What a subclass wants to know of each fitted estimator."""
+
+    def _candidates(self) -> list[dict[str, Any]]:
+        """The parameters to be tried."""
+        if (self.param_grid is None) == (self.param_distributions is None):
+            raise ValueError(
+                "Pass either param_grid, to try all its combinations, or param_distributions,"
+                " to draw n_iter of them."
+            )
+        if self.param_grid is not None:
+            return list(ParameterGrid(self.param_grid))
+        return list(
+            ParameterSampler(
+                self.param_distributions, self.n_iter, random_state=self.random_state
+            )
+        )
+
+    def _splits(
+        self, X: Any, y: Any, split_params: Mapping[str, Any]
+    ) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+        cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        n_splits = cv.get_n_splits(X, y, **split_params)
+        splits = list(cv.split(X, y, **split_params))
+        if len(splits) != n_splits:
+            raise ValueError(
+                "cv.split and cv.get_n_splits returned inconsistent results. Expected"
+                f" {n_splits} splits, got {len(splits)}"
+            )
+        if not splits:
+            raise ValueError("No fits were performed. Was the CV iterator empty?")
+        return splits
+
+    def _evaluate(
+        self,
+        X: Any,
+        y: Any,
+        splits: Sequence[Any],
+        candidates: Sequence[dict[str, Any]],
+        evaluation: Evaluation,
+        metric: Any,
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Results of all candidates, each on all splits, fold after fold."""
+        numbers = list(range(len(candidates)))
+        n_jobs = effective_n_jobs(self.n_jobs)
+        # With several processes, enough parts of folds to keep them all at work.
+        n_parts = 1 if n_jobs == 1 else min(len(numbers), -(-2 * n_jobs // len(splits)))
+        parts = [numbers[i::n_parts] for i in range(n_parts)]
+        jobs = [
+            (split, {number: candidates[number] for number in part})
+            for split in splits
+            for part in parts
+        ]
+        done = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)(
+            delayed(_whole_fold)(clone(self.estimator), X, y, split, part, evaluation)
+            for split, part in jobs
+        )
+        of_fold: list[dict[int, dict[str, Any]]] = [{} for _ in splits]
+        for i, results in enumerate(done):
+            of_fold[i // n_parts].update(results)
+        return [results[number] for number in numbers for results in of_fold], {}
+
+    def _evaluate_by_halves(
+        self,
+        X: Any,
+        y: Any,
+        splits: Sequence[Any],
+        candidates: Sequence[dict[str, Any]],
+        evaluation: Evaluation,
+        metric: Any,
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """The same, but that the worse half is dropped at each rung; all folds go in step."""
+        numbered = dict(enumerate(candidates))
+        folds = [
+            Fold(clone(self.estimator), X, y, split, numbered, evaluation) for split in splits
+        ]
+        results: list[dict[int, dict[str, Any]]] = [{} for _ in folds]
+        rungs = np.zeros(len(candidates), np.int64)
+        left = np.arange(len(candidates))
+        limit: float = math.inf if self.halving is None else self.halving
+        while True:
+            for fold, found in zip(folds, results, strict=True):
+                found.update(fold.run(limit))
+            if not any(fold.goes_on for fold in folds):
+                break
+            scores = [_mean_score(results, number, metric) for number in left.tolist()]
+            order = np.argsort(-np.array(scores), kind="stable")
+            left, dropped = np.split(left[order], [-(-len(left) // 2)])
+            for fold in folds:
+                fold.drop(dropped.tolist())
+            rungs[left] += 1
+            limit = math.inf if len(left) == 1 else 2 * limit
+        out = [found[number] for number in numbered for found in results]
+        return out, {"rung": rungs.tolist()}
+
+    def _choose(self, results: dict[str, Any], metric: Any) -> None:
+        """Set ``best_index_`` and what follows from it."""
+        if not self.refit and self.multimetric_:
+            return
+        self.best_index_ = self._select_best_index(self.refit, metric, results)
+        if not callable(self.refit):
+            self.best_score_ = results[f"mean_test_{metric}"][self.best_index_]
+        self.best_params_ = results["params"][self.best_index_]
+
+    def _refit(self, X: Any, y: Any, fit_params: Mapping[str, Any]) -> None:
+        """Fit the best candidate on all rows."""
+        best = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
+        start = time.perf_counter()
+        self.best_estimator_ = best.fit(X, y, **fit_params)
+        self.refit_time_ = time.perf_counter() - start
+        if hasattr(best, "feature_names_in_"):
+            self.feature_names_in_ = best.feature_names_in_
+
+
+def _whole_fold(*arguments: Any) -> dict[int, dict[str, Any]]:
+    """The results of all candidates of one Fold."""
+    return dict(Fold(*arguments).run())
+
+
+def _mean_score(
+    results: Sequence[Mapping[int, dict[str, Any]]], number: int, metric: Any
+) -> float:
+    """The score by which a candidate is dropped or kept; the least where a fit failed."""
+    scores = [found[number]["test_scores"] for found in results]
+    if isinstance(scores[0], dict):
+        if not isinstance(metric, str) or metric not in scores[0]:
+            raise ValueError(
+                "halving needs one score to rank by: set refit to the name of one of"
+                f" {sorted(scores[0])}."
+            )
+        scores = [score[metric] for score in scores]
+    mean = float(np.mean(scores))
+    return mean if math.isfinite(mean) else -math.inf
+
+
+def _rank_survivors_first(results: dict[str, Any]) -> None:
+    """Rank by rungs before scores: those of a dropped candidate are of fewer epochs."""
+    rungs = results["rung"]
+    for name in [name for name in results if name.startswith("rank_test_")]:
+        behind = (rungs[:, None] < rungs) | (
+            (rungs[:, None] == rungs) & (results[name][:, None] > results[name])
+        )
+        results[name] = (1 + behind.sum(axis=1)).astype(np.int32)

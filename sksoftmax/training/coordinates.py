@@ -1,0 +1,352 @@
+"""The coordinates in which steps are taken, and how long the very first one is.
+
+Both follow from the moments of the features and from a bounded sample of rows: nothing is
+tuned, and nothing takes another pass. This module knows rows and labels, not models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.backend.contract import Backend
+from sksoftmax.backend.statistics import Moments
+from sksoftmax.data.arrays import Array
+from sksoftmax.data.rows import elements_a_row, is_csr, with_data
+
+SAMPLE_ROWS = 512
+"""Most rows from which deviations are estimated."""
+
+SAMPLE_ELEMENTS = 2**22
+"""Most elements of those rows, unless that leaves fewer than 32 of them."""
+
+DEVIATION_SHARE = 0.3
+"""Share of the deviation that a gradient meets which the scale of a step must reach. For a
+normal feature, whose is 1.25 standard deviations, the standard deviation is larger."""
+
+ADAM_STEP = 0.01
+"""Adam's automatic step: its updates are about as long as the step, whatever the gradient."""
+
+
+@dataclass(frozen=True)
+class Deviations:
+    """How far features lie above and below their means, in the mean over sampled rows.
+
+    Parameters
+    ----------
+    above, below : ndarrays of shape (n_features,), float64
+        Weighted means of the deviations to either side, 0 for rows on the other one.
+    agreement : ndarray of shape (n_features,), float64
+        How often two rows have one value; 1 where there was a single row.
+    weight : float
+        What they average over.
+    """
+
+    above: NDArray[np.float64]
+    below: NDArray[np.float64]
+    agreement: NDArray[np.float64]
+    weight: float
+
+    def merge(self, other: Deviations) -> Deviations:
+        """Return the deviations of both samples together.
+
+        Parameters
+        ----------
+        other : Deviations
+            Of other rows, from the means of that time.
+
+        Returns
+        -------
+        Deviations
+            Weighted means.
+        """
+        weight = self.weight + other.weight
+        share = other.weight / weight
+
+        def mean(mine: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+            return mine + share * (others - mine)
+
+        return Deviations(
+            mean(self.above, other.above),
+            mean(self.below, other.below),
+            mean(self.agreement, other.agreement),
+            weight,
+        )
+
+    @property
+    def absolute(self) -> NDArray[np.float64]:
+        """The mean absolute deviation.
+
+        Over all rows both sides are equal. A sample that misses the few rows in which a rare
+        feature is large still sees the other side.
+        """
+        return 2 * np.maximum(self.above, self.below)
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """The coordinates in which a step is taken: ``(x - centre) / scale``.
+
+    Parameters
+    ----------
+    centre : ndarray of shape (n_features,), or None
+        What is subtracted; None for nothing.
+    scale : ndarray of shape (n_features,)
+        What is divided by; inf for a constant feature.
+    intercept_scale : float
+        What the column of ones beside the features is divided by.
+    """
+
+    centre: NDArray[np.float64] | None
+    scale: NDArray[np.float64]
+    intercept_scale: float = 1.0
+
+    def gram(self, xp: Any, x: Array, fit_intercept: bool) -> Array:
+        """Return the products of rows with each other in these coordinates.
+
+        Parameters
+        ----------
+        xp : module
+            The namespace of x.
+        x : array of shape (n_rows, n_features)
+            Rows in the caller's units, dense or CSR.
+        fit_intercept : bool
+            Whether a column of ones stands beside the features.
+
+        Returns
+        -------
+        array of shape (n_rows, n_rows), float64
+            No zero of CSR rows is stored on the way.
+        """
+        inverse = xp.asarray(1 / self.scale)
+        if is_csr(x):
+            z = with_data(x, x.data.astype(np.float64) * inverse[x.indices])
+            products = (z @ z.T).toarray()
+            if self.centre is not None:
+                centre = xp.asarray(self.centre) * inverse
+                way = z @ centre
+                products -= way[:, None] + way
+                products += centre @ centre
+        else:
+            z = x.astype(np.float64)
+            if self.centre is not None:
+                z -= xp.asarray(self.centre)
+            z *= inverse
+            products = z @ z.T
+        return products + fit_intercept / self.intercept_scale**2
+
+
+def automatic_coordinates(
+    moments: Moments, deviations: Deviations, *, fit_intercept: bool
+) -> Coordinates:
+    r"""Return the coordinates of steps that find their own size.
+
+    A step scales feature j by its standard deviation, or, where at least half of the pairs of
+    rows agree in it, by :math:`\max(\sigma_j, 0.3\, \sigma_j^2 / \delta_j)`, with
+    :math:`\delta_j` the mean absolute deviation. :math:`\sigma^2 / \delta` is the deviation
+    that a gradient meets, in which a row counts by how far out it lies: about half the range
+    of a feature that is nearly constant, like a pixel at the rim of an image, and there many
+    standard deviations. Divided by these alone, the few rows that have it would be huge. A
+    feature that is spread out with a few glitches, or heavy tails, keeps its standard
+    deviation: what it tells lies in the many rows that are not far out.
+
+    Eigenvalues of the second moment of the scaled features add up to
+    :math:`S = \sum_j \sigma_j^2 / s_j^2`, and the largest lies between 1 and S. The intercepts
+    are given the curvature :math:`\sqrt S`: with 1 they would be the slowest of all where
+    features are many.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of the features.
+    deviations : Deviations
+        Of a sample of their rows.
+    fit_intercept : bool
+        Whether intercepts move; features are centred then.
+
+    Returns
+    -------
+    Coordinates
+        Scales are standard deviations times powers of the fourth root of 2.
+    """
+    sigma = moments.scale
+    centre = moments.mean if fit_intercept else None
+    most = moments.step_scale(centre)
+    with np.errstate(divide="ignore"):
+        met = DEVIATION_SHARE * sigma * (sigma / deviations.absolute)
+    is_rare = deviations.agreement >= 0.5
+    scale = np.where(is_rare, np.clip(met, sigma, most), sigma)
+    scale = on_grid(np.where(np.isinf(most), np.inf, scale), sigma)
+    total = float(((sigma / scale) ** 2).sum())
+    return Coordinates(centre, scale, max(1.0, total) ** -0.25)
+
+
+def on_grid(step_scale: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[Any]:
+    """Round step scales up to multiples of the scales by powers of the fourth root of 2.
+
+    Features of the same multiple meet the same penalty in the coordinates of the step, and
+    sparse rows are trained group by group of these.
+
+    Parameters
+    ----------
+    step_scale : ndarray of shape (n_features,)
+        At least `scale`; inf for constant features.
+    scale : ndarray of shape (n_features,)
+        Positive.
+
+    Returns
+    -------
+    ndarray of shape (n_features,), float64
+        At most 19% more than `step_scale`.
+    """
+    power = np.ceil(4 * np.log2(step_scale / scale) - 1e-9)
+    rounded: NDArray[np.float64] = scale * 2 ** (power / 4)
+    return rounded
+
+
+def measure_deviations(
+    backend: Backend,
+    X: Array,
+    weights: NDArray[Any] | None,
+    rows: NDArray[np.int64] | None,
+    means: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> Deviations:
+    """Measure how far features lie from their means, on a bounded random sample of rows.
+
+    Parameters
+    ----------
+    backend : Backend
+        Whose ``place`` returned X.
+    X : array of shape (n_rows, n_features)
+        Rows in the caller's units.
+    weights : ndarray of shape (n_rows,), or None
+        Row weights; None for equal ones of 1.
+    rows : ndarray of int64, or None
+        The rows of positive weight; None for all.
+    means : ndarray of shape (n_features,), float64
+        Of the features.
+    rng : numpy.random.Generator
+        Draws the sample.
+
+    Returns
+    -------
+    Deviations
+        Whose weight is that of all rows.
+    """
+    xp = backend.xp
+    size = min(SAMPLE_ROWS, max(32, SAMPLE_ELEMENTS // elements_a_row(X)))
+    chosen, total = _sample(X, rows, size, rng), _total_weight(X, weights, rows)
+    x, centre = X[chosen], xp.asarray(means)
+    w = np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
+    w = xp.asarray(w / w.sum())
+    n_pairs = len(chosen) // 2
+    first, second = x[:n_pairs], x[n_pairs : 2 * n_pairs]
+    if is_csr(x):
+        # Every row as if it held no element, and then what its elements change.
+        above, below = xp.maximum(-centre, 0), xp.maximum(centre, 0)
+        elements = x.tocoo()
+        places, of_element = elements.col, w[elements.row]
+        deviation = elements.data.astype(np.float64) - centre[places]
+        more_above = of_element * (xp.maximum(deviation, 0) - above[places])
+        more_below = of_element * (xp.maximum(-deviation, 0) - below[places])
+        above = above + xp.bincount(places, more_above, minlength=len(means))
+        below = below + xp.bincount(places, more_below, minlength=len(means))
+        apart = (first.astype(np.float64) - second.astype(np.float64)).tocoo()
+        differ = xp.bincount(apart.col, apart.data != 0, minlength=len(means))
+    else:
+        deviation = x.astype(np.float64) - centre
+        above = w @ xp.maximum(deviation, 0)
+        below = above - w @ deviation
+        differ = (first != second).sum(axis=0)
+    sides = xp.stack([above, below, differ.astype(np.float64)])
+    above, below, differ = backend.to_numpy(sides)
+    agreement = 1 - differ / max(1, n_pairs)
+    return Deviations(np.maximum(above, 0), np.maximum(below, 0), agreement, total)
+
+
+def measure_curvature(
+    backend: Backend,
+    X: Array,
+    codes: NDArray[np.int32],
+    n_classes: int,
+    weights: NDArray[Any] | None,
+    rows: NDArray[np.int64] | None,
+    coordinates: Coordinates,
+    *,
+    fit_intercept: bool,
+    batch_size: int,
+    rng: np.random.Generator,
+) -> float:
+    r"""Measure the curvature of the loss of one batch along its first gradient.
+
+    With R the residuals of the untrained model, K the products of the batch's rows with each
+    other and 1/2 the bound on the Hessian of the softmax loss, the gradient is
+    :math:`G = R^T X / b` and the curvature along it at most
+    :math:`|X G^T|^2 / (2 b |G|^2) = |K R|^2 / (2 b \langle R, K R \rangle)`: no array is as
+    large as the model.
+
+    Parameters
+    ----------
+    backend, X, rows, rng
+        As in `measure_deviations`.
+    codes : ndarray of shape (n_rows,), int32
+        Class codes.
+    n_classes : int
+        Number of classes.
+    weights : ndarray of shape (n_rows,), or None
+        Row weights of mean 1.
+    coordinates : Coordinates
+        The coordinates of the step.
+    fit_intercept : bool
+        Whether intercepts move.
+    batch_size : int
+        Rows of a batch.
+
+    Returns
+    -------
+    float
+        Positive.
+
+    References
+    ----------
+    Boehning, "Multinomial logistic regression algorithm", Annals of the Institute of
+    Statistical Mathematics 44, 1992.
+    """
+    xp = backend.xp
+    chosen = _sample(X, rows, batch_size, rng)
+    products = coordinates.gram(xp, X[chosen], fit_intercept)
+    w = np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
+    residual = np.full((len(chosen), n_classes), 1 / n_classes)
+    residual[np.arange(len(chosen)), codes[chosen]] -= 1
+    residual = xp.asarray(residual * w[:, None])
+    scores = products @ residual
+    slope = float((residual * scores).sum())
+    if slope > 0:
+        return float(xp.asarray(w) @ (scores * scores).sum(axis=1)) / (2 * len(w) * slope)
+    # A batch that says nothing: no gradient can be longer than its rows.
+    return float(xp.trace(products)) / (2 * len(w)) or 1.0
+
+
+def _sample(
+    X: Array,
+    rows: NDArray[np.int64] | None,
+    size: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Numbers of at most so many of the rows that count, in ascending order."""
+    count = X.shape[0] if rows is None else len(rows)
+    chosen = np.sort(rng.choice(count, min(count, size), replace=False, shuffle=False))
+    return chosen if rows is None else rows[chosen]
+
+
+def _total_weight(
+    X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
+) -> float:
+    """The weight of the rows that count."""
+    if weights is not None:
+        return float(weights.sum(dtype=np.float64))
+    return float(X.shape[0] if rows is None else len(rows))
