@@ -21,6 +21,7 @@ REFERENCE = "\n".join(page.read_text() for page in sorted((DOCS / "api").glob("*
 CLASSES = [
     "sksoftmax.SoftmaxClassifier",
     "sksoftmax.SoftmaxClassifierCV",
+    "sksoftmax.SoftmaxSearchCV",
     "sksoftmax.model_selection.SoftmaxSearchCV",
     "sksoftmax.BackendInfo",
     "sksoftmax.distributed.DistributedSoftmaxClassifier",
