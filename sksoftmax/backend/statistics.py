@@ -180,6 +180,9 @@ def feature_moments(
     unit = unit_of_squares(moments.weight, moments.minimum, moments.maximum)
     if (unit != 1).any():
         moments = _in_units(moments, unit, backend, X, weights, rows)
+    if not np.isfinite(moments.squares).all():  # rounding of a huge constant, squared
+        is_constant = moments.minimum == moments.maximum
+        moments = replace(moments, squares=np.where(is_constant, 0, moments.squares))
     return moments if factor == 1 else _with_weights_times(moments, factor)
 
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 REMEDY = "Build it anew from its dense rows, or from its rows, columns and values."
 
 
-def check_format(X: Any) -> None:
-    """Raise where an index of a sparse matrix is out of its bounds.
+def checked_format(X: Any) -> Any:
+    """Return a sparse matrix, or raise where one of its indices is out of bounds.
 
     Each array of indices is read once. Nothing is written to.
 
@@ -24,6 +24,12 @@ def check_format(X: Any) -> None:
     ----------
     X : scipy sparse matrix or array of shape (n_rows, n_features)
         In whatever format.
+
+    Returns
+    -------
+    scipy sparse matrix or array
+        X itself; for CSR with room at the end of its arrays, as SciPy leaves it where
+        elements are eliminated, one without.
 
     Raises
     ------
@@ -33,16 +39,16 @@ def check_format(X: Any) -> None:
     Examples
     --------
     >>> from scipy.sparse import csr_array
-    >>> from sksoftmax.data.sparse_format import check_format
+    >>> from sksoftmax.data.sparse_format import checked_format
     >>> X = csr_array([[0.0, 1.0]])
     >>> X.indices[0] = 2
-    >>> check_format(X)  # doctest: +ELLIPSIS
+    >>> checked_format(X)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     ValueError: X is a damaged CSR matrix: its column indices must lie in [0, 2). Build...
     """
     if X.ndim != 2:
-        return  # for scikit-learn to refuse
+        return X  # for scikit-learn to refuse
     fault = None
     if X.format in ("csr", "csc", "bsr"):
         fault = _fault_of_compressed(X)
@@ -54,6 +60,9 @@ def check_format(X: Any) -> None:
         fault = "it must have one offset for each diagonal"
     if fault is not None:
         raise ValueError(f"X is a damaged {X.format.upper()} matrix: {fault}. {REMEDY}")
+    if X.format == "csr" and max(len(X.indices), len(X.data)) > X.nnz:
+        X = type(X)((X.data[: X.nnz], X.indices[: X.nnz], X.indptr), shape=X.shape)
+    return X
 
 
 def _fault_of_compressed(X: Any) -> str | None:

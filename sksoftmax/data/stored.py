@@ -22,7 +22,7 @@ from sklearn.utils.validation import validate_data
 
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.conversion import NUMBERS, as_numbers, wanted_dtype
-from sksoftmax.data.sparse_format import check_format
+from sksoftmax.data.sparse_format import checked_format
 
 BLOCK_BYTES = 2**21
 """Bytes of a block of rows, unless a row or a chunk of the file takes more."""
@@ -177,7 +177,7 @@ def checked_in_memory(
     if isinstance(X, (list, tuple)):
         X = np.asarray(X)
     if sparse.issparse(X):
-        check_format(X)
+        X = checked_format(X)
     checked = validate_data(
         estimator,
         X,

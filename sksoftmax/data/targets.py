@@ -99,7 +99,7 @@ class Targets:
             weights *= self.weights
         elif self.rows is not None:
             weights = _only(weights, self.rows)
-        _check_range(weights, self.n_rows)
+        _check_range(weights, self.n_rows, "Sample weights times those of the classes")
         return replace(self, weights=weights)
 
 
@@ -278,18 +278,18 @@ def _checked_weights(
     rows = np.flatnonzero(weights > 0)
     if len(rows) == 0:
         raise ValueError("Sample weights must contain at least one non-zero number.")
-    _check_range(weights, len(rows))
+    _check_range(weights, len(rows), "Sample weights")
     return weights, None if len(rows) == len(weights) else rows
 
 
-def _check_range(weights: NDArray[np.float64], n_rows: int) -> None:
+def _check_range(weights: NDArray[np.float64], n_rows: int, name: str) -> None:
     """Refuse weights whose mean over the rows that count nears the ends of float64."""
     with np.errstate(over="ignore"):
         mean = float(weights.sum()) / n_rows
     if not LEAST_MEAN <= mean <= 1 / LEAST_MEAN:
         raise ValueError(
-            "Sample weights leave the range of float64. Only their ratios matter: divide them"
-            " by their maximum."
+            f"{name} leave the range of float64. Only their ratios matter: divide them by"
+            " their maximum."
         )
 
 
