@@ -245,7 +245,7 @@ def _checked_labels(y: ArrayLike, *, known: bool) -> NDArray[Any]:
         raise ValueError("Input y contains NaT. Leave out rows whose label is missing.")
     if labels.dtype.kind == "O":
         kinds = sorted({type(label).__name__ for label in labels})
-        if "str" in kinds and kinds != ["str"]:
+        if len(kinds) > 1 and not {"str", "NoneType"}.isdisjoint(kinds):
             raise ValueError(
                 f"Unknown label type: labels must be uniformly strings or numbers. Got {kinds}"
             )
