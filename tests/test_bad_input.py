@@ -71,6 +71,10 @@ BAD_DATA = {
         lambda: (X, replaced(Y.astype(str).astype(object), 3, 1)),
         "Unknown label type: labels must be uniformly strings or numbers",
     ),
+    "None among numbers": (
+        lambda: (X, replaced(Y.astype(object), 3, None)),
+        r"labels must be uniformly strings or numbers. Got \['NoneType', 'int'\]",
+    ),
     "string among numbers": (
         lambda: (X, replaced(Y.astype(object), 3, "1")),
         "Unknown label type",

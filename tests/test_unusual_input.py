@@ -63,6 +63,25 @@ def test_units_do_not_matter_where_squares_have_no_room(backend, parameters, of_
     np.testing.assert_allclose(clf.scale_, scale * units, rtol=1e-12)
 
 
+@pytest.mark.parametrize("batch_size", [1, 8, 20])
+@pytest.mark.parametrize("parameters", [{}, {"learning_rate": 0.1}], ids=["auto", "given"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sparse_rows_that_hold_nothing_leave_the_intercepts(backend, parameters, batch_size):
+    rows, y = sparse.csr_array((20, 3)), np.arange(20) % 3
+    clf = SoftmaxClassifier(
+        backend=backend,
+        batch_size=batch_size,
+        max_iter=3,
+        tol=None,
+        random_state=0,
+        **parameters,
+    )
+    dense = clf.fit(rows.toarray(), y).intercept_
+    clf.fit(rows, y)
+    assert not clf.coef_.any()
+    np.testing.assert_allclose(clf.intercept_, dense, rtol=1e-9)
+
+
 @pytest.mark.parametrize("unit", [1e-240, 1e-150, 1e150, 1e240])
 @pytest.mark.parametrize("of", ["sample", "class"])
 @pytest.mark.parametrize("backend", BACKENDS)

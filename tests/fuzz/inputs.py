@@ -16,7 +16,17 @@ from scipy import sparse
 DTYPES = ["f8", "f4", "f2", "g", ">f8", ">f4", "i1", "u1", "i2", "u4", "i8", "u8", "?", "O"]
 DTYPES += ["U", "M8[s]", "m8[s]"]
 SPARSE_DTYPES = ["f8", "f4", "i1", "u2", "i4", "i8", "?"]
-VALUES = ["normal", "digits", "rare", "offset", "outlier", "tiny", "huge", "mixed units", "zeros"]
+VALUES = [
+    "normal",
+    "digits",
+    "rare",
+    "offset",
+    "outlier",
+    "tiny",
+    "huge",
+    "mixed units",
+    "zeros",
+]
 LAYOUTS = ["C", "F", "strided", "backwards", "read-only", "repeated", "list"]
 FRAMES = ["pandas", "pandas mixed", "pandas nullable", "pandas sparse", "pandas categories"]
 FRAMES += ["polars", "polars decimals", "polars text", "polars dates", "pyarrow"]
@@ -107,7 +117,12 @@ def _frame(numbers, container, dtype):
     if container == "pandas nullable":
         frame = pd.DataFrame({n: pd.array(c, dtype="Int64") for n, c in columns.items()})
     elif container == "pandas sparse":
-        frame = pd.DataFrame({n: pd.arrays.SparseArray(c) for n, c in columns.items()})
+        frame = pd.DataFrame(
+            {
+                n: pd.arrays.SparseArray(c, fill_value=c.dtype.type(0))
+                for n, c in columns.items()
+            }
+        )
     elif container == "pandas categories":
         frame = pd.DataFrame({n: pd.Categorical(c) for n, c in columns.items()})
     elif container.startswith("pandas"):
@@ -145,7 +160,9 @@ def _sparse(array, form):
             rows.indptr = rows.indptr.astype(np.int64)
         elif twist == "room":
             rows.indices = np.append(rows.indices, rows.indices.dtype.type(2**30))
-            rows.data = np.append(rows.data, rows.data[:1] if len(rows.data) else rows.dtype.type(1))
+            rows.data = np.append(
+                rows.data, rows.data[:1] if len(rows.data) else rows.dtype.type(1)
+            )
     if twist == "explicit zeros" and form["container"] in ("csr", "csc", "coo"):
         full = sparse.coo_array(np.ones_like(array)).asformat(form["container"])
         full.data = array.T.ravel() if form["container"] == "csc" else array.ravel().copy()
