@@ -218,7 +218,7 @@ def workload(problem: Problem) -> Workload:
         row_dtype=problem.X.dtype,
         dtype=problem.dtype,
         address=problem.X.data.ptr,
-        own_steps=problem.optimizer == "distance-over-gradients",
+        own_steps=problem.rule.finds_steps,
     )
 
 

@@ -176,7 +176,7 @@ class StreamingTrainer:
         y = np.zeros(2 * self._size, np.int32)
         weights = problem.weights
         if weights is not None:
-            weights = np.zeros((problem.n_models, 2 * self._size), problem.dtype)
+            weights = np.zeros(2 * self._size, problem.dtype)
         on_device = replace(problem, X=self._buffer, y=y, weights=weights)
         self._trainer = trainer(on_device, state)
 
@@ -226,7 +226,7 @@ class StreamingTrainer:
             self._problem.X.gather(rows, source)
             self._copies.start(half, source, self._buffer[places])
             self._copies.wait_on_device(half)
-            yield places, y[rows], None if weights is None else weights[:, rows]
+            yield places, y[rows], None if weights is None else weights[rows]
             self._copies.note_use(half)
 
     def penalty(self) -> NDArray[np.float64]:

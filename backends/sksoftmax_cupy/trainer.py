@@ -86,7 +86,7 @@ class CupyTrainer(ArrayTrainer):
         ----------
         pieces : iterable of (slice, ndarray, ndarray or None)
             Rows of `X` that hold the next batches, their labels of shape (n_piece,) and their
-            weights of shape (n_models, n_piece). All work on a piece is launched before the
+            weights of shape (n_piece,). All work on a piece is launched before the
             next one is asked for.
         n_rows : int
             Rows in all pieces.
@@ -111,7 +111,7 @@ class CupyTrainer(ArrayTrainer):
             for places, y, weights in pieces:
                 self._y[places] = xp.asarray(y)
                 if self._weights is not None:
-                    self._weights[:, places] = self._float(weights)
+                    self._weights[places] = self._float(weights)
                 last = first + -(-len(y) // self.problem.batch_size)
                 order = xp.arange(places.start, places.stop)
                 loss = self._add_steps(loss, order, step_sizes[:, first:last])

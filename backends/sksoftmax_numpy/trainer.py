@@ -72,7 +72,7 @@ class NumpyTrainer(ArrayTrainer):
         self._gradient = np.zeros((1, k, n + 1), problem.dtype)
         self._block_gradient = np.zeros((k, n + 1), problem.dtype)
         self._coef, self._intercept = self._point[0, :, :n], self._point[0, :, n:]
-        self._mean_row = None if self._means is None else self._means[0]
+        self._mean_row = self._means
         self._copies_whole_rows = (
             problem.X.flags.c_contiguous and problem.X.dtype == problem.dtype
         )
@@ -99,7 +99,7 @@ class NumpyTrainer(ArrayTrainer):
         # Where the target class of each row stands in the flattened (classes, width) scores.
         self._targets = self._y.take(order) * np.int64(self._width)
         self._targets += self._position_in_block(len(order))
-        self._row_weights = None if self._weights is None else self._weights[0].take(order)
+        self._row_weights = None if self._weights is None else self._weights.take(order)
         self._row_sums = np.empty(len(order), self.problem.dtype)
         self._row_scores = np.empty(len(order), self.problem.dtype)
         super().run_epoch(order, step_sizes)

@@ -1,7 +1,7 @@
 """The seam between an estimator and whatever runs its minibatch loop.
 
 All that the author of a backend needs is imported from here. ``contract`` says what a backend
-must do and ``problem`` what it is given; ``array_trainer`` with ``optimizers`` and
+must do, ``problem`` and ``rule`` what it is given; ``array_trainer`` with ``optimizers`` and
 ``statistics`` does all of it over any array namespace, ``stack_trainer`` for several models,
 ``sparse`` for CSR rows, ``blocks`` for rows in a file; ``host`` chooses among them on a CPU,
 and ``registry`` finds backends by name. This package must not know any estimator.
@@ -12,6 +12,7 @@ from sksoftmax.backend.contract import Backend, Trainer
 from sksoftmax.backend.host import HostBackend
 from sksoftmax.backend.optimizers import DistanceOverGradients, averaging_weight, squared_norm
 from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.rule import Rule
 from sksoftmax.backend.sparse.distance import DistanceTrainer
 from sksoftmax.backend.sparse.distance_law import (
     LARGEST_FACTOR,
@@ -37,6 +38,7 @@ __all__ = [
     "LinearTrainer",
     "Moments",
     "Problem",
+    "Rule",
     "StackTrainer",
     "State",
     "Trainer",

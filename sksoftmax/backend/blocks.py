@@ -164,7 +164,7 @@ class BlockTrainer:
             self._problem,
             X=self._backend.place(x),
             y=self._problem.y[rows],
-            weights=None if weights is None else weights[:, rows],
+            weights=None if weights is None else weights[rows],
         )
         return self._backend.trainer(problem, state)
 

@@ -49,14 +49,6 @@ SEGMENT_OPERATIONS = 2e9
 SEGMENT_ROWS = 2**20
 """Most rows in such a run, which bounds what a backend keeps for each of them."""
 
-NEARNESS = 0.8
-"""How near the average gradients of minibatches are taken: 0.5 is better for a thousand
-classes, 0.9 for collinear features."""
-
-LEAST_WEIGHT = 0.1
-"""Weight of the newest iterate in the average of full batches, which have no noise to average:
-with gradients taken at the average itself, that of a heavy ball of momentum 0.9."""
-
 LEAST_GROWTH = 1.4
 """Factor by which the scale of a feature must grow from chunk to chunk of a stream for its
 weights to shrink: less comes and goes with the rows."""
@@ -387,33 +379,25 @@ class Training:
     def _problem(self, batches_are_noisy: bool) -> Problem:
         settings, coordinates = self.settings, self.coordinates
         l2, l1 = self.penalty
-        automatic, centre = settings.is_automatic, coordinates.centre
         return Problem(
             X=self._placed,
             y=self.targets.codes,
-            weights=None if self.weights is None else self.weights[None, :],
+            weights=self.weights,
             n_classes=len(self.targets.classes),
             dtype=self.dtype,
             batch_size=self.batch_size,
             l2=np.array([l2]),
             l1=np.array([l1]),
             penalty_share=self.n_rows / (self.n_batches * self.batch_size),
-            momentum=np.array([0.0 if automatic else float(settings.momentum)]),
             # A full batch has no noise to average: there the average only lags.
-            average=automatic or (settings.average and batches_are_noisy),
+            average=settings.is_automatic or (settings.average and batches_are_noisy),
             fit_intercept=settings.fit_intercept,
-            means=None if centre is None else centre[None, :],
-            scales=self.scale[None, :],
-            step_scales=coordinates.scale[None, :],
+            means=coordinates.centre,
+            scales=self.scale,
+            step_scales=coordinates.scale,
             intercept_scale=coordinates.intercept_scale,
             curvature=None if self.curvature is None else np.array([self.curvature + l2]),
-            nearness=NEARNESS if batches_are_noisy else 1.0,
-            least_weight=0.0 if batches_are_noisy else LEAST_WEIGHT,
-            optimizer="distance-over-gradients" if automatic else settings.optimizer,
-            nesterov=settings.nesterov and not automatic,
-            beta_1=settings.beta_1,
-            beta_2=settings.beta_2,
-            epsilon=settings.epsilon,
+            rule=settings.rule(batches_are_noisy),
             n_threads=effective_n_jobs(settings.n_jobs),
         )
 
