@@ -20,14 +20,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The conftest of docs has the same name, and pytest could collect one of them only.
 # What several processes run is for them to import.
 collect_ignore = [
-    "third_party_backend",
-    "emulated.py",
-    "streamed.py",
+    "backend/third_party_backend",
+    "backends/emulated.py",
+    "backends/streamed.py",
     "conftest.py",
     "distributed/programs.py",
 ]
 if os.environ.get("SCIPY_ARRAY_API") != "1":
-    collect_ignore.append("array_api")  # test_array_api.py runs it in a process of its own
+    collect_ignore.append("data/array_api")  # test_array_api.py runs it in a process of its own
 
 MNIST = {
     "X_train": "train-images-idx3-ubyte",
