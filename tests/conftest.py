@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
+import scipy.linalg  # noqa: F401  its BLAS is to be found below
+from threadpoolctl import ThreadpoolController
 
 # A shell that runs us in the background may have us ignore what some tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,9 +38,13 @@ MNIST = {
 }
 
 
+# Looking for the libraries takes longer than many a test.
+BLAS = ThreadpoolController().select(user_api="blas")
+
+
 @pytest.fixture(autouse=True)
 def one_blas_thread():
-    with threadpool_limits(limits=1, user_api="blas"):
+    with BLAS.limit(limits=1):
         yield
 
 
