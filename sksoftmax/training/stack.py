@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from sklearn.utils.parallel import _get_threadpool_controller
 
 from sksoftmax.backend.problem import Problem, State
+from sksoftmax.training.batches import run_batches
 from sksoftmax.training.epochs import Epochs
 from sksoftmax.training.stopping import Plateau
-from sksoftmax.training.training import Training, run_batches
+from sksoftmax.training.training import Training
 
 STACK_BYTES = 2**25
 """What the arrays of a stack may take, beyond the rows: it decides how many models it has."""
