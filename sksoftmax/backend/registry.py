@@ -118,9 +118,7 @@ def get_backend(name: str) -> Backend:
     """
     registered = _registered()
     if name not in registered:
-        raise ValueError(
-            f"Unknown backend {name!r}. Installed backends: {', '.join(sorted(registered))}."
-        )
+        raise ValueError(f"Unknown backend {name!r}. {_what_can_be_used()}")
     entries = registered[name]
     if len(entries) > 1:
         targets = ", ".join(
@@ -137,6 +135,14 @@ def get_backend(name: str) -> Backend:
             f"Backend {name!r} ({entries[0].value}) lacks part of sksoftmax.backend.Backend."
         )
     return backend
+
+
+def _what_can_be_used() -> str:
+    """The names that would have been right, and what the others lack."""
+    infos = list_backends()
+    usable = ", ".join(info.name for info in infos if info.available)
+    reasons = [f" {info.name!r} cannot: {info.reason}" for info in infos if not info.available]
+    return f"Backends that can be used here: {usable}.{''.join(reasons)}"
 
 
 def list_backends() -> list[BackendInfo]:
