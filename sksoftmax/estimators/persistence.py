@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.utils.validation import check_is_fitted
 
 from sksoftmax._version import __version__
 from sksoftmax.data.arrays import to_numpy
@@ -43,6 +44,49 @@ class Persistence(BaseEstimator):  # type: ignore[misc]
             )
             warnings.warn(warning, stacklevel=2)
         super().__setstate__(state)
+
+    def drop_training_state(self) -> Self:
+        """Forget what only further training needs, which is most of a saved model.
+
+        What predicts stays, and so do all fitted attributes. A `fit` that starts anew gives
+        the training state back.
+
+        Returns
+        -------
+        SoftmaxClassifier
+            The estimator. `partial_fit`, and `fit` with `warm_start`, raise ValueError from
+            now on: without the statistics of its rows and the memory of its steps, training
+            could not go on as if there had been no pause.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing has been fitted.
+
+        Examples
+        --------
+        >>> import pickle
+        >>> from sklearn.datasets import load_digits
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> clf = SoftmaxClassifier(random_state=0).fit(*load_digits(return_X_y=True))
+        >>> whole = len(pickle.dumps(clf))
+        >>> len(pickle.dumps(clf.drop_training_state())) < 0.4 * whole
+        True
+        """
+        check_is_fitted(self)
+        self.__dict__.pop("_checkpoint", None)
+        return self
+
+    def _last_checkpoint(self) -> Checkpoint | None:
+        """Where further training goes on from; None before the first fit."""
+        checkpoint: Checkpoint | None = getattr(self, "_checkpoint", None)
+        if checkpoint is None and hasattr(self, "coef_"):
+            raise ValueError(
+                f"This {type(self).__name__} cannot be trained on: drop_training_state has"
+                " dropped what partial_fit, and fit with warm_start=True, go on from. Call fit"
+                " with warm_start=False to start anew."
+            )
+        return checkpoint
 
     def __copy__(self) -> Self:
         copied = type(self).__new__(type(self))

@@ -372,6 +372,32 @@ class SoftmaxClassifierCV(
         score = scorer(self, X, y, **weights)
         return float(score[self.refit] if isinstance(score, dict) else score)
 
+    def drop_training_state(self) -> Self:
+        """Forget ``coefs_paths_``, the models of all folds, which nothing predicts from.
+
+        Returns
+        -------
+        SoftmaxClassifierCV
+            The estimator, with all its other attributes.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing has been fitted.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sksoftmax import SoftmaxClassifierCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = SoftmaxClassifierCV(alphas=3, random_state=0).fit(X, y)
+        >>> hasattr(clf.drop_training_state(), "coefs_paths_")
+        False
+        """
+        check_is_fitted(self)
+        self.__dict__.pop("coefs_paths_", None)
+        return self
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")
 

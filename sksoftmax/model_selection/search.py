@@ -26,8 +26,9 @@ from sklearn.model_selection._validation import (
 from sklearn.utils import indexable
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params
+from sklearn.utils.validation import _check_method_params, check_is_fitted
 
+from sksoftmax.estimators.final import final_estimator
 from sksoftmax.model_selection.folds import Evaluation, Fold
 from sksoftmax.training.callbacks import CallbackSupportMixin, FitTasks
 
@@ -286,6 +287,41 @@ class SoftmaxSearchCV(
         self.cv_results_ = results
         self.n_splits_ = len(splits)
         tasks.end()
+        return self
+
+    def drop_training_state(self) -> Self:
+        """Forget what only further training of ``best_estimator_`` needs.
+
+        Returns
+        -------
+        SoftmaxSearchCV
+            The search, whose ``best_estimator_`` predicts as before and is trained no further:
+            see `SoftmaxClassifier.drop_training_state`.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing has been fitted.
+        AttributeError
+            If `refit` is False, or what was searched over has no such method.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> from sksoftmax.model_selection import SoftmaxSearchCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> search = SoftmaxSearchCV(SoftmaxClassifier(random_state=0), {"alpha": [1e-3, 1]})
+        >>> search.fit(X, y).drop_training_state().predict(X[:1]).tolist()
+        [0]
+        """
+        check_is_fitted(self, "cv_results_")
+        if not hasattr(self, "best_estimator_"):
+            raise AttributeError(
+                f"This {type(self).__name__} was fitted with refit={self.refit} and holds no"
+                " model. drop_training_state is available only after refitting."
+            )
+        final_estimator(self.best_estimator_)[0].drop_training_state()
         return self
 
     _note: Callable[[Any], Any] | None = None
