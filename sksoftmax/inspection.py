@@ -320,7 +320,7 @@ class CoefficientDisplay:
             ax.set(title=title, xlim=(-1.05 * limit, 1.05 * limit))
             ax.invert_yaxis()
             ax.axvline(0, color="black", linewidth=0.8)
-        self.axes_[-1].set_xlabel("coefficient per standard deviation")
+        self.axes_[-1].set_xlabel("coefficient\nper standard deviation")
 
 
 def _model_with(estimator: Any, *attributes: str) -> tuple[Any, Any]:

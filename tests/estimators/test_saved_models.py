@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -124,6 +125,15 @@ def test_what_holds_no_model_says_so():
     another = SoftmaxSearchCV(LogisticRegression(max_iter=1000), {"C": [1e-3, 1e-2]}, cv=2)
     with pytest.raises(AttributeError, match=r"'LogisticRegression'.*'drop_training_state'"):
         another.fit(X, Y).drop_training_state()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_a_full_disk_is_an_error_and_leaves_the_model_alone():
+    model = classifier()
+    before = pickle.dumps(model)
+    with pytest.raises(OSError, match="No space left on device"):
+        joblib.dump(model, "/dev/full")
+    assert pickle.dumps(model) == before
 
 
 @pytest.mark.parametrize("parameters", [{}, {"average": False, "learning_rate": 0.1}], ids=str)
