@@ -30,7 +30,7 @@ try:
 except ImportError as error:
     raise ImportError(
         f"sksoftmax.onnx needs skl2onnx, and importing it failed: {error}."
-        ' Install it with: pip install "sksoftmax[onnx]"'
+        " Install it with: pip install skl2onnx onnxruntime"
     ) from error
 
 

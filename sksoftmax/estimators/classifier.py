@@ -438,7 +438,7 @@ class SoftmaxClassifier(
         """
         context = self._init_callback_context(max_subtasks=self.max_iter)
         with self._unchanged_on_error():
-            resume = self._checkpoint if self.warm_start and self._is_fitted() else None
+            resume = self._resumable() if self.warm_start else None
             homes = home_of(X), home_of(y)
             X, y = self._checked(X, y, reset=True)
             targets = self._encoded(y, sample_weight, X)
@@ -522,7 +522,7 @@ class SoftmaxClassifier(
         """
         with self._unchanged_on_error():
             self._validate_params()  # the decorator skips it once fitted
-            resume = self._checkpoint if self._is_fitted() else None
+            resume = self._resumable()
             known = self._known_classes(classes, first=resume is None)
             if self.class_weight == "balanced":
                 raise ValueError(
@@ -552,9 +552,6 @@ class SoftmaxClassifier(
         tags.input_tags.sparse = self.shuffle != "blocks"
         tags.array_api_support = SUPPORTED
         return tags
-
-    def _is_fitted(self) -> bool:
-        return hasattr(self, "_checkpoint")
 
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:

@@ -153,4 +153,4 @@ def test_a_missing_skl2onnx_is_an_import_error_with_the_cure():
     assert child.returncode == 1
     last = child.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: ")
-    assert 'pip install "sksoftmax[onnx]"' in last
+    assert "pip install skl2onnx onnxruntime" in last
