@@ -1,6 +1,7 @@
 """Compare the files of a wheel with those that Git tracks in the packages.
 
-A file that is missing, or one too many, fails. In the root of a clone: python .ci/wheel_content.py dist/NAME.whl
+A file that is missing, or one too many, is a failure. Run it in the root of a clone:
+python .ci/wheel_content.py dist/NAME.whl
 """
 
 import subprocess
