@@ -165,7 +165,9 @@ class _Trial:
 
     def _expected(self, numbers):
         """What the float64 copy gives: CSR where steps of a given size are not centred."""
-        if self.example["form"]["kind"] == "sparse" and self._is_of_given_steps():
+        form = self.example["form"]
+        is_sparse = form["kind"] == "sparse" or form["container"] == "pandas sparse"
+        if is_sparse and self._is_of_given_steps():
             numbers = sparse.csr_array(numbers)
         clf = self._estimator("numpy")
         if self.example["parameters"].get("shuffle") == "blocks":
