@@ -236,8 +236,8 @@ class Fold:
 
     def _begin(self, number: int, estimator: Any) -> None:
         """Tell callbacks that a candidate is now fitted."""
-        weights = self.fit_params.get("sample_weight")
-        self.tasks[number].begin(estimator, *self.train, weights)
+        X, y = self.train
+        self.tasks[number].begin(estimator, X, y, self.fit_params.get("sample_weight"))
 
     def _with_parameters(self, number: int) -> Any:
         """An unfitted estimator for a candidate; parameters may be estimators themselves."""

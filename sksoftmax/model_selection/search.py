@@ -130,8 +130,8 @@ class SoftmaxSearchCV(
     -----
     As many models are trained at once as fit in 32 MiB (``STACK_BYTES`` of
     ``sksoftmax.training.stack``) with their gradients, velocities and averages, at least one;
-    their scores on a batch are the largest array of all. The training rows of one fold are copied, as `GridSearchCV` copies
-    them for each fit.
+    their scores on a batch are the largest array of all. The training rows of one fold are
+    copied, as `GridSearchCV` copies them for each fit.
 
     Sparse rows are trained one model at a time where a step costs their stored elements
     alone; statistics of the features are still shared.
