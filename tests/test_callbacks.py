@@ -363,10 +363,16 @@ def test_an_error_at_the_end_of_a_search_leaves_it_as_it_was(model):
 
 @pytest.mark.slow
 def test_tasks_reach_callbacks_from_other_processes():
-    monitor = callback.ScoringMonitor(scoring="accuracy")
-    searched(SoftmaxSearchCV, estimator(backend="numpy"), GRID, [monitor], n_jobs=2)
-    rows = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
-    assert len(rows) == 6 * (6 * 3 + 1)
+    recorders = pytest.importorskip("sklearn.callback.tests._utils")
+
+    def tasks(search):
+        recorder = recorders.RecordingAutoPropagatedCallback()
+        searched(search, estimator(backend="numpy"), GRID, [recorder], n_jobs=2)
+        return Counter((row["name"], row["context"].task_name) for row in recorder.record)
+
+    ours = tasks(SoftmaxSearchCV)
+    assert ours["on_fit_task_end", "epoch"] == 6 * (6 * 3 + 1)
+    assert ours == tasks(GridSearchCV)
 
 
 @pytest.mark.parametrize("in_pipeline", [False, True])
