@@ -25,6 +25,7 @@ collect_ignore = [
     "streamed.py",
     "conftest.py",
     "distributed/programs.py",
+    "foreign",
 ]
 if os.environ.get("SCIPY_ARRAY_API") != "1":
     collect_ignore.append("array_api")  # test_array_api.py runs it in a process of its own

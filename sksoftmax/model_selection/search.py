@@ -326,7 +326,7 @@ class SoftmaxSearchCV(
         splits = list(cv.split(X, y, **split_params))
         if len(splits) != n_splits:
             raise ValueError(
-                "cv.split and cv.get_n_splits returned inconsistent results. Expected"
+                "cv.split and cv.get_n_splits return inconsistent results. Expected"
                 f" {n_splits} splits, got {len(splits)}"
             )
         return splits
