@@ -19,6 +19,7 @@ from scipy import sparse
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.contract import Backend, Trainer
 from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.rule import Rule
 from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.data.arrays import training_dtype
 from sksoftmax.data.rows import is_csr
@@ -45,21 +46,19 @@ class Case:
     n_models : int
         Models trained together.
     weighted : bool
-        Whether rows have weights; some are zero when there are several models.
+        Whether rows have weights.
     fit_intercept, centred, average : bool
         As in Problem; `centred` says whether it has means.
-    momentum, l2, l1 : float
-        As in Problem; they differ between models.
-    nesterov, optimizer : bool, str
-        As in Problem.
-    nearness, least_weight : float
-        As in Problem.
+    l2, l1, momentum : float
+        As in Problem and Rule; they differ between models.
+    optimizer : str
+        The name of the rule.
+    nesterov, nearness, least_weight : bool, float, float
+        As in Rule.
     consecutive : bool
         Whether rows are taken as they lie.
     csr : bool
         Whether X is CSR, mostly zeros; the reference then has the same rows dense.
-    alike : bool
-        Whether several models share their means and scales, as over the same weighted rows.
     n_threads : int
         As in Problem.
     """
@@ -84,7 +83,6 @@ class Case:
     least_weight: float = 0.0
     consecutive: bool = False
     csr: bool = False
-    alike: bool = False
     n_threads: int = 1
 
 
@@ -115,6 +113,9 @@ class CaseReport:
 
 
 AUTOMATIC = "distance-over-gradients"
+OF_A_MODEL = {Problem: ("l2", "l1", "curvature"), State: ("parameters", "average")}
+"""Arrays of a problem and of a state that have an axis of models."""
+
 WITHOUT_NOISE: dict[str, Any] = {"nearness": 1.0, "least_weight": 0.1}
 
 CSR_VARIANTS: dict[str, dict[str, Any]] = {
@@ -177,7 +178,7 @@ STACK_VARIANTS: dict[str, dict[str, Any]] = {
     "automatic, one batch": {"optimizer": AUTOMATIC, "batch_size": 70, **WITHOUT_NOISE},
     "automatic, l1": {"optimizer": AUTOMATIC, "l1": 3e-2},
 }
-"""Several models of the same means and scales, as a search trains them."""
+"""Several models over the same rows, as a search trains them."""
 
 DENSE_VARIANTS: dict[str, dict[str, Any]] = {
     "defaults": {},
@@ -234,9 +235,6 @@ CASES = (
     Case("l1 without momentum", l1=3e-2, momentum=0),
     Case("l1, nesterov", l1=3e-2, nesterov=True),
     Case("l1, adam", l1=3e-2, optimizer="adam"),
-    Case("several models, l1", n_models=3, l1=3e-2),
-    Case("several models, nesterov", n_models=3, nesterov=True),
-    Case("several models, adam", n_models=3, optimizer="adam"),
     *(
         Case(f"csr, {name}", **{"n_features": 30, "csr": True, "centred": False} | changes)
         for name, changes in CSR_VARIANTS.items()
@@ -247,10 +245,8 @@ CASES = (
     ),
     Case("uint8", dtype="uint8"),
     Case("int16", dtype="int16"),
-    Case("several models", n_models=3),
-    Case("several weighted models", n_models=3, weighted=True),
     *(
-        Case(f"models alike, {name}", n_models=3, alike=True, **changes)
+        Case(f"several models, {name}", n_models=3, **changes)
         for name, changes in STACK_VARIANTS.items()
     ),
 )
@@ -370,7 +366,7 @@ class _OneByOne:
                 name: np.concatenate([state.moments[name] for state in states])
                 for name in states[0].moments
             },
-            means=np.concatenate([state.means for state in states]),
+            means=states[0].means,
             n_steps=states[0].n_steps,
             norms={
                 name: np.concatenate([state.norms[name] for state in states])
@@ -384,14 +380,14 @@ def _only(several: Any, model: int) -> Any:
     one = slice(model, model + 1)
     values = {f.name: getattr(several, f.name) for f in fields(several)}
     changes: dict[str, Any] = {
-        name: value[one]
-        for name, value in values.items()
-        if isinstance(value, np.ndarray) and name not in ("X", "y")
+        name: values[name][one]
+        for name in OF_A_MODEL[type(several)]
+        if values[name] is not None
     }
-    if isinstance(several, State):
-        for name in ("moments", "norms"):
-            of_model = {key: array[one] for key, array in values[name].items()}
-            changes[name] = of_model
+    if isinstance(several, Problem):
+        changes["rule"] = replace(several.rule, momentum=several.rule.momentum[one])
+    for name in {"moments", "norms"} & values.keys():
+        changes[name] = {key: array[one] for key, array in values[name].items()}
     return replace(several, **changes)
 
 
@@ -413,16 +409,11 @@ def _make_problem(backend: Backend, case: Case, rng: np.random.Generator) -> Pro
     dtype = training_dtype(X.dtype)
     weights = None
     if case.weighted:
-        weights = rng.exponential(size=(case.n_models, case.n_rows))
-        if case.n_models > 1:
-            weights[
-                np.arange(case.n_rows) % case.n_models == np.arange(case.n_models)[:, None]
-            ] = 0
-        weights = (weights / weights.mean(axis=1, keepdims=True)).astype(dtype)
+        weights = rng.exponential(size=case.n_rows)
+        weights = (weights / weights.mean()).astype(dtype)
     moments = feature_moments(backend, backend.place(X), None, None)
-    spread = (1 + np.arange(case.n_models) / 10)[:, None]
+    spread = 1 + np.arange(case.n_models) / 10
     centre = moments.mean if case.centred else None
-    apart = np.ones_like(spread) if case.alike else spread
     return Problem(
         X=X,
         y=y,
@@ -430,22 +421,24 @@ def _make_problem(backend: Backend, case: Case, rng: np.random.Generator) -> Pro
         n_classes=case.n_classes,
         dtype=dtype,
         batch_size=min(case.batch_size, case.n_rows),
-        l2=case.l2 * spread[:, 0],
-        l1=case.l1 * spread[:, 0],
+        l2=case.l2 * spread,
+        l1=case.l1 * spread,
         penalty_share=0.9,
-        momentum=case.momentum / spread[:, 0],
         average=case.average,
-        nesterov=case.nesterov,
-        optimizer=case.optimizer,
-        nearness=case.nearness,
-        least_weight=case.least_weight,
-        epsilon=1e-3 if case.optimizer == "adam" else 1e-8,
         fit_intercept=case.fit_intercept,
-        means=None if centre is None else centre * apart,
-        scales=moments.scale * apart,
-        step_scales=moments.step_scale(centre) * apart,
+        means=centre,
+        scales=moments.scale,
+        step_scales=moments.step_scale(centre),
         intercept_scale=0.7 if case.optimizer == AUTOMATIC else 1.0,
         curvature=np.full(case.n_models, 2.0) if case.optimizer == AUTOMATIC else None,
+        rule=Rule(
+            name=case.optimizer,
+            momentum=case.momentum / spread,
+            nesterov=case.nesterov,
+            nearness=case.nearness,
+            least_weight=case.least_weight,
+            epsilon=1e-3 if case.optimizer == "adam" else 1e-8,
+        ),
         n_threads=case.n_threads,
     )
 

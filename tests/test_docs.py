@@ -30,6 +30,7 @@ CLASSES = [
     "sksoftmax.backend.ArrayTrainer",
     "sksoftmax.backend.Backend",
     "sksoftmax.backend.Problem",
+    "sksoftmax.backend.Rule",
     "sksoftmax.backend.State",
     "sksoftmax.backend.Trainer",
     "sksoftmax.testing.CaseReport",
@@ -47,7 +48,9 @@ NOT_ASKED_FOR = {
     "SA01",  # See Also only where there is something to see
 }
 REFERS_TO_PARAMETERS_OF_ANOTHER = ["sksoftmax.distributed.DistributedSoftmaxClassifier"]
-EXAMPLES = [name for name in [*CLASSES, *FUNCTIONS] if ".problem." not in name]
+CONTRACT = ("Backend", "Problem", "Rule", "State", "Trainer")
+OF_THE_CONTRACT = [f"sksoftmax.backend.{name}" for name in CONTRACT]
+EXAMPLES = [name for name in [*CLASSES, *FUNCTIONS] if name not in OF_THE_CONTRACT]
 
 
 def resolved(name):

@@ -68,7 +68,7 @@ class FusedTrainer(CupyTrainer):
         if self._weights is None:
             weights = self.xp.ones(len(order), self.problem.dtype)
         else:
-            weights = self._weights[0][order]
+            weights = self._weights[order]
         losses = self._run(order, self._y[order], weights, self._float(step_sizes[0]))
         self._n_steps += step_sizes.shape[1]
         if self._own_steps:
@@ -104,7 +104,7 @@ class FusedTrainer(CupyTrainer):
         """What kernels are told of a rule that finds its own steps; others do not read it."""
         problem = self.problem
         curvature = 1 if problem.curvature is None else problem.curvature[0]
-        numbers = (curvature, problem.nearness, problem.least_weight)
+        numbers = (curvature, problem.rule.nearness, problem.rule.least_weight)
         return tuple(np.float64(number) for number in numbers)
 
 
@@ -143,7 +143,7 @@ class ClusterTrainer(FusedTrainer):
             np.int32(plan.gradient_segments),
             steps,
             np.int64(self._n_steps),
-            self._scalar(problem.momentum[0]),
+            self._scalar(problem.rule.momentum[0]),
             np.int32(problem.average),
             *self._rule(),
             *self._own_rule(),
@@ -255,7 +255,7 @@ class GraphTrainer(FusedTrainer):
         arguments = (
             *self._of_columns(batch),
             self._buffers[3],
-            self._scalar(problem.momentum[0]),
+            self._scalar(problem.rule.momentum[0]),
             np.int32(problem.average),
             *self._changed(),
         )

@@ -170,8 +170,8 @@ def unsupported(problem: Problem) -> str | None:
     missing = {
         "sparse rows": is_csr(X),
         "several models": problem.n_models > 1,
-        "Adam": problem.optimizer == "adam",
-        "Nesterov's momentum": problem.nesterov,
+        "Adam": problem.rule.name == "adam",
+        "Nesterov's momentum": problem.rule.nesterov,
         "an absolute penalty": bool(problem.l1.any()),
     }
     if not is_csr(X):

@@ -35,8 +35,8 @@ def rules_of(problem: Problem) -> NDArray[np.float64]:
         One over the first step, the nearness, and the least weight of the newest iterate.
     """
     assert problem.curvature is not None
-    ones = np.ones(problem.n_models)
-    numbers = problem.curvature, problem.nearness * ones, problem.least_weight * ones
+    ones, rule = np.ones(problem.n_models), problem.rule
+    numbers = problem.curvature, rule.nearness * ones, rule.least_weight * ones
     return np.stack(numbers, axis=1)
 
 

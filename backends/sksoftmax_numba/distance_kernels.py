@@ -2,8 +2,8 @@
 
 What is computed is stated in ``sksoftmax.backend.sparse.distance_law``. Each feature of a
 batch is read and written once, however many of its rows hold it. The number of classes comes
-as the length of `classes`: of a tuple it is known to the compiler, which loops over few classes need to be
-fast; and functions that close over nothing are found on disk by the next process.
+as the length of `classes`: of a tuple it is known to the compiler, which loops over few classes
+need to be fast; and functions that close over nothing are found on disk by the next process.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class NumbaLinearTrainer(LinearTrainer):
         """Buffers for batches of so many stored elements, with some room to spare."""
         problem, dtype = self.problem, self.problem.dtype
         self._n_elements = n_elements + n_elements // 4
-        self._row_weights = np.zeros(0, dtype) if self._weights is None else self._weights[0]
+        self._row_weights = np.zeros(0, dtype) if self._weights is None else self._weights
         self._buffers = (
             np.empty(self._n_elements, np.int64),
             np.empty(self._n_elements, self._position.dtype),
@@ -74,7 +74,7 @@ class NumbaDistanceTrainer(DistanceTrainer):
         few = n_classes <= FEW_CLASSES
         self._class_tuple: Any = ((),) * n_classes if few else np.empty(n_classes, np.int8)
         self._row_weights = (
-            np.zeros(0, problem.dtype) if self._weights is None else self._weights[0]
+            np.zeros(0, problem.dtype) if self._weights is None else self._weights
         )
 
     def run_epoch(

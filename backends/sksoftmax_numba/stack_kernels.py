@@ -25,7 +25,7 @@ def residuals(z: Any, codes: Any, weights: Any, losses: Any, largest: Any, total
         Scores, turned into residuals.
     codes : int32 array of shape (n_rows,)
         Class codes.
-    weights : array of shape (n_models, n_rows) or (n_models, 0)
+    weights : array of shape (n_rows,) or (0,)
         Row weights; empty for ones.
     losses : float64 array of shape (n_models,)
         Written to.
@@ -33,7 +33,7 @@ def residuals(z: Any, codes: Any, weights: Any, losses: Any, largest: Any, total
         Room to work in.
     """
     n_models, n_classes, n_rows = z.shape
-    is_weighted = weights.shape[1] > 0
+    is_weighted = len(weights) > 0
     one = z.dtype.type(1)
     for m in range(n_models):
         scores = z[m]
@@ -45,7 +45,7 @@ def residuals(z: Any, codes: Any, weights: Any, losses: Any, largest: Any, total
                 largest[i] = row[i] if not row[i] <= largest[i] else largest[i]
         loss = 0.0
         for i in range(n_rows):
-            weight = weights[m, i] if is_weighted else one
+            weight = weights[i] if is_weighted else one
             loss -= weight * (scores[codes[i], i] - largest[i])
         total[:] = 0
         for c in range(n_classes):
@@ -54,7 +54,7 @@ def residuals(z: Any, codes: Any, weights: Any, losses: Any, largest: Any, total
                 row[i] = exponential(row[i] - largest[i])
                 total[i] += row[i]
         for i in range(n_rows):
-            weight = weights[m, i] if is_weighted else one
+            weight = weights[i] if is_weighted else one
             loss += weight * math.log(total[i])
             total[i] = weight / total[i]
         for c in range(n_classes):
@@ -62,7 +62,7 @@ def residuals(z: Any, codes: Any, weights: Any, losses: Any, largest: Any, total
             for i in range(n_rows):
                 row[i] *= total[i]
         for i in range(n_rows):
-            scores[codes[i], i] -= weights[m, i] if is_weighted else one
+            scores[codes[i], i] -= weights[i] if is_weighted else one
         losses[m] = loss
 
 
@@ -76,8 +76,8 @@ def momentum_steps(
     for m in range(parameters.shape[0]):
         momentum_step(
             0, 1, parameters[m], velocity[m], average[m], gradient[m : m + 1],
-            gradient[m : m + 1, :, -1], no_means, gradient_scales[m], decay[m],
-            inverse_scales[m], steps[m], momentum[m], nesterov, newest,
+            gradient[m : m + 1, :, -1], no_means, gradient_scales, decay[m],
+            inverse_scales, steps[m], momentum[m], nesterov, newest,
         )  # fmt: skip
 
 
@@ -92,6 +92,6 @@ def distance_steps(
         whole_step(
             norms[m], rules[m], factors[m], n_steps, parameters[m], average[m],
             gradient[m : m + 1], gradient[m : m + 1, :, -1], point[m], no_means,
-            gradient_scales[m], decay[m], inverse_scales[m], scales[m], squares,
+            gradient_scales, decay[m], inverse_scales, scales, squares,
         )  # fmt: skip
         write_point(rules[m, 1], parameters[m], average[m], point[m])

@@ -33,10 +33,10 @@ class NumbaStackTrainer(StackTrainer):
         super().__init__(problem, state)
         dtype = problem.dtype
         self._room = np.empty((2, problem.batch_size), dtype)
-        self._no_weights = np.zeros((problem.n_models, 0), dtype)
+        self._no_weights = np.zeros(0, dtype)
         # A velocity or an average that nobody reads, written to where there is none.
         self._nothing = np.zeros_like(self._parameters)
-        self._momentum = problem.momentum.astype(dtype)
+        self._momentum = problem.rule.momentum.astype(dtype)
         self._no_means = np.zeros(problem.n_features, dtype)
         self._squares = np.zeros((2, problem.n_classes * n_ranges_of(problem.n_features)))
         no_decay = np.zeros((problem.n_models, problem.n_features + 1), dtype)
@@ -60,8 +60,8 @@ class NumbaStackTrainer(StackTrainer):
             The weighted loss a row, each batch measured before its own update.
         """
         problem = self.problem
-        with announced("stack", problem.dtype, problem.optimizer):
-            if problem.optimizer == "adam" or problem.l1.any():
+        with announced("stack", problem.dtype, problem.rule.name):
+            if problem.rule.name == "adam" or problem.l1.any():
                 return super().run_epoch(order, step_sizes)
             finds_steps = isinstance(self._optimizer, DistanceOverGradients)
             run = self._run_own_steps if finds_steps else self._run_momentum
@@ -93,8 +93,8 @@ class NumbaStackTrainer(StackTrainer):
             distance_steps(
                 norms, rules, factors[i], self._n_steps, self._parameters,
                 self._average, self._point, gradient, self._no_means,
-                self._gradient_scales[:, 0], self._decays, self._inverse_scales[:, 0],
-                self._scales[:, 0], self._squares,
+                self._gradient_scales[0, 0], self._decays, self._inverse_scales[0, 0],
+                self._scales[0, 0], self._squares,
             )  # fmt: skip
         self._norms = dict(zip(self._norms, norms.T.copy(), strict=True))
         self._set_point()
@@ -110,12 +110,12 @@ class NumbaStackTrainer(StackTrainer):
             self._average if averaged else self._nothing,
             gradient,
             self._no_means,
-            self._gradient_scales[:, 0],
+            self._gradient_scales[0, 0],
             self._decays,
-            self._inverse_scales[:, 0],
+            self._inverse_scales[0, 0],
             steps,
             self._momentum,
-            self.problem.nesterov,
+            self.problem.rule.nesterov,
             self.problem.dtype.type(newest),
         )
 

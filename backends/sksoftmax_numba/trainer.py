@@ -96,7 +96,7 @@ class NumbaTrainer(ArrayTrainer):
         average = (self._average if problem.average else self._nothing)[0]
         arrays = self._parameters[0], velocity, average
         steps, newest = self._float(step_sizes), self._float(newest)
-        momentum = problem.dtype.type(problem.momentum[0]), problem.nesterov
+        momentum = problem.dtype.type(problem.rule.momentum[0]), problem.rule.nesterov
         if not self._by_products:
             return self._run_threads(
                 momentum_epoch, order, steps, newest, *arrays, *self._factors, *momentum
@@ -216,16 +216,16 @@ class NumbaTrainer(ArrayTrainer):
         self._nothing = np.zeros_like(self._parameters)
         no_decay = np.zeros(n + 1, dtype)
         self._decays = no_decay if self._decay is None else self._decay[0, 0]
-        self._centre = np.zeros(n, dtype) if self._means is None else self._means[0]
-        self._row_weights = np.zeros(0, dtype) if self._weights is None else self._weights[0]
+        self._centre = np.zeros(n, dtype) if self._means is None else self._means
+        self._row_weights = np.zeros(0, dtype) if self._weights is None else self._weights
         self._factors = (
             self._centre, self._gradient_scales[0, 0], self._decays, self._inverse_scales[0, 0],
         )  # fmt: skip
         if isinstance(self._optimizer, DistanceOverGradients):
             self._allocate_norms()
-        ours = problem.optimizer != "adam" and not problem.l1.any()
+        ours = problem.rule.name != "adam" and not problem.l1.any()
         self._is_compiled = ours and self.reduce is None
-        self._kinds = problem.optimizer, problem.X.dtype, dtype, self._by_products
+        self._kinds = problem.rule.name, problem.X.dtype, dtype, self._by_products
         self._is_new = False
 
     def _allocate_norms(self) -> None:

@@ -72,7 +72,7 @@ class NumpyTrainer(ArrayTrainer):
         self._gradient = np.zeros((1, k, n + 1), problem.dtype)
         self._block_gradient = np.zeros((k, n + 1), problem.dtype)
         self._coef, self._intercept = self._point[0, :, :n], self._point[0, :, n:]
-        self._mean_row = None if self._means is None else self._means[0]
+        self._mean_row = self._means
         self._copies_whole_rows = (
             problem.X.flags.c_contiguous and problem.X.dtype == problem.dtype
         )
@@ -80,26 +80,13 @@ class NumpyTrainer(ArrayTrainer):
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Take one step for each batch of `order`; unshuffled rows are read where they lie.
-
-        Parameters
-        ----------
-        order : ndarray of shape (n_rows,), int64
-            Rows of X, batch after batch.
-        step_sizes : ndarray of shape (1, n_batches), float64
-            The step of each batch.
-
-        Returns
-        -------
-        ndarray of shape (1,), float64
-            The weighted loss a row, each batch measured before its own update.
-        """
+        """Take one step for each batch of `order`; unshuffled rows are read where they lie."""
         self._consecutive = len(order) > 0 and bool((np.diff(order) == 1).all())
         self._n_done = 0
         # Where the target class of each row stands in the flattened (classes, width) scores.
         self._targets = self._y.take(order) * np.int64(self._width)
         self._targets += self._position_in_block(len(order))
-        self._row_weights = None if self._weights is None else self._weights[0].take(order)
+        self._row_weights = None if self._weights is None else self._weights.take(order)
         self._row_sums = np.empty(len(order), self.problem.dtype)
         self._row_scores = np.empty(len(order), self.problem.dtype)
         super().run_epoch(order, step_sizes)

@@ -1,17 +1,24 @@
 """The seam between an estimator and whatever runs its minibatch loop.
 
 All that the author of a backend needs is imported from here. ``contract`` says what a backend
-must do and ``problem`` what it is given; ``array_trainer`` with ``optimizers`` and
+must do, ``problem`` and ``rule`` what it is given; ``array_trainer`` with ``optimizers`` and
 ``statistics`` does all of it over any array namespace, ``stack_trainer`` for several models,
 ``sparse`` for CSR rows, ``blocks`` for rows in a file; ``host`` chooses among them on a CPU,
 and ``registry`` finds backends by name. This package must not know any estimator.
 """
 
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.contract import Backend, Trainer
+from sksoftmax.backend.contract import (
+    Backend,
+    DeviceBackend,
+    MeasuringBackend,
+    ReducingBackend,
+    Trainer,
+)
 from sksoftmax.backend.host import HostBackend
 from sksoftmax.backend.optimizers import DistanceOverGradients, averaging_weight, squared_norm
 from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.rule import Rule
 from sksoftmax.backend.sparse.distance import DistanceTrainer
 from sksoftmax.backend.sparse.distance_law import (
     LARGEST_FACTOR,
@@ -31,12 +38,16 @@ __all__ = [
     "Array",
     "ArrayTrainer",
     "Backend",
+    "DeviceBackend",
     "DistanceOverGradients",
     "DistanceTrainer",
     "HostBackend",
     "LinearTrainer",
+    "MeasuringBackend",
     "Moments",
     "Problem",
+    "ReducingBackend",
+    "Rule",
     "StackTrainer",
     "State",
     "Trainer",

@@ -62,8 +62,8 @@ class ArrayTrainer:
     >>> problem = Problem(
     ...     X=np.array([[1.0], [-1.0]]), y=np.array([0, 1], np.int32), weights=None,
     ...     n_classes=2, dtype=np.dtype(float), batch_size=2, l2=0 * one, l1=0 * one,
-    ...     momentum=0 * one, penalty_share=1, average=False, fit_intercept=False, means=None,
-    ...     scales=np.ones((1, 1)), step_scales=np.ones((1, 1)))
+    ...     penalty_share=1, average=False, fit_intercept=False, means=None,
+    ...     scales=one, step_scales=one)
     >>> trainer = ArrayTrainer(problem, State.zeros(1, 2, 1, problem.dtype))
     >>> loss = trainer.run_epoch(np.arange(2), np.ones((1, 1)))
     >>> float(loss[0].round(4)), trainer.state().parameters[0, :, 0].tolist()
@@ -102,9 +102,8 @@ class ArrayTrainer:
         """Per-feature factors of a step, with the intercept's in the last column."""
         problem = self.problem
         intercepts = problem.fit_intercept / problem.intercept_scale
-        last = np.full((problem.n_models, 1), intercepts)
-        inverse = np.hstack([1 / problem.step_scales, last])[:, None, :]
-        penalty_scales = np.hstack([problem.scales, 0 * last])[:, None, :]
+        inverse = np.append(1 / problem.step_scales, intercepts)[None, None, :]
+        penalty_scales = np.append(problem.scales, 0.0)[None, None, :]
         # l2 sigma^2 / s, multiplied in this order, stays in range where sigma^2 does not.
         decay = problem.l2[:, None, None] * penalty_scales * (penalty_scales * inverse)
         decay *= problem.penalty_share
@@ -115,14 +114,14 @@ class ArrayTrainer:
         self._threshold = self._float(threshold) if problem.l1.any() else None
         self._penalty_scales = self._float(penalty_scales)
         self._optimizer: Momentum | Adam | DistanceOverGradients
-        if problem.optimizer == "distance-over-gradients":
+        if problem.rule.finds_steps:
             self._optimizer = DistanceOverGradients(problem, self.xp)
             scale = np.divide(1, inverse, out=np.zeros_like(inverse), where=inverse > 0)
             self._scales = self._float(scale)
-        elif problem.optimizer == "adam":
+        elif problem.rule.name == "adam":
             self._optimizer = Adam(problem, self.xp)
         else:
-            momentum = self._float(problem.momentum[:, None, None])
+            momentum = self._float(problem.rule.momentum[:, None, None])
             self._optimizer = Momentum(problem, momentum, self.xp)
 
     def _set_state(self, state: State) -> None:
@@ -270,21 +269,21 @@ class ArrayTrainer:
         targets = self._y[rows] == self._classes
         residual, loss = self._residual(self._logits(self._point, x), targets)
         if self._weights is not None:
-            weights = self._weights[:, rows]
-            residual *= weights[:, None, :]
+            weights = self._weights[rows]
+            residual *= weights
             loss = loss * weights
         gradient = xp.empty_like(self._parameters)
         gradient[..., n] = residual.sum(axis=2)
         gradient[..., :n] = self._summed_rows(residual, x)
         if self._means is not None:
-            gradient[..., :n] -= gradient[..., n:] * self._means[:, None, :]
+            gradient[..., :n] -= gradient[..., n:] * self._means
         return gradient, loss.sum(axis=1, dtype=np.float64)
 
     def _logits(self, parameters: Array, x: Array) -> Array:
         """Scores of shape (n_models, n_classes, n_rows)."""
         coef, intercept = parameters[..., :-1], parameters[..., -1:]
         if self._means is not None:
-            intercept = intercept - coef @ self._means[:, :, None]
+            intercept = intercept - coef @ self._means[:, None]
         return self._scores(coef, x) + intercept
 
     def _rows(self, X: Array, rows: Any) -> Array:
@@ -385,7 +384,7 @@ class ArrayTrainer:
         parameters = self._to_numpy(last)
         means = problem.means
         if means is None:
-            means = np.zeros((problem.n_models, problem.n_features))
+            means = np.zeros(problem.n_features)
         return State(
             parameters=parameters,
             average=self._to_numpy(average) if problem.average else parameters,

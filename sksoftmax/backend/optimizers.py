@@ -41,7 +41,7 @@ class Momentum:
     Parameters
     ----------
     problem : Problem
-        Its `momentum` and `nesterov` are used.
+        Its `rule` gives `momentum` and `nesterov`.
     momentum : array of shape (n_models, 1, 1)
         The momentum in the dtype and on the device of the parameters.
     xp : module
@@ -58,8 +58,8 @@ class Momentum:
     """
 
     def __init__(self, problem: Problem, momentum: Array, xp: Any):
-        self.moment_names = ("velocity",) if problem.momentum.any() else ()
-        self.nesterov = problem.nesterov
+        self.moment_names = ("velocity",) if problem.rule.momentum.any() else ()
+        self.nesterov = problem.rule.nesterov
         self.momentum = momentum
         self.xp = xp
 
@@ -144,7 +144,7 @@ class Adam:
     Parameters
     ----------
     problem : Problem
-        Its `beta_1`, `beta_2` and `epsilon` are used.
+        Its `rule` gives `beta_1`, `beta_2` and `epsilon`.
     xp : module
         The namespace of the parameters.
 
@@ -156,8 +156,8 @@ class Adam:
     moment_names = ("first_moment", "second_moment")
 
     def __init__(self, problem: Problem, xp: Any):
-        self.beta_1, self.beta_2 = problem.beta_1, problem.beta_2
-        self.epsilon = problem.epsilon
+        self.beta_1, self.beta_2 = problem.rule.beta_1, problem.rule.beta_2
+        self.epsilon = problem.rule.epsilon
         self.xp = xp
 
     def update(
@@ -212,7 +212,7 @@ class DistanceOverGradients:
         a \leftarrow a + \gamma (z - a), \qquad
         \gamma = \max\Bigl(\frac{r^2 t}{\sum_{\tau \le t} r_\tau^2 \tau}, c\Bigr)
 
-    at the t-th step, with beta the `nearness` and c the `least_weight` of the problem.
+    at the t-th step, with beta the `nearness` and c the `least_weight` of the rule.
 
     The step is a distance over the gradients so far (Ivgi, Hinder and Carmon), weighted by the
     distances at which they were taken (Khaled, Mishchenko and Jin): short where gradients are
@@ -226,7 +226,7 @@ class DistanceOverGradients:
     Parameters
     ----------
     problem : Problem
-        Its `curvature`, `nearness` and `least_weight` are used.
+        Its `curvature` is used, and its `rule` gives `nearness` and `least_weight`.
     xp : module
         The namespace of the parameters.
 
@@ -246,7 +246,7 @@ class DistanceOverGradients:
     def __init__(self, problem: Problem, xp: Any):
         assert problem.curvature is not None
         self.curvature = xp.asarray(problem.curvature, dtype="float64")
-        self.nearness, self.least_weight = problem.nearness, problem.least_weight
+        self.nearness, self.least_weight = problem.rule.nearness, problem.rule.least_weight
         self.xp = xp
 
     def point(self, parameters: Array, average: Array, out: Array) -> None:

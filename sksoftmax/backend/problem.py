@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax.backend.rule import Rule
 from sksoftmax.data.arrays import Array
 
 
@@ -24,8 +25,8 @@ class Problem:
 
     .. math::
 
-        \frac{1}{N} \sum_i w_{mi}\, \mathrm{CE}(\mathrm{softmax}(W x_i + b), y_i)
-        + \sum_{kj} \frac{l2_m}{2} (\sigma_{mj} W_{kj})^2 + l1_m |\sigma_{mj} W_{kj}| .
+        \frac{1}{N} \sum_i w_i\, \mathrm{CE}(\mathrm{softmax}(W x_i + b), y_i)
+        + \sum_{kj} \frac{l2_m}{2} (\sigma_j W_{kj})^2 + l1_m |\sigma_j W_{kj}| .
 
     A step on a batch B of the rows, with b = `batch_size`, z the softmax, y the one-hot
     targets, m the means, s the step scales and q the `penalty_share`, is
@@ -46,8 +47,8 @@ class Problem:
     no penalty, and belongs to features centred at m. Divide by s twice: its square can leave
     the range of float32.
 
-    Arrays that differ between models carry a leading model axis, of length 1 for an
-    ordinary fit.
+    Models share the rows with their weights, means and scales. What may differ between them
+    carries a leading model axis, of length 1 for an ordinary fit.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ class Problem:
         duplicates. Any real dtype; batches are converted to `dtype` as they are gathered.
     y : ndarray of shape (n_rows,), int32
         Class codes from 0 to ``n_classes - 1``.
-    weights : ndarray of shape (n_models, n_rows), or None
+    weights : ndarray of shape (n_rows,), or None
         Row weights of mean 1 in `dtype`; None when every weight is 1.
     n_classes : int
         Number of classes, at least 2.
@@ -73,34 +74,24 @@ class Problem:
         Share of the penalty in each step, in (0, 1]: rows over ``n_batches * batch_size``.
         The epoch's penalty is spread evenly, since one that varied with the length of the
         batch would swing heavy-ball momentum up.
-    momentum : ndarray of shape (n_models,), float64
-        Momentum of "sgd", in [0, 1).
     average : bool
         Whether the iterates are averaged: by polynomial decay, or as the rule says.
     fit_intercept : bool
         Whether the intercepts move.
-    means : ndarray of shape (n_models, n_features), float64, or None
+    means : ndarray of shape (n_features,), float64, or None
         Centre of the features; None when the gradient is not centred, as for CSR.
-    scales : ndarray of shape (n_models, n_features), float64
+    scales : ndarray of shape (n_features,), float64
         Scale of the features in the penalty.
-    step_scales : ndarray of shape (n_models, n_features), float64
+    step_scales : ndarray of shape (n_features,), float64
         Scale of the features in the step. It only preconditions: it never enters the
         objective. ``inf`` where a feature is constant, whose weights then stay 0.
     intercept_scale : float
         That of the intercepts.
     curvature : ndarray of shape (n_models,), float64, or None
         Of the objective along a first gradient, in the coordinates of the step: one over it is
-        the first step of "distance-over-gradients", which alone reads this and the next two.
-    nearness : float
-        How near the average gradients are taken, in [0, 1].
-    least_weight : float
-        Least weight of the newest iterate in the average, in [0, 1].
-    optimizer : {"sgd", "adam", "distance-over-gradients"}
-        The update rule. The last one finds its own step sizes and always averages.
-    nesterov : bool
-        Whether the momentum of "sgd" is Nesterov's.
-    beta_1, beta_2, epsilon : float
-        Adam's decay rates of its moments, in [0, 1), and what it adds to the deviation.
+        the first step of "distance-over-gradients", which alone reads this.
+    rule : Rule
+        The update rule and its numbers.
     n_threads : int
         Most threads to train in. Their number must not change a bit of the result; a backend
         that cannot promise that, or does not start its threads itself, ignores it.
@@ -115,7 +106,6 @@ class Problem:
     l2: NDArray[np.float64]
     l1: NDArray[np.float64]
     penalty_share: float
-    momentum: NDArray[np.float64]
     average: bool
     fit_intercept: bool
     means: NDArray[np.float64] | None
@@ -123,13 +113,7 @@ class Problem:
     step_scales: NDArray[np.float64]
     intercept_scale: float = 1.0
     curvature: NDArray[np.float64] | None = None
-    nearness: float = 0.8
-    least_weight: float = 0.0
-    optimizer: str = "sgd"
-    nesterov: bool = False
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
+    rule: Rule = field(default_factory=Rule)
     n_threads: int = 1
 
     @property
@@ -160,7 +144,7 @@ class State:
     moments : mapping of str to ndarray of the same shape
         The optimiser's memory, by name: ``"velocity"`` in the units of the parameters, or
         Adam's ``"first_moment"`` and ``"second_moment"`` of the gradient G / s.
-    means : ndarray of shape (n_models, n_features), float64
+    means : ndarray of shape (n_features,), float64
         The centre that the last columns refer to; zeros when nothing is centred.
     n_steps : int
         Steps taken since the first.
@@ -195,8 +179,7 @@ class State:
             A state that no step has changed yet.
         """
         parameters = np.zeros((n_models, n_classes, n_features + 1), dtype)
-        means = np.zeros((n_models, n_features))
-        return cls(parameters, parameters, {}, means, 0)
+        return cls(parameters, parameters, {}, np.zeros(n_features), 0)
 
     def predicting(self, problem: Problem) -> NDArray[Any]:
         """Return the parameters to predict from: the average, as sparse as the last iterate.
@@ -221,7 +204,7 @@ class State:
 
         Parameters
         ----------
-        means : ndarray of shape (n_models, n_features), or None
+        means : ndarray of shape (n_features,), or None
             The new centre; None for zeros.
 
         Returns
@@ -236,7 +219,7 @@ class State:
 
         def recentred(array: NDArray[Any]) -> NDArray[Any]:
             moved = array.copy()
-            moved[..., -1] += np.einsum("mkj,mj->mk", array[..., :-1], shift)
+            moved[..., -1] += np.einsum("mkj,j->mk", array[..., :-1], shift)
             return moved
 
         return replace(

@@ -20,7 +20,7 @@ from sksoftmax.data.rows import is_csr
 
 
 class StackTrainer(ArrayTrainer):
-    """ArrayTrainer over NumPy for models that are centred alike, with preallocated buffers.
+    """ArrayTrainer over NumPy for several models, with preallocated buffers.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class StackTrainer(ArrayTrainer):
         x = self._gather(rows)
         z = self._z[: n_models * k * len(x)].reshape(n_models * k, len(x))
         np.matmul(self._point.reshape(-1, width), x.T, out=z)
-        weights = None if self._weights is None else self._weights[:, rows]
+        weights = None if self._weights is None else self._weights[rows]
         loss = self._softmax_minus_targets(z.reshape(n_models, k, -1), rows, weights)
         np.matmul(z, x, out=self._gradient.reshape(-1, width))
         return self._gradient, loss
@@ -63,7 +63,7 @@ class StackTrainer(ArrayTrainer):
         if self._means is None:
             x[:, :-1] = batch
         else:
-            np.subtract(batch, self._means[0], out=x[:, :-1], dtype=x.dtype)
+            np.subtract(batch, self._means, out=x[:, :-1], dtype=x.dtype)
         return x
 
     def _softmax_minus_targets(
@@ -81,14 +81,14 @@ class StackTrainer(ArrayTrainer):
         z /= total
         z -= one_hot
         if weights is not None:
-            z *= weights[:, None, :]
+            z *= weights
             loss *= weights
         summed: NDArray[np.float64] = loss.sum(axis=1, dtype=np.float64)
         return summed
 
 
 def is_stack(problem: Problem) -> bool:
-    """Say whether a problem is one of several models on dense rows, all centred alike.
+    """Say whether a problem is one of several models on dense rows.
 
     Parameters
     ----------
@@ -100,6 +100,4 @@ def is_stack(problem: Problem) -> bool:
     bool
         Whether a StackTrainer can train it.
     """
-    if problem.n_models == 1 or is_csr(problem.X):
-        return False
-    return problem.means is None or bool((problem.means == problem.means[0]).all())
+    return problem.n_models > 1 and not is_csr(problem.X)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.contract import Backend
+from sksoftmax.backend.contract import Backend, DeviceBackend, MeasuringBackend
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import BLOCK_ELEMENTS, is_csr, row_blocks, row_of_each_element
 
@@ -106,8 +106,7 @@ def feature_moments(
 ) -> Moments:
     """Return the weighted moments of the columns of X.
 
-    A backend may have a faster ``feature_moments(X, weights, rows)`` of its own, which returns
-    None for the X that it leaves to this one, and ``block_elements`` to convert at once.
+    A `MeasuringBackend` has a faster pass of its own.
 
     Parameters
     ----------
@@ -125,10 +124,10 @@ def feature_moments(
     Moments
         NumPy arrays in float64.
     """
-    of_backend = getattr(backend, "feature_moments", lambda *arguments: None)
-    moments: Moments | None = of_backend(X, weights, rows)
-    if moments is not None:
-        return moments
+    if isinstance(backend, MeasuringBackend):
+        moments = backend.feature_moments(X, weights, rows)
+        if moments is not None:
+            return moments
     return (_csr_moments if is_csr(X) else _dense_moments)(backend, X, weights, rows)
 
 
@@ -144,7 +143,8 @@ def _dense_moments(
     low = xp.zeros(n_features)
     high = xp.zeros(n_features)
     weight = 0.0
-    for block in row_blocks(X, rows, getattr(backend, "block_elements", BLOCK_ELEMENTS)):
+    of_device = backend.block_elements if isinstance(backend, DeviceBackend) else None
+    for block in row_blocks(X, rows, of_device or BLOCK_ELEMENTS):
         deviation = X[block] - shift
         low = xp.minimum(low, deviation.min(axis=0))
         high = xp.maximum(high, deviation.max(axis=0))

@@ -78,7 +78,7 @@ def fitted_attributes(epochs: Epochs, rows: Home = HOST, labels: Home = HOST) ->
     """
     training, history, checkpoint = epochs.training, epochs.history, epochs.checkpoint
     state = checkpoint.state
-    coef, intercept = _caller_units(state.predicting(training.problem)[0], state.means[0])
+    coef, intercept = _caller_units(state.predicting(training.problem)[0], state.means)
     check_finite(training, np.append(coef, intercept))
     if len(coef) == 2:
         coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from sksoftmax.backend.blocks import BlockBackend
 from sksoftmax.backend.contract import Backend
 from sksoftmax.backend.registry import (
@@ -16,8 +18,20 @@ from sksoftmax.backend.registry import (
     get_backend,
     registered_names,
 )
+from sksoftmax.backend.rule import Rule
 from sksoftmax.data.arrays import Array, is_on_gpu
 from sksoftmax.data.stored import StoredRows
+
+NEARNESS = 0.8
+"""How near the average gradients of minibatches are taken: 0.5 is better for a thousand
+classes, 0.9 for collinear features."""
+
+LEAST_WEIGHT = 0.1
+"""Weight of the newest iterate in the average of full batches, which have no noise to average:
+with gradients taken at the average itself, that of a heavy ball of momentum 0.9."""
+
+LEAST_ALPHA = 1e-4
+"""Least automatic penalty: many rows of very many classes still need one."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,48 @@ class Settings:
     def is_automatic(self) -> bool:
         """Whether steps find their own size."""
         return self.learning_rate == "auto" and self.optimizer == "sgd"
+
+    def strength(self, total_weight: float) -> float:
+        """Return the strength of the penalty.
+
+        Parameters
+        ----------
+        total_weight : float
+            Sum of the weights of all rows so far.
+
+        Returns
+        -------
+        float
+            `alpha`; for "auto" what C = 1 is in ``LogisticRegression``, or LEAST_ALPHA.
+        """
+        if isinstance(self.alpha, str):
+            return max(LEAST_ALPHA, 1 / total_weight)
+        return float(self.alpha)
+
+    def rule(self, batches_are_noisy: bool) -> Rule:
+        """Return the update rule that these parameters ask for.
+
+        Parameters
+        ----------
+        batches_are_noisy : bool
+            Whether a batch is less than all rows.
+
+        Returns
+        -------
+        Rule
+            Of one model.
+        """
+        automatic = self.is_automatic
+        return Rule(
+            name="distance-over-gradients" if automatic else self.optimizer,
+            momentum=np.array([0.0 if automatic else float(self.momentum)]),
+            nesterov=self.nesterov and not automatic,
+            beta_1=self.beta_1,
+            beta_2=self.beta_2,
+            epsilon=self.epsilon,
+            nearness=NEARNESS if batches_are_noisy else 1.0,
+            least_weight=0.0 if batches_are_noisy else LEAST_WEIGHT,
+        )
 
 
 def candidate_backends(backend: str | Backend, X: Array) -> Iterator[Backend]:

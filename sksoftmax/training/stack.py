@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from sklearn.utils.parallel import _get_threadpool_controller
 
 from sksoftmax.backend.problem import Problem, State
+from sksoftmax.training.batches import run_batches
 from sksoftmax.training.callbacks import FitTasks
 from sksoftmax.training.epochs import Epochs
 from sksoftmax.training.stopping import Plateau
-from sksoftmax.training.training import Training, run_batches
+from sksoftmax.training.training import Training
 
 STACK_BYTES = 2**25
 """What the arrays of a stack may take, beyond the rows: it decides how many models it has."""
@@ -185,7 +186,7 @@ class Stack:
             parameters=parameters,
             average=several.average[one].copy() if is_averaged else parameters,
             moments={name: array[one].copy() for name, array in several.moments.items()},
-            means=several.means[one].copy(),
+            means=several.means,
             n_steps=several.n_steps,
             norms={name: array[one].copy() for name, array in several.norms.items()},
         )
@@ -241,7 +242,7 @@ def models_at_once(problem: Problem) -> int:
 
 
 def _joined_problem(problems: Sequence[Problem]) -> Problem:
-    """One problem of all models; where they share their weights, those are stored once."""
+    """One problem of all models: their penalties, momenta and curvatures side by side."""
     first = problems[0]
     if len(problems) == 1:
         return first
@@ -249,18 +250,12 @@ def _joined_problem(problems: Sequence[Problem]) -> Problem:
     def joined(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(problem, name) for problem in problems])
 
-    weights = first.weights
-    if weights is not None:
-        weights = np.broadcast_to(weights, (len(problems), weights.shape[1]))
+    momentum = np.concatenate([problem.rule.momentum for problem in problems])
     return replace(
         first,
-        weights=weights,
         l2=joined("l2"),
         l1=joined("l1"),
-        momentum=joined("momentum"),
-        means=None if first.means is None else joined("means"),
-        scales=joined("scales"),
-        step_scales=joined("step_scales"),
+        rule=replace(first.rule, momentum=momentum),
         curvature=None if first.curvature is None else joined("curvature"),
     )
 
@@ -275,7 +270,7 @@ def _joined_state(states: Sequence[State]) -> State:
             name: np.concatenate([state.moments[name] for state in states])
             for name in first.moments
         },
-        means=np.concatenate([state.means for state in states]),
+        means=first.means,
         n_steps=first.n_steps,
         norms={
             name: np.concatenate([state.norms[name] for state in states])

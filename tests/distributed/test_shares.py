@@ -8,9 +8,10 @@ from sklearn.datasets import load_digits
 
 from sksoftmax import get_backend, list_backends
 from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.contract import ReducingBackend
 from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.rule import Rule
 from sksoftmax.distributed.shares import share_ends
-from sksoftmax.distributed.training import ReducingBackend
 
 BACKENDS = [info.name for info in list_backends() if info.available]
 counts = st.lists(st.integers(0, 50), min_size=1, max_size=9).filter(any)
@@ -59,9 +60,9 @@ def test_trainers_take_batches_of_any_length(backend, dtype, shuffle):
     one = np.ones(1)
     problem = Problem(
         X=X, y=y, weights=None, n_classes=10, dtype=np.dtype(dtype), batch_size=256,
-        l2=1e-3 * one, l1=0 * one, momentum=0.9 * one, penalty_share=1, average=True,
-        fit_intercept=True, means=X.mean(axis=0, dtype=float)[None],
-        scales=np.ones((1, 64)), step_scales=np.full((1, 64), 16.0),
+        l2=1e-3 * one, l1=0 * one, rule=Rule(momentum=0.9 * one), penalty_share=1, average=True,
+        fit_intercept=True, means=X.mean(axis=0, dtype=float),
+        scales=np.ones(64), step_scales=np.full(64, 16.0),
     )  # fmt: skip
     order = np.random.default_rng(0).permutation(1000) if shuffle else np.arange(1000)
     state = State.zeros(1, 10, 64, problem.dtype)

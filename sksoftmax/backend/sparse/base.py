@@ -26,7 +26,7 @@ BLOCK_INDICES = 2**20
 
 def penalty_groups(problem: Problem) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """The group of each feature, and sigma / s of each group: 0 for constant features."""
-    ratio = problem.scales[0] / problem.step_scales[0]
+    ratio = problem.scales / problem.step_scales
     if not (problem.l2.any() or problem.l1.any()):
         ratio = np.sign(ratio)
     with np.errstate(divide="ignore"):
@@ -100,14 +100,14 @@ class LazyTrainer(ArrayTrainer):
         self._position = xp.zeros(len(features), dtype=problem.X.indices.dtype)
         group, self._ratio = penalty_groups(problem)
         self._group = xp.asarray(group)[self._features]
-        step_scales = problem.step_scales[0]
+        step_scales = problem.step_scales
         step_scales = np.where(np.isfinite(step_scales), step_scales, 1.0)
         unit = 2 ** np.round(np.log2(step_scales))
         self._unit = self._float(unit)[self._features]
         self._inverse_unit = self._float(1 / unit)[self._features]
         self._inverse_step_scale = self._float(1 / step_scales)[self._features]
         self._step_scale_in_units = self._float(step_scales / unit)[self._features]
-        self._scale_in_units = xp.asarray(problem.scales[0] / unit)[self._features]
+        self._scale_in_units = xp.asarray(problem.scales / unit)[self._features]
 
     def _current(self) -> tuple[Array, Array, dict[str, Array]]:
         shape = (1, self.problem.n_classes, self.problem.n_features + 1)
@@ -138,20 +138,7 @@ class LazyTrainer(ArrayTrainer):
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Take one step for each batch of `order`, in runs that a law can tabulate.
-
-        Parameters
-        ----------
-        order : ndarray of shape (n_rows,), int64
-            Rows of X, batch after batch.
-        step_sizes : ndarray of shape (1, n_batches), float64
-            The step of each batch.
-
-        Returns
-        -------
-        ndarray of shape (1,), float64
-            The weighted loss a row, each batch measured before its own update.
-        """
+        """Take one step for each batch of `order`, in runs that a law can tabulate."""
         size = self.problem.batch_size
         loss = self.xp.zeros(1)
         steps, done = step_sizes[0], 0
@@ -171,8 +158,8 @@ class LazyTrainer(ArrayTrainer):
         logits = (x @ weights).T[None] + self._intercepts[0]
         residual, loss = self._residual(logits, self._y[rows] == self._classes)
         if self._weights is not None:
-            of_row = self._weights[:, rows]
-            residual *= of_row[:, None, :]
+            of_row = self._weights[rows]
+            residual *= of_row
             loss = loss * of_row
         residual *= -step / self.problem.batch_size
         self._write(t, places, parts, x.T @ residual[0].T)

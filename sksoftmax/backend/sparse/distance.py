@@ -35,7 +35,7 @@ class DistanceTrainer(LazyTrainer):
         super()._set_state(state)
         decay = self.problem.penalty_share * self.problem.l2[0] * self._ratio**2
         problem = self.problem
-        self._law = RunningLaw(decay, self._ratio > 0, problem.n_classes, problem.nearness)
+        self._law = RunningLaw(decay, self._ratio > 0, problem.n_classes, problem.rule.nearness)
         self._set_norms(state)
 
     def _set_norms(self, state: State) -> None:
@@ -49,9 +49,9 @@ class DistanceTrainer(LazyTrainer):
 
     def _place_features(self, weighty: NDArray[np.bool_] | None) -> None:
         problem = self.problem
-        means = np.zeros(problem.n_features) if problem.means is None else problem.means[0]
+        means = np.zeros(problem.n_features) if problem.means is None else problem.means
         # Of earlier rows: the mean of a column that none of these hold need not be 0.
-        moving = (means != 0) & np.isfinite(problem.step_scales[0])
+        moving = (means != 0) & np.isfinite(problem.step_scales)
         super()._place_features(moving if weighty is None else moving | weighty)
         centre = means[self._features]
         is_full = self._n_stored == problem.X.shape[0]
@@ -141,8 +141,8 @@ class DistanceTrainer(LazyTrainer):
         logits = self._batch_scores(x, weights).T[None] + self._intercepts_at_point(point)
         residual, loss = self._residual(logits, self._y[rows] == self._classes)
         if self._weights is not None:
-            of_row = self._weights[:, rows]
-            residual *= of_row[:, None, :]
+            of_row = self._weights[rows]
+            residual *= of_row
             loss = loss * of_row
         residual /= self.problem.batch_size
         summed = residual[0].sum(axis=1, dtype=np.float64)

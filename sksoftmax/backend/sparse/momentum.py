@@ -39,16 +39,16 @@ def lazy_trainer(problem: Problem) -> type[LazyTrainer] | None:
         momentum, an absolute penalty with momentum or with "distance-over-gradients", or very
         many distinct penalties.
     """
-    is_one = problem.n_models == 1 and not problem.nesterov
+    is_one = problem.n_models == 1 and not problem.rule.nesterov
     if not (is_csr(problem.X) and is_one) or len(penalty_groups(problem)[1]) > MOST_GROUPS:
         return None
-    if problem.optimizer == "distance-over-gradients":
+    if problem.rule.finds_steps:
         return None if problem.l1.any() or not problem.average else DistanceTrainer
-    if problem.optimizer != "sgd":
+    if problem.rule.name != "sgd":
         return None
     if not problem.l1.any():
         return LinearTrainer
-    return None if problem.momentum.any() else ShrinkingTrainer
+    return None if problem.rule.momentum.any() else ShrinkingTrainer
 
 
 class LinearTrainer(LazyTrainer):
@@ -59,7 +59,7 @@ class LinearTrainer(LazyTrainer):
         law = LinearLaw.tabulate(
             step_sizes,
             problem.penalty_share * problem.l2[0] * self._ratio**2,
-            float(problem.momentum[0]),
+            float(problem.rule.momentum[0]),
             self._n_done(),
         )
         self._reads = self._float(law.read)

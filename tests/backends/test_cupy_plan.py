@@ -8,6 +8,7 @@ import pytest
 from scipy import sparse
 
 from sksoftmax.backend.problem import Problem
+from sksoftmax.backend.rule import Rule
 
 pytest.importorskip("cupy")
 
@@ -113,22 +114,21 @@ def test_what_the_kernels_lack_is_left_to_the_loop():
         l2=one,
         l1=0 * one,
         penalty_share=1.0,
-        momentum=0 * one,
         average=False,
         fit_intercept=True,
         means=None,
-        scales=np.ones((1, 3)),
-        step_scales=np.ones((1, 3)),
+        scales=np.ones(3),
+        step_scales=np.ones(3),
     )
     assert unsupported(problem) is None
-    assert unsupported(replace(problem, optimizer="distance-over-gradients")) is None
+    assert unsupported(replace(problem, rule=Rule("distance-over-gradients"))) is None
     for changes, what in [
         ({"X": sparse.csr_array(X)}, "sparse rows"),
         ({"X": X.astype(np.int16)}, "rows of int16"),
         ({"X": np.asfortranarray(X)}, "rows that are not contiguous"),
         ({"l1": one}, "an absolute penalty"),
-        ({"optimizer": "adam"}, "Adam"),
-        ({"nesterov": True}, "Nesterov's momentum"),
+        ({"rule": Rule("adam")}, "Adam"),
+        ({"rule": Rule(nesterov=True)}, "Nesterov's momentum"),
         ({"l2": np.ones(2)}, "several models"),
     ]:
         assert unsupported(replace(problem, **changes)) == what

@@ -24,6 +24,7 @@ from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.optimizers import averaging_weight
 from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.rule import Rule
 from sksoftmax.backend.sparse.distance import DistanceTrainer
 from sksoftmax.backend.sparse.distance_law import RunningLaw
 from sksoftmax.backend.sparse.momentum import LinearTrainer, ShrinkingTrainer, lazy_trainer
@@ -204,14 +205,15 @@ def many_steps(trainer, X, **changes):
     problem = Problem(
         X=X, y=rng.integers(3, size=n_rows).astype(np.int32), weights=None, n_classes=3,
         dtype=np.dtype(float), batch_size=2, l2=np.full(1, 0.3), l1=np.zeros(1),
-        penalty_share=1.0, momentum=np.full(1, 0.9), average=True, fit_intercept=True,
-        means=None, scales=rng.uniform(0.5, 1, (1, n_features)),
-        step_scales=rng.choice([1.0, 1.5, 2.0, np.inf], (1, n_features)),
+        penalty_share=1.0, average=True, fit_intercept=True,
+        means=None, scales=rng.uniform(0.5, 1, n_features),
+        step_scales=rng.choice([1.0, 1.5, 2.0, np.inf], n_features),
+        rule=Rule(momentum=np.full(1, 0.9)),
     )  # fmt: skip
     problem = Problem(**{**vars(problem), **changes})
     start = rng.standard_normal((1, 3, n_features + 1))
     moments = {"velocity": rng.standard_normal(start.shape) / 100}
-    state = State(start, start / 2, moments, np.zeros((1, n_features)), 5)
+    state = State(start, start / 2, moments, np.zeros(n_features), 5)
     running = trainer(problem, state)
     for _ in range(3):
         order = rng.permutation(n_rows)
@@ -224,13 +226,13 @@ def many_steps(trainer, X, **changes):
     "parameters",
     [
         {},
-        {"momentum": np.full(1, 0.3)},
-        {"momentum": np.zeros(1)},
+        {"rule": Rule(momentum=np.full(1, 0.3))},
+        {"rule": Rule(momentum=np.zeros(1))},
         {"l2": np.full(1, 300.0)},
         {"l2": np.zeros(1)},
-        {"l1": np.full(1, 0.05), "momentum": np.zeros(1)},
-        {"l1": np.full(1, 0.5), "l2": np.zeros(1), "momentum": np.zeros(1)},
-        {"l1": np.full(1, 0.05), "l2": np.full(1, 300.0), "momentum": np.zeros(1)},
+        {"l1": np.full(1, 0.05), "rule": Rule(momentum=np.zeros(1))},
+        {"l1": np.full(1, 0.5), "l2": np.zeros(1), "rule": Rule(momentum=np.zeros(1))},
+        {"l1": np.full(1, 0.05), "l2": np.full(1, 300.0), "rule": Rule(momentum=np.zeros(1))},
     ],
 )
 def test_lazy_updates_are_the_dense_ones_over_long_runs(parameters, average):
@@ -341,10 +343,10 @@ def own_steps(dense, dtype="float64", **changes):
         X=sparse.csr_array(dense.astype(dtype)),
         y=(scores + rng.gumbel(size=scores.shape)).argmax(axis=1).astype(np.int32),
         weights=None, n_classes=3, dtype=np.dtype(dtype), batch_size=4, l2=np.full(1, 0.01),
-        l1=np.zeros(1), penalty_share=1.0, momentum=np.zeros(1), average=True,
-        fit_intercept=True, means=dense.mean(axis=0)[None], scales=scale[None],
-        step_scales=step_scale[None], intercept_scale=0.6, curvature=np.full(1, 2.0),
-        optimizer="distance-over-gradients",
+        l1=np.zeros(1), penalty_share=1.0, average=True,
+        fit_intercept=True, means=dense.mean(axis=0), scales=scale,
+        step_scales=step_scale, intercept_scale=0.6, curvature=np.full(1, 2.0),
+        rule=Rule("distance-over-gradients"),
     )  # fmt: skip
     return replace(problem, **changes)
 

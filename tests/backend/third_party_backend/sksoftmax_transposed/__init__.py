@@ -31,7 +31,7 @@ class TransposedBackend:
     def supports(self, problem: Problem) -> str | None:
         if problem.n_models > 1:
             return f"it trains one model at a time, not {problem.n_models}."
-        if problem.optimizer == "adam" or problem.nesterov:
+        if problem.rule.name == "adam" or problem.rule.nesterov:
             return "it knows the default rule and heavy-ball SGD only."
         if problem.l1.any():
             return "it knows no absolute penalty."
@@ -49,12 +49,12 @@ class TransposedTrainer:
     def __init__(self, problem: Problem, state: State):
         self.problem = problem
         self.y = np.asarray(problem.y)
-        self.weights = np.ones(len(self.y)) if problem.weights is None else problem.weights[0]
+        self.weights = np.ones(len(self.y)) if problem.weights is None else problem.weights
         n_features = problem.n_features
-        self.means = np.zeros(n_features) if problem.means is None else problem.means[0]
-        self.penalty_scales = np.append(problem.scales[0], 0.0)[:, None]
+        self.means = np.zeros(n_features) if problem.means is None else problem.means
+        self.penalty_scales = np.append(problem.scales, 0.0)[:, None]
         intercepts = problem.fit_intercept / problem.intercept_scale
-        self.inverse_scales = np.append(1 / problem.step_scales[0], intercepts)[:, None]
+        self.inverse_scales = np.append(1 / problem.step_scales, intercepts)[:, None]
         state = state.centred_at(problem.means)
         self.parameters = transposed(state.parameters)
         self.average = transposed(state.average)
@@ -62,7 +62,7 @@ class TransposedTrainer:
         self.velocity = transposed(velocity)
         self.n_steps = state.n_steps
         self.norms: dict[str, Any] = {}
-        self.finds_steps = problem.optimizer == "distance-over-gradients"
+        self.finds_steps = problem.rule.finds_steps
         if self.finds_steps:
             first = {"distance": [self._way()], "squares": [0.0], "weight": [0.0]}
             self.norms = {name: a[0] for name, a in (state.norms or first).items()}
@@ -77,7 +77,7 @@ class TransposedTrainer:
         """Where the next gradient is taken."""
         if not self.finds_steps:
             return self.parameters
-        near = self.problem.nearness
+        near = self.problem.rule.nearness
         return (1 - near) * self.parameters + near * self.average
 
     def run_epoch(
@@ -111,7 +111,7 @@ class TransposedTrainer:
 
     def _take_given_step(self, gradient: NDArray[np.float64], step: float) -> None:
         change = step * self.inverse_scales * gradient
-        self.velocity = self.problem.momentum[0] * self.velocity - change
+        self.velocity = self.problem.rule.momentum[0] * self.velocity - change
         self.parameters = self.parameters + self.velocity
         if self.problem.average:
             newest = 9 / (self.n_steps + 8)
@@ -129,7 +129,7 @@ class TransposedTrainer:
         if norms["squares"] > 0:
             step = factor * norms["distance"] ** 2 / np.sqrt(norms["squares"])
             self.parameters = self.parameters - step * self.inverse_scales * gradient
-            newest = max(weight / norms["weight"], self.problem.least_weight)
+            newest = max(weight / norms["weight"], self.problem.rule.least_weight)
             self.average = self.average + newest * (self.parameters - self.average)
         norms["distance"] = max(norms["distance"], self._way())
 
@@ -160,13 +160,13 @@ class TransposedTrainer:
             return np.ascontiguousarray(array.T[None], self.problem.dtype)
 
         averaged = self.average if self.problem.average else self.parameters
-        has_velocity = self.problem.momentum[0] > 0 and not self.finds_steps
+        has_velocity = self.problem.rule.momentum[0] > 0 and not self.finds_steps
         moments = {"velocity": for_state(self.velocity)} if has_velocity else {}
         return State(
             parameters=for_state(self.parameters),
             average=for_state(averaged),
             moments=moments,
-            means=self.means[None],
+            means=self.means,
             n_steps=self.n_steps,
             norms={name: np.array([x]) for name, x in self.norms.items()},
         )

@@ -20,6 +20,7 @@ from sklearn.metrics import log_loss
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.backend.blocks import BlockBackend, BlockTrainer
 from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.rule import Rule
 from sksoftmax.data import order as epoch_order
 from sksoftmax.data import stored
 from sksoftmax.data.holdout import hold_out
@@ -101,7 +102,7 @@ def test_an_order_takes_every_row_once_in_whole_batches(
 
 def problem(rows, *, weighted, **parameters):
     one, n = np.ones(1), rows.shape[1]
-    weights = np.random.default_rng(1).exponential(size=(1, len(Y))).astype(np.float32)
+    weights = np.random.default_rng(1).exponential(size=len(Y)).astype(np.float32)
     plain = Problem(
         X=rows,
         y=Y.astype(np.int32),
@@ -112,19 +113,19 @@ def problem(rows, *, weighted, **parameters):
         l2=0.01 * one,
         l1=0 * one,
         penalty_share=1.0,
-        momentum=0.9 * one,
         average=True,
         fit_intercept=True,
-        means=X.mean(axis=0, dtype=float)[None],
-        scales=np.ones((1, n)),
-        step_scales=np.full((1, n), 4.0),
+        means=X.mean(axis=0, dtype=float),
+        scales=np.ones(n),
+        step_scales=np.full(n, 4.0),
+        rule=Rule(momentum=0.9 * one),
     )
     return replace(plain, **parameters)
 
 
 @pytest.mark.parametrize(
     "parameters",
-    [{}, {"optimizer": "adam"}, {"l1": np.full(1, 0.01)}, {"batch_size": 400}],
+    [{}, {"rule": Rule("adam")}, {"l1": np.full(1, 0.01)}, {"batch_size": 400}],
     ids=["momentum", "adam", "lasso", "batches larger than groups"],
 )
 @pytest.mark.parametrize("weighted", [False, True])

@@ -18,6 +18,7 @@ from sklearn.datasets import load_digits, load_iris, load_wine
 from sksoftmax import SoftmaxClassifier, get_backend
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.rule import Rule
 from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.training.coordinates import (
     Coordinates,
@@ -35,8 +36,8 @@ def problem_on(X, y, **changes):
     problem = Problem(
         X=X, y=y.astype(np.int32), weights=None, n_classes=int(y.max()) + 1,
         dtype=np.dtype(np.float64), batch_size=len(X), l2=np.array([0.3]), l1=np.zeros(1),
-        penalty_share=1.0, momentum=np.zeros(1), average=False, fit_intercept=True, means=None,
-        scales=np.ones((1, n)), step_scales=np.ones((1, n)),
+        penalty_share=1.0, average=False, fit_intercept=True, means=None,
+        scales=np.ones(n), step_scales=np.ones(n),
     )  # fmt: skip
     return replace(problem, **changes)
 
@@ -44,17 +45,17 @@ def problem_on(X, y, **changes):
 def objective(problem, parameters):
     coef, intercept = parameters[:, :-1], parameters[:, -1]
     logs = log_softmax(problem.X @ coef.T + intercept, axis=1)
-    loss = -np.mean(problem.weights[0] * logs[np.arange(len(problem.y)), problem.y])
-    return loss + problem.l2[0] / 2 * ((problem.scales[0] * coef) ** 2).sum()
+    loss = -np.mean(problem.weights * logs[np.arange(len(problem.y)), problem.y])
+    return loss + problem.l2[0] / 2 * ((problem.scales * coef) ** 2).sum()
 
 
 def test_step_is_the_gradient_by_central_differences():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((12, 3)), np.arange(12) % 4
-    w = rng.exponential(size=(1, 12))
-    problem = problem_on(X, y, weights=w / w.mean(), scales=rng.uniform(1, 2, (1, 3)))
+    w = rng.exponential(size=12)
+    problem = problem_on(X, y, weights=w / w.mean(), scales=rng.uniform(1, 2, 3))
     start = rng.standard_normal((1, 4, 4))
-    state = State(start, start, {}, np.zeros((1, 3)), 0)
+    state = State(start, start, {}, np.zeros(3), 0)
     trainer = ArrayTrainer(problem, state)
     value = trainer.penalty() + trainer.run_epoch(np.arange(12), np.ones((1, 1)))
     assert_allclose(value, objective(problem, start[0]))
@@ -73,7 +74,7 @@ def test_centring_moves_the_same_model():
     # A step in centred features is a step of the model, whatever features are called zero.
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((20, 3)), np.arange(20) % 3
-    means = np.array([[5.0, -3.0, 1.0]])
+    means = np.array([5.0, -3.0, 1.0])
     zeros = State.zeros(1, 3, 3, np.dtype(float))
     steps = np.full((1, 1), 0.5)
     plain = ArrayTrainer(problem_on(X, y), zeros)
@@ -232,8 +233,8 @@ def test_the_automatic_rule_is_the_one_that_is_documented():
     Z = np.hstack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones((150, 1))])
     order = np.random.default_rng(0).permutation(150)
     problem = problem_on(
-        X, y, batch_size=32, l2=np.zeros(1), average=True, means=X.mean(axis=0)[None],
-        step_scales=X.std(axis=0)[None], optimizer="distance-over-gradients",
+        X, y, batch_size=32, l2=np.zeros(1), average=True, means=X.mean(axis=0),
+        step_scales=X.std(axis=0), rule=Rule("distance-over-gradients"),
         curvature=np.array([1.5]),
     )  # fmt: skip
     trainer = ArrayTrainer(problem, State.zeros(1, 3, 4, problem.dtype))
@@ -251,7 +252,7 @@ def test_no_automatic_step_is_longer_than_the_way_so_far():
     X[40] = 1e4
     problem = problem_on(
         X, y, batch_size=8, l2=np.zeros(1), average=True, fit_intercept=False,
-        optimizer="distance-over-gradients", curvature=np.array([0.5]),
+        rule=Rule("distance-over-gradients"), curvature=np.array([0.5]),
     )  # fmt: skip
     trainer = ArrayTrainer(problem, State.zeros(1, 2, 3, problem.dtype))
     before = trainer.state()

@@ -14,6 +14,7 @@ from scipy import sparse
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.backend.blocks import BlockBackend
 from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.rule import Rule
 from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.data.stored import StoredRows
 from sksoftmax.training import training
@@ -36,12 +37,12 @@ def problem(X, y, dtype=np.float32):
         l2=0.01 * one,
         l1=0 * one,
         penalty_share=1.0,
-        momentum=0.9 * one,
         average=True,
         fit_intercept=True,
-        means=np.ones((1, N)),
-        scales=np.ones((1, N)),
-        step_scales=np.ones((1, N)),
+        means=np.ones(N),
+        scales=np.ones(N),
+        step_scales=np.ones(N),
+        rule=Rule(momentum=0.9 * one),
     )
 
 

@@ -14,18 +14,18 @@ from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOpti
 from sksoftmax import SoftmaxClassifier, __version__, get_backend
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.rule import Rule
 
 X, Y = load_wine(return_X_y=True)
 ONE = np.ones(1)
 
 
-def trainer(**changes):
+def trainer(**rule):
     problem = Problem(
         X=X, y=Y.astype(np.int32), weights=None, n_classes=3, dtype=np.dtype(float),
-        batch_size=50, l2=0.1 * ONE, l1=0 * ONE, penalty_share=1.0, momentum=0.9 * ONE,
-        average=False, fit_intercept=True, means=None, scales=np.ones((1, 13)),
-        step_scales=np.ones((1, 13)),
-        **changes,
+        batch_size=50, l2=0.1 * ONE, l1=0 * ONE, penalty_share=1.0, average=False,
+        fit_intercept=True, means=None, scales=np.ones(13),
+        step_scales=np.ones(13), rule=Rule(momentum=0.9 * ONE, **rule),
     )  # fmt: skip
     return ArrayTrainer(problem, State.zeros(1, 3, 13, problem.dtype))
 
@@ -33,7 +33,7 @@ def trainer(**changes):
 def peer_for(parameters, rule):
     if rule == "adam":
         return AdamOptimizer(parameters, 1e-3, 0.9, 0.999, 1e-12), {
-            "optimizer": "adam",
+            "name": "adam",
             "epsilon": 1e-12,
         }
     nesterov = rule == "nesterov"

@@ -18,6 +18,7 @@ from sklearn.datasets import load_digits
 from sksoftmax import SoftmaxClassifier
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.rule import Rule
 from sksoftmax.testing import AUTOMATIC, CASES, check_backend
 
 pytest.importorskip("cupy")
@@ -39,10 +40,9 @@ needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no g++")
 RULES = {
     "momentum": {},
     "own steps": {
-        "optimizer": AUTOMATIC,
+        "rule": Rule(AUTOMATIC, least_weight=0.3),
         "curvature": np.full(1, 2.0),
         "intercept_scale": 0.7,
-        "least_weight": 0.3,
     },
 }
 EITHER = pytest.mark.parametrize("rule", RULES)
@@ -61,19 +61,19 @@ def make_problem(n_rows, n_features, n_classes, batch_size, row_dtype, dtype, **
     problem = Problem(
         X=X,
         y=rng.integers(n_classes, size=n_rows).astype(np.int32),
-        weights=rng.exponential(size=(1, n_rows)).astype(dtype),
+        weights=rng.exponential(size=n_rows).astype(dtype),
         n_classes=n_classes,
         dtype=dtype,
         batch_size=batch_size,
         l2=1e-2 * one,
         l1=0 * one,
         penalty_share=0.9,
-        momentum=0.9 * one,
         average=True,
         fit_intercept=True,
-        means=X.mean(axis=0, dtype=float)[None],
-        scales=X.std(axis=0, dtype=float)[None] + 1,
-        step_scales=X.std(axis=0, dtype=float)[None] + 2,
+        means=X.mean(axis=0, dtype=float),
+        scales=X.std(axis=0, dtype=float) + 1,
+        step_scales=X.std(axis=0, dtype=float) + 2,
+        rule=Rule(momentum=0.9 * one),
     )
     return replace(problem, **changes)
 

@@ -12,6 +12,7 @@ from joblib import Parallel, delayed, parallel_config
 
 from sksoftmax import SoftmaxClassifier, get_backend
 from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.rule import Rule
 
 pytest.importorskip("numba")
 from sksoftmax_numba import trainer
@@ -85,15 +86,14 @@ def automatic(X, y, **changes):
         l2=np.array([1e-3]),
         l1=np.zeros(1),
         penalty_share=0.9,
-        momentum=np.zeros(1),
         average=True,
         fit_intercept=True,
-        means=mean[None],
-        scales=scale[None],
-        step_scales=np.where(scale > 0, scale, np.inf)[None],
+        means=mean,
+        scales=scale,
+        step_scales=np.where(scale > 0, scale, np.inf),
         intercept_scale=0.7,
         curvature=np.ones(1),
-        optimizer="distance-over-gradients",
+        rule=Rule("distance-over-gradients"),
     )
     return replace(problem, **changes)
 
@@ -124,7 +124,7 @@ def assert_all_same(one, other):
 def test_threads_change_no_bit_of_steps_found(dtype, batch_size):
     X, y = rows()
     X[:, 3] = 5
-    weights = np.random.default_rng(1).exponential(size=(1, len(y)))
+    weights = np.random.default_rng(1).exponential(size=len(y))
     problem = automatic(X.clip(0, 255).astype(dtype), y, batch_size=batch_size)
     weighted = replace(problem, weights=weights.astype(problem.dtype))
     centred_at_zero = replace(problem, means=None, fit_intercept=False, l2=np.zeros(1))
@@ -154,7 +154,7 @@ def test_threads_that_find_steps_follow_numpy():
 def test_nan_is_not_lost_where_steps_are_found(n_threads):
     X, y = rows()
     X[700, 5] = np.nan
-    problem = automatic(X, y, means=None, scales=np.ones((1, 70)), step_scales=np.ones((1, 70)))
+    problem = automatic(X, y, means=None, scales=np.ones(70), step_scales=np.ones(70))
     losses, parameters, average, *norms = outcome(problem, n_threads)
     for array in (losses[2:], parameters[..., 5], average[..., 5], np.stack(norms)):
         assert np.isnan(array).all()

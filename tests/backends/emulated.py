@@ -132,7 +132,7 @@ def workload(problem):
         problem.X.dtype,
         problem.dtype,
         problem.X.ctypes.data,
-        problem.optimizer == "distance-over-gradients",
+        problem.rule.finds_steps,
     )
 
 
