@@ -11,7 +11,7 @@ import pytest
 import sklearn
 from sklearn.utils.fixes import parse_version
 
-FOLDER = Path(__file__).parent / "foreign"
+FOLDER = Path(__file__).parent
 
 EXCLUDED: dict[str, str] = {}
 """Names of scikit-learn's tests that ours cannot pass, each with the reason."""
