@@ -27,6 +27,9 @@ collect_ignore = [
     "conftest.py",
     "distributed/programs.py",
     "foreign/in_place_of_grid_search.py",
+    "fuzz/child.py",
+    "fuzz/inputs.py",
+    "fuzz/outcomes.py",
 ]
 if os.environ.get("SCIPY_ARRAY_API") != "1":
     collect_ignore.append("data/array_api")  # test_array_api.py runs it in a process of its own

@@ -18,9 +18,10 @@ from sklearn.utils import Bunch, Tags, check_random_state
 from sklearn.utils._metadata_requests import _raise_for_params
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sksoftmax.backend.contract import Backend
+from sksoftmax.data.stored import checked_in_memory
 from sksoftmax.data.targets import encode_targets
 from sksoftmax.estimators.attributes import replace_fitted, unchanged_on_error
 from sksoftmax.estimators.classifier import SoftmaxClassifier
@@ -332,7 +333,7 @@ class SoftmaxClassifierCV(
         routed = self._routed("fit", sample_weight, params)
         context = self._init_callback_context(max_subtasks=1 + (self.refit is not False))
         with unchanged_on_error(self):
-            X, y = validate_data(self, X, y, accept_sparse="csr")
+            X, y = checked_in_memory(self, X, y, reset=True)
             targets = encode_targets(y, sample_weight, X)
             tasks = SearchTasks(self, context, X, y, sample_weight)
             search = self._search(targets.classes)
@@ -426,7 +427,7 @@ class SoftmaxClassifierCV(
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.shuffle != "blocks"
         return tags
 
     def _scorer(self) -> Any:
@@ -474,10 +475,11 @@ class SoftmaxClassifierCV(
         if isinstance(alphas, Integral):
             alphas = np.geomspace(LEAST_ALPHA, LARGEST_ALPHA, int(alphas))
         grid: dict[str, list[Any]] = {
-            "alpha": [float(alpha) for alpha in alphas],
-            "l1_ratio": [float(ratio) for ratio in self.l1_ratios],
-            "learning_rate": [r if r == "auto" else float(r) for r in self.learning_rates],
+            "alpha": list(alphas),
+            "l1_ratio": list(self.l1_ratios),
+            "learning_rate": list(self.learning_rates),
         }
+        grid = {name: [_as_float(name, v) for v in values] for name, values in grid.items()}
         for name, values in grid.items():
             if not values:
                 raise ValueError(f"{name}s is empty: pass at least one {name}.")
@@ -512,3 +514,13 @@ class SoftmaxClassifierCV(
             return attributes | {name: getattr(best, name) for name in OF_THE_REFIT}
         mean = np.nanmean(paths[:, found["best_index_"]], axis=0)
         return attributes | {"coef_": mean[:, :-1], "intercept_": mean[:, -1]}
+
+
+def _as_float(name: str, value: Any) -> Any:
+    """A value of the grid as a float, or "auto" as it is."""
+    if isinstance(value, str) and value == "auto":
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name}s must hold numbers that a float can hold") from None

@@ -56,6 +56,11 @@ class Settings:
     shuffle: bool | str
     n_jobs: int | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("l1_ratio", "momentum", "beta_1", "beta_2", "epsilon"):
+            # NumPy and compiled code know no fractions.Fraction, which scikit-learn lets pass.
+            object.__setattr__(self, name, float(getattr(self, name)))
+
     @property
     def is_automatic(self) -> bool:
         """Whether steps find their own size."""

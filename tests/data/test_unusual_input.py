@@ -3,17 +3,27 @@
 Whatever is not an error must train as well as the plain case beside it.
 """
 
+import datetime
 import tracemalloc
+from decimal import Decimal
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
+from scipy import sparse
 from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 
-from sksoftmax import SoftmaxClassifier, get_backend
+from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.backend.array_trainer import ArrayTrainer
 
 X, Y = load_iris(return_X_y=True)
 NEXT_TO_2_53 = np.array([2**53, 2**53 + 1])
+BACKENDS = [b.name for b in list_backends() if b.available and b.name in ("numpy", "numba")]
+COUNTS = np.arange(12)
+DAYS = [datetime.date(2000, 1, 1 + i) for i in COUNTS.tolist()]
+DECIMALS = [Decimal(i) / 4 for i in COUNTS.tolist()]
 
 
 def test_int64_labels_next_to_2_53_stay_distinct():
@@ -35,6 +45,125 @@ def test_units_do_not_matter(factor):
     assert scaled.score(scaled_rows, Y) == plain.score(rows, Y) > 0.95
     assert scaled.coef_.dtype == np.float32
     np.testing.assert_allclose(scaled.coef_ * np.float32(factor), plain.coef_, rtol=1e-2)
+
+
+@pytest.mark.parametrize("factor", [1e-305, 1e-170, 1e170, 1e300])
+@pytest.mark.parametrize("of_format", [np.asarray, sparse.csr_array], ids=["dense", "CSR"])
+@pytest.mark.parametrize("parameters", [{}, {"learning_rate": 0.1}], ids=["auto", "given"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_units_do_not_matter_where_squares_have_no_room(backend, parameters, of_format, factor):
+    clf = SoftmaxClassifier(
+        backend=backend, max_iter=10, tol=None, random_state=0, **parameters
+    )
+    plain = clf.fit(of_format(X), Y).predict_proba(of_format(X))
+    scale = clf.scale_
+    units = np.array([factor, 1, factor, 1 / factor])
+    far = clf.fit(of_format(X * units), Y).predict_proba(of_format(X * units))
+    np.testing.assert_allclose(far, plain, rtol=1e-9)
+    np.testing.assert_allclose(clf.scale_, scale * units, rtol=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 20])
+@pytest.mark.parametrize("parameters", [{}, {"learning_rate": 0.1}], ids=["auto", "given"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sparse_rows_that_hold_nothing_leave_the_intercepts(backend, parameters, batch_size):
+    rows, y = sparse.csr_array((20, 3)), np.arange(20) % 3
+    clf = SoftmaxClassifier(
+        backend=backend,
+        batch_size=batch_size,
+        max_iter=3,
+        tol=None,
+        random_state=0,
+        **parameters,
+    )
+    dense = clf.fit(rows.toarray(), y).intercept_
+    clf.fit(rows, y)
+    assert not clf.coef_.any()
+    np.testing.assert_allclose(clf.intercept_, dense, rtol=1e-9)
+
+
+@pytest.mark.parametrize("unit", [1e-240, 1e-150, 1e150, 1e240])
+@pytest.mark.parametrize("of", ["sample", "class"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_units_of_weights_do_not_matter(backend, of, unit):
+    weights = np.random.default_rng(0).exponential(size=len(Y)) + 0.1
+    of_class = {0: 1.0, 1: 2.0, 2: 0.5}
+
+    def fitted(of_samples, of_classes):
+        clf = SoftmaxClassifier(
+            alpha=1e-3,
+            backend=backend,
+            max_iter=10,
+            tol=None,
+            early_stopping=True,
+            class_weight={label: of_classes * w for label, w in of_class.items()},
+            random_state=0,
+        )
+        w = of_samples * weights
+        return clf.fit(X, Y, w, X_val=X, y_val=Y, sample_weight_val=w)
+
+    plain = fitted(1.0, 1.0)
+    other = fitted(unit, 1.0) if of == "sample" else fitted(1.0, unit)
+    np.testing.assert_allclose(other.coef_, plain.coef_, rtol=1e-9)
+    np.testing.assert_allclose(other.scale_, plain.scale_, rtol=1e-12)
+    np.testing.assert_allclose(
+        other.validation_loss_curve_, plain.validation_loss_curve_, rtol=1e-9
+    )
+
+
+CONVERTED = {
+    "datetime64": lambda: COUNTS.astype("M8[s]")[:, None],
+    "timedelta64": lambda: COUNTS.astype("m8[h]")[:, None],
+    "numbers as text": lambda: COUNTS.astype(str)[:, None],
+    "list of text": lambda: [[str(i)] for i in COUNTS],
+    "bytes": lambda: COUNTS.astype("S")[:, None],
+    "objects": lambda: COUNTS.astype(object)[:, None],
+    "decimals": lambda: np.array(DECIMALS)[:, None],
+    "big-endian": lambda: COUNTS.astype(">f8")[:, None],
+    "pandas datetimes": lambda: pd.DataFrame({"a": COUNTS.astype("M8[ns]")}),
+    "time zones": lambda: pd.DataFrame({"a": pd.date_range("2000", periods=12, tz="UTC")}),
+    "pandas durations": lambda: pd.DataFrame({"a": COUNTS.astype("m8[ns]")}),
+    "pandas decimals": lambda: pd.DataFrame({"a": DECIMALS}),
+    "pandas text": lambda: pd.DataFrame({"a": COUNTS.astype(str)}, dtype="string"),
+    "pandas categories": lambda: pd.DataFrame({"a": pd.Categorical(COUNTS)}),
+    "pandas integers with NA": lambda: pd.DataFrame({"a": pd.array(COUNTS, dtype="Int64")}),
+    "pandas arrow": lambda: pd.DataFrame({"a": pd.array(COUNTS, dtype="int64[pyarrow]")}),
+    "polars decimals": lambda: pl.DataFrame({"a": DECIMALS}),
+    "polars dates": lambda: pl.DataFrame({"a": DAYS}),
+    "polars durations": lambda: pl.DataFrame({"a": [day - DAYS[0] for day in DAYS]}),
+    "polars text": lambda: pl.DataFrame({"a": COUNTS.astype(str).tolist()}),
+    "polars booleans": lambda: pl.DataFrame({"a": COUNTS > 5}),
+    "polars mixed": lambda: pl.DataFrame({"a": COUNTS, "b": DECIMALS}),
+}
+REFUSED = {
+    "polars words": lambda: pl.DataFrame({"a": ["some"] * 12}),
+    "pandas words": lambda: pd.DataFrame({"a": ["some"] * 12}),
+    "None": lambda: np.array([None, *range(11)], dtype=object)[:, None],
+    "dates as objects": lambda: np.array(DAYS, dtype=object)[:, None],
+    "a column of dates": lambda: pd.DataFrame({"a": DAYS, "b": COUNTS}),
+}
+
+
+@pytest.mark.parametrize("case", CONVERTED)
+def test_converted_where_logistic_regression_converts(case):
+    rows, y = CONVERTED[case](), (COUNTS > 4) * 1
+    LogisticRegression().fit(rows, y)
+    numbers = np.asarray(rows, dtype=np.float64)
+    for shuffle in (True, "blocks"):
+        clf = SoftmaxClassifier(shuffle=shuffle, random_state=0)
+        plain = clf.fit(numbers, y).predict_proba(numbers)
+        np.testing.assert_allclose(clf.fit(rows, y).predict_proba(rows), plain, rtol=1e-5)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_where_logistic_regression_refuses(case):
+    rows, y = REFUSED[case](), (COUNTS > 4) * 1
+    with pytest.raises((TypeError, ValueError)) as of_logistic:
+        LogisticRegression().fit(rows, y)
+    with pytest.raises(type(of_logistic.value)) as of_softmax:
+        SoftmaxClassifier().fit(rows, y)
+    message = str(of_logistic.value).replace("LogisticRegression", "SoftmaxClassifier")
+    assert str(of_softmax.value) == message
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
