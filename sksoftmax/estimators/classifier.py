@@ -28,7 +28,11 @@ from sksoftmax.data.holdout import Validation, hold_out
 from sksoftmax.data.rows import is_csr
 from sksoftmax.data.stored import checked_rows
 from sksoftmax.data.targets import Targets, class_weights, encode_targets, sorted_classes
-from sksoftmax.estimators.attributes import fitted_attributes, history_up_to
+from sksoftmax.estimators.attributes import (
+    fitted_attributes,
+    history_up_to,
+    unchanged_on_error,
+)
 from sksoftmax.estimators.constraints import FloatInterval
 from sksoftmax.estimators.persistence import Persistence
 from sksoftmax.estimators.prediction import SoftmaxPrediction
@@ -559,13 +563,9 @@ class SoftmaxClassifier(
 
         Overflow is looked for in losses and coefficients rather than warned of on the way.
         """
-        before = self.__dict__.copy()
-        try:
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                yield
-        except BaseException:
-            self.__dict__ = before
-            raise
+        ignored = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+        with unchanged_on_error(self), ignored:
+            yield
 
     def _checked(self, X: Any, y: Any, *, reset: bool, name: str = "X") -> tuple[Any, Any]:
         """Rows, of any real dtype since batches are converted, and labels."""
