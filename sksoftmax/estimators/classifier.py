@@ -28,7 +28,11 @@ from sksoftmax.data.holdout import Validation, hold_out
 from sksoftmax.data.rows import is_csr
 from sksoftmax.data.stored import checked_rows
 from sksoftmax.data.targets import Targets, class_weights, encode_targets, sorted_classes
-from sksoftmax.estimators.attributes import fitted_attributes, history_up_to
+from sksoftmax.estimators.attributes import (
+    fitted_attributes,
+    history_up_to,
+    unchanged_on_error,
+)
 from sksoftmax.estimators.constraints import FloatInterval
 from sksoftmax.estimators.persistence import Persistence
 from sksoftmax.estimators.prediction import SoftmaxPrediction
@@ -438,7 +442,7 @@ class SoftmaxClassifier(
         """
         context = self._init_callback_context(max_subtasks=self.max_iter)
         with self._unchanged_on_error():
-            resume = self._checkpoint if self.warm_start and self._is_fitted() else None
+            resume = self._resumable() if self.warm_start else None
             homes = home_of(X), home_of(y)
             X, y = self._checked(X, y, reset=True)
             targets = self._encoded(y, sample_weight, X)
@@ -522,7 +526,7 @@ class SoftmaxClassifier(
         """
         with self._unchanged_on_error():
             self._validate_params()  # the decorator skips it once fitted
-            resume = self._checkpoint if self._is_fitted() else None
+            resume = self._resumable()
             known = self._known_classes(classes, first=resume is None)
             if self.class_weight == "balanced":
                 raise ValueError(
@@ -553,22 +557,15 @@ class SoftmaxClassifier(
         tags.array_api_support = SUPPORTED
         return tags
 
-    def _is_fitted(self) -> bool:
-        return hasattr(self, "_checkpoint")
-
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
         """Put every attribute back as it was if anything is raised, an interrupt included.
 
         Overflow is looked for in losses and coefficients rather than warned of on the way.
         """
-        before = self.__dict__.copy()
-        try:
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                yield
-        except BaseException:
-            self.__dict__ = before
-            raise
+        ignored = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+        with unchanged_on_error(self), ignored:
+            yield
 
     def _checked(self, X: Any, y: Any, *, reset: bool, name: str = "X") -> tuple[Any, Any]:
         """Rows, of any real dtype since batches are converted, and labels."""

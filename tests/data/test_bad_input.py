@@ -415,7 +415,7 @@ def test_fractions_are_numbers(optimizer):
 
 def test_unknown_backend_names_the_installed_ones(fitted):
     fitted.set_params(backend="abacus")
-    message = "Unknown backend 'abacus'. Installed backends: .*numpy"
+    message = "Unknown backend 'abacus'. Backends that can be used here: .*numpy"
     assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.fit(X, Y))
 
 
