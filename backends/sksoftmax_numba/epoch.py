@@ -88,7 +88,7 @@ def write_gradients(
             gradients[p], of_intercepts[p],
         )  # fmt: skip
     for c in range(gradients.shape[1]):
-        add_up(gradients[:n_parts], c, 0, X.shape[1], thread, n_threads)
+        add_up(gradients[:n_parts], c, 0, X.shape[2], thread, n_threads)
     return n_parts
 
 

@@ -12,14 +12,17 @@ Cody and Waite, "Software manual for the elementary functions", Prentice-Hall, 1
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
+from sksoftmax_numba.compilation import compiled
+
 # Not in any order: reassociating would cancel the large number against itself.
-_in_this_order: Any = njit(cache=True, fastmath={"contract"}, boundscheck=False)
+_in_this_order: Any = partial(compiled, freedoms={"contract"})
 
 f, i = np.float32, np.int32
 

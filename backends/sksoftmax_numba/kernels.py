@@ -130,8 +130,8 @@ def gather(X: Any, rows: Any, x: Any) -> int:
     count = len(rows)
     for i in range(count):
         row = rows[i]
-        for j in range(X.shape[1]):
-            x[i, j] = X[row, j]
+        for j in range(X.shape[2]):
+            x[i, j] = X[0, row, j]
     n_tiled = (count + ROWS - 1) // ROWS * ROWS
     for i in range(count, n_tiled):
         x[i] = 0
@@ -146,8 +146,8 @@ def _ask_for(X: Any, rows: Any, r: int, turn: int, n_turns: int) -> None:
     line = max(1, 64 // X.itemsize)
     stop = r + ROWS * (turn + 1) // n_turns
     for i in range(r + ROWS * turn // n_turns, min(stop, len(rows))):
-        for j in range(0, X.shape[1], line):
-            prefetch(X, rows[i], j)
+        for j in range(0, X.shape[2], line):
+            prefetch(X[0], rows[i], j)
 
 
 @compiled
@@ -219,8 +219,8 @@ def summed_gradient(
 
     Parameters
     ----------
-    X : array of shape (n_rows, n_features)
-        Any real dtype.
+    X : array of shape (1 or 2, n_rows, n_features)
+        Of any real dtype, as ``canonical.rows_of`` gives it.
     y : int32 array of shape (n_rows,)
         Class codes.
     weights : array of shape (n_rows,) or (0,)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, Moments
+from sksoftmax_numba.canonical import rows_of, to_read
 from sksoftmax_numba.compilation import announced, compiled
 from sksoftmax_numba.intrinsics import PREFETCHES, prefetch
 
@@ -20,6 +21,9 @@ BLOCK_ROWS = 1024
 
 LINES = 16
 """Cache lines of each row that are asked for at once: memory takes few more requests."""
+
+SECONDS = 3
+"""About what compiling takes."""
 
 
 @compiled
@@ -47,8 +51,9 @@ def _add_rows(
 
 @compiled
 def _add_block(
-    X: Any, rows: Any, weights: Any, shift: Any, total: Any, squares: Any, lows: Any, highs: Any
-) -> float:
+    many: Any, rows: Any, weights: Any, shift: Any, total: Any, squares: Any, lows: Any,
+    highs: Any,
+) -> float:  # fmt: skip
     """Add weighted deviations from `shift`, and widen the ranges; return the weight.
 
     Ranges are in the first of two rows of `lows` and of `highs`, between calls.
@@ -57,6 +62,7 @@ def _add_block(
     of theirs are added, those of the next four are asked for. The last row stands in for
     rows beyond it, without weight.
     """
+    X = many[0]
     weight, turn = 0.0, 0
     last = len(rows) - 1
     line = max(1, 64 // X.itemsize)
@@ -113,7 +119,7 @@ def feature_moments(
     shift = np.sort(three.astype(np.float64), axis=0)[1]
     lows, highs = np.stack([three[0]] * 2), np.stack([three[0]] * 2)
     total, squares, weight = np.zeros(n), np.zeros(n), 0.0
-    with announced("moments", X.dtype):
+    with announced(SECONDS):
         for start in range(0, len(rows), BLOCK_ROWS):
             sums = np.zeros((2, n))
             block = rows[start : start + BLOCK_ROWS]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, ArrayTrainer, DistanceOverGradients, averaging_weight
+from sksoftmax_numba.canonical import rows_of, to_read
 from sksoftmax_numba.compilation import announced
 from sksoftmax_numba.distance_epoch import (
     copy_point,
@@ -44,6 +45,9 @@ THREADED_OPERATIONS = 10**7
 
 LINE = 64
 """Bytes of a cache line, and of the widest vectors."""
+
+SECONDS = 10
+"""About what compiling an epoch takes."""
 
 
 class NumbaTrainer(ArrayTrainer):
@@ -81,8 +85,8 @@ class NumbaTrainer(ArrayTrainer):
             return super().run_epoch(order, step_sizes)
         finds_steps = isinstance(self._optimizer, DistanceOverGradients)
         run = self._run_own_steps if finds_steps else self._run_momentum
-        with announced(self._kinds):
-            loss = run(order, step_sizes[0])
+        with announced(SECONDS):
+            loss = run(to_read(order), step_sizes[0])
         self._n_steps += step_sizes.shape[1]
         return np.array([loss / max(1, len(order))])
 
@@ -144,7 +148,7 @@ class NumbaTrainer(ArrayTrainer):
 
         def share(thread: int, arrived: NDArray[np.int64]) -> None:
             epoch(
-                thread, n_threads, arrived, problem.X, self._y, self._row_weights, order,
+                thread, n_threads, arrived, self._rows, self._codes, self._row_weights, order,
                 problem.batch_size, *rule, *self._buffers[thread], *self._gradients, losses,
             )  # fmt: skip
 
@@ -158,7 +162,7 @@ class NumbaTrainer(ArrayTrainer):
             return self._write_products(rows)
         gradient, of_intercept = (array[0] for array in self._gradients)
         return summed_gradient(
-            self.problem.X, self._y, self._row_weights, rows, rows[:0], *self._buffers[0],
+            self._rows, self._codes, self._row_weights, rows, rows[:0], *self._buffers[0],
             gradient, of_intercept,
         )  # fmt: skip
 
@@ -166,12 +170,12 @@ class NumbaTrainer(ArrayTrainer):
         """The same by a BLAS, where the weights have been copied into the buffers."""
         coef, intercept, x, z = self._buffers[0]
         gradient, of_intercept = (array[0] for array in self._gradients)
-        gather(self.problem.X, rows, x)
+        gather(self._rows, rows, x)
         x, z = x[: len(rows)], z[: len(rows)]
         np.matmul(x, coef.T, out=z)
         weights = self._row_weights
         weights = weights[rows] if len(weights) else weights
-        loss = softmax_minus_targets(z, intercept, self._y[rows], weights)
+        loss = softmax_minus_targets(z, intercept, to_read(self._codes[rows]), to_read(weights))
         np.add.reduce(z, axis=0, out=of_intercept)
         np.matmul(z.T, x, out=gradient)
         return loss
@@ -179,8 +183,8 @@ class NumbaTrainer(ArrayTrainer):
     def _summed_gradient(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
         gradient, of_intercept = (array[0] for array in self._gradients)
         n = self.problem.n_features
-        with announced("gradient", self._kinds):
-            loss = self._write_gradient(rows)
+        with announced(SECONDS):
+            loss = self._write_gradient(to_read(rows))
         centred = np.empty_like(self._parameters)
         np.subtract(gradient[:, :n], np.outer(of_intercept, self._centre), centred[0, :, :n])
         centred[0, :, n] = of_intercept
@@ -216,8 +220,10 @@ class NumbaTrainer(ArrayTrainer):
         self._nothing = np.zeros_like(self._parameters)
         no_decay = np.zeros(n + 1, dtype)
         self._decays = no_decay if self._decay is None else self._decay[0, 0]
-        self._centre = np.zeros(n, dtype) if self._means is None else self._means
-        self._row_weights = np.zeros(0, dtype) if self._weights is None else self._weights
+        self._centre = to_read(np.zeros(n, dtype) if self._means is None else self._means)
+        weights = np.zeros(0, dtype) if self._weights is None else self._weights
+        self._row_weights, self._codes = to_read(weights), to_read(self._y)
+        self._rows = rows_of(problem.X)
         self._factors = (
             self._centre, self._gradient_scales[0, 0], self._decays, self._inverse_scales[0, 0],
         )  # fmt: skip
@@ -225,7 +231,6 @@ class NumbaTrainer(ArrayTrainer):
             self._allocate_norms()
         ours = problem.rule.name != "adam" and not problem.l1.any()
         self._is_compiled = ours and self.reduce is None
-        self._kinds = problem.rule.name, problem.X.dtype, dtype, self._by_products
         self._is_new = False
 
     def _allocate_norms(self) -> None:
