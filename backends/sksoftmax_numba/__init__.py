@@ -1,7 +1,7 @@
 """The fast CPU path: ``SoftmaxClassifier(backend="numba")``, chosen by "auto" if installed."""
 
 try:
-    from sksoftmax_numba.backend import NumbaBackend
+    from numba import config
 except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] not in ("numba", "llvmlite"):
         raise
@@ -9,5 +9,12 @@ except ModuleNotFoundError as error:
         "backend='numba' needs Numba, which is missing. Install it by"
         ' `pip install "sksoftmax[numba]"`.'
     ) from error
+if config.DISABLE_JIT:
+    raise ImportError(
+        "backend='numba' compiles its kernels, which the environment variable"
+        " NUMBA_DISABLE_JIT forbids. Unset it, or set backend='numpy'."
+    )
+
+from sksoftmax_numba.backend import NumbaBackend
 
 __all__ = ["NumbaBackend"]

@@ -29,24 +29,68 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 files: Any = caching  # which Numba has not annotated
 
 
-def compiled(function: Function, freedoms: Set[str] = ANY_ORDER) -> Function:
+def compiled(function: Function) -> Function:
     """Compile a function at its first call, keep it on disk, and run it without the GIL.
 
     Parameters
     ----------
     function : callable
-        Of arrays and numbers; of a module, since one that closes over others is not found
-        again on disk.
-    freedoms : set of str
-        Of LLVM's floating-point arithmetic.
+        Of arrays and numbers, and of a module: one that closes over others would not be found
+        again on disk. Kernels that it calls are to be `inlined`.
 
     Returns
     -------
     callable
         The same, compiled for each combination of dtypes.
     """
-    kernel: Any = njit(nogil=True, fastmath=set(freedoms), boundscheck=False)(function)
-    kernel._cache = KernelCache(function)  # in place of the one that cache=True makes
+    return _jitted(function, "", ANY_ORDER, no_cfunc_wrapper=True)
+
+
+def inlined(function: Function, freedoms: Set[str] = ANY_ORDER) -> Function:
+    """Compile a function into whatever kernel calls it; Python cannot call it.
+
+    Were it called in place, each kernel would bring its own copy, rounded in its own way, and
+    all would run the copy that a process has loaded first: bits would depend on what ran
+    before, and on what came from disk.
+
+    Parameters
+    ----------
+    function : callable
+        As for `compiled`.
+    freedoms : set of str
+        Of LLVM's floating-point arithmetic.
+
+    Returns
+    -------
+    callable
+        The same, for compiled functions.
+    """
+    no_wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return _jitted(function, "-inlined", freedoms, forceinline=True, **no_wrappers)
+
+
+def for_python(kernel: Function) -> Function:
+    """Return an `inlined` function in a form that Python can call, too.
+
+    Parameters
+    ----------
+    kernel : callable
+        What `inlined` returned.
+
+    Returns
+    -------
+    callable
+        As `compiled` returns it.
+    """
+    inner: Any = kernel
+    return compiled(inner.py_func)
+
+
+def _jitted(function: Function, suffix: str, freedoms: Set[str], **options: bool) -> Function:
+    """A dispatcher, with our cache in place of the one that ``cache=True`` makes."""
+    freely = {"fastmath": set(freedoms), "boundscheck": False}
+    kernel: Any = njit(nogil=True, **freely, **options)(function)
+    kernel._cache = KernelCache(function, suffix)
     result: Function = kernel
     return result
 
@@ -58,9 +102,11 @@ class KernelCache(files.NullCache):  # type: ignore[misc]
     ----------
     function : callable
         The function.
+    suffix : str
+        To its name, for one that is compiled in two ways.
     """
 
-    def __init__(self, function: Callable[..., Any]):
+    def __init__(self, function: Callable[..., Any], suffix: str):
         try:
             self._kept = files.FunctionCache(function)
         except RuntimeError:  # no folder can be written to
@@ -68,7 +114,8 @@ class KernelCache(files.NullCache):  # type: ignore[misc]
         else:
             kept = self._kept
             stamp = kept._impl.locator.get_source_stamp(), _stamp_of_kernels()
-            kept._cache_file = CheckedFiles(kept.cache_path, kept._impl.filename_base, stamp)
+            name = kept._impl.filename_base + suffix
+            kept._cache_file = CheckedFiles(kept.cache_path, name, stamp)
 
     @property
     def cache_path(self) -> Any:

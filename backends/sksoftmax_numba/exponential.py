@@ -19,10 +19,10 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from sksoftmax_numba.compilation import compiled
+from sksoftmax_numba.compilation import inlined
 
 # Not in any order: reassociating would cancel the large number against itself.
-_in_this_order: Any = partial(compiled, freedoms={"contract"})
+_in_this_order: Any = partial(inlined, freedoms={"contract"})
 
 f, i = np.float32, np.int32
 
@@ -84,7 +84,7 @@ def exponential(x: Any) -> Any:
     return np.exp(x)
 
 
-@overload(exponential)
+@overload(exponential, jit_options={"forceinline": True})
 def _by_dtype(x):  # type: ignore[no-untyped-def]  # Numba compares signatures as they are
     if x == types.float32:
         return lambda x: _exponential_of_float32(x)

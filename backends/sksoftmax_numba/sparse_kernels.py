@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sksoftmax_numba.compilation import compiled
+from sksoftmax_numba.compilation import compiled, inlined
 from sksoftmax_numba.intrinsics import prefetch
 from sksoftmax_numba.kernels import softmax_minus_targets
 
@@ -17,7 +17,7 @@ AHEAD = 8
 """Features between the one that is worked on and the one that memory is asked for."""
 
 
-@compiled
+@inlined
 def _find_places(
     rows: Any, X: Any, place: Any, inverse_scales: Any, position: Any, places: Any,
     positions: Any, values: Any,
@@ -39,7 +39,7 @@ def _find_places(
     return n_found
 
 
-@compiled
+@inlined
 def _ask_for(parts: Any, places: Any, u: int, n_found: int) -> None:
     """Prefetch the parts of the place that comes `AHEAD` after position u."""
     if u + AHEAD < n_found:
@@ -47,7 +47,7 @@ def _ask_for(parts: Any, places: Any, u: int, n_found: int) -> None:
             prefetch(parts, places[u + AHEAD], i)
 
 
-@compiled
+@inlined
 def _scores(
     classes: Any, rows: Any, indptr: Any, positions: Any, values: Any, weights: Any, z: Any
 ) -> None:
@@ -62,7 +62,7 @@ def _scores(
             e += 1
 
 
-@compiled
+@inlined
 def _summed_rows(
     classes: Any, rows: Any, indptr: Any, positions: Any, values: Any, change: Any, z: Any
 ) -> None:
@@ -75,7 +75,7 @@ def _summed_rows(
             e += 1
 
 
-@compiled
+@inlined
 def _read_weights(
     classes: Any, modes: Any, parts: Any, places: Any, n_found: int, group: Any, read: Any,
     weights: Any,
@@ -93,7 +93,7 @@ def _read_weights(
             weights[u, c] = weight
 
 
-@compiled
+@inlined
 def _write_changes(
     classes: Any, kinds: Any, parts: Any, places: Any, n_found: int, group: Any, write: Any,
     change: Any,
@@ -155,9 +155,7 @@ def lazy_step(
     """
     places, positions, values, weights, z, of_intercept = buffers
     n_classes, indptr = len(classes), X[2]
-    n_found = _find_places(
-        rows, X, place, inverse_scales, position, places, positions, values
-    )
+    n_found = _find_places(rows, X, place, inverse_scales, position, places, positions, values)
     _read_weights(classes, modes, parts, places, n_found, group, read, weights)
     _scores(classes, rows, indptr, positions, values, weights, z)
     of_rows = row_weights[rows] if len(row_weights) > 0 else row_weights

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from sksoftmax.backend import Array, DistanceTrainer, LinearTrainer
 from sksoftmax_numba import distance_kernels
 from sksoftmax_numba.canonical import elements_of, to_read
-from sksoftmax_numba.compilation import announced
+from sksoftmax_numba.compilation import announced, for_python
 from sksoftmax_numba.distance_epoch import rules_of
 from sksoftmax_numba.sparse_kernels import lazy_step
+
+add_up = for_python(distance_kernels.add_up)
+apply_product = for_python(distance_kernels.apply_product)
 
 FEW_CLASSES = 64
 """Most classes for whose number kernels are compiled."""
@@ -148,11 +151,11 @@ class NumbaDistanceTrainer(DistanceTrainer):
 
     def _add_up(self) -> None:
         arguments = self._flat_parts(), self._of_place, self._law_arrays()
-        distance_kernels.add_up(self._class_tuple, *arguments)
+        add_up(self._class_tuple, *arguments)
 
     def _apply_product(self) -> None:
         arguments = self._flat_parts(), self._of_place, self._law_arrays()
-        distance_kernels.apply_product(self._class_tuple, *arguments)
+        apply_product(self._class_tuple, *arguments)
 
     def _flat_parts(self) -> NDArray[Any]:
         """The parts as one row for each place."""

@@ -19,7 +19,6 @@ from sksoftmax_numba.compilation import announced
 from sksoftmax_numba.distance_epoch import n_ranges_of, rules_of
 from sksoftmax_numba.stack_kernels import distance_steps, momentum_steps, residuals
 
-
 SECONDS = 5
 """About what compiling takes."""
 

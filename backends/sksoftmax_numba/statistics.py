@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, Moments
 from sksoftmax_numba.canonical import rows_of, to_read
-from sksoftmax_numba.compilation import announced, compiled
+from sksoftmax_numba.compilation import announced, compiled, inlined
 from sksoftmax_numba.intrinsics import PREFETCHES, prefetch
 
 BLOCK_ROWS = 1024
@@ -26,7 +26,7 @@ SECONDS = 3
 """About what compiling takes."""
 
 
-@compiled
+@inlined
 def _add_rows(
     x0: Any, x1: Any, x2: Any, x3: Any, w0: float, w1: float, w2: float, w3: float,
     start: int, stop: int, shift: Any, total: Any, squares: Any, low: Any, high: Any,
@@ -111,10 +111,11 @@ def feature_moments(
     Moments
         As ``sksoftmax.backend.statistics.feature_moments`` gives them.
     """
-    rows = np.arange(len(X)) if rows is None else rows
-    of_rows = np.zeros(0) if weights is None else weights.astype(np.float64, copy=False)
+    rows = to_read(np.arange(len(X)) if rows is None else rows)
+    of_rows = to_read(np.zeros(0) if weights is None else weights.astype(float, copy=False))
     n = X.shape[1]
-    three = X[rows[[0, len(rows) // 2, -1]]]
+    of_kernels = rows_of(X)
+    three = of_kernels[0][rows[[0, len(rows) // 2, -1]]]
     # One of the values themselves, so that constant columns are exact, and no lone outlier.
     shift = np.sort(three.astype(np.float64), axis=0)[1]
     lows, highs = np.stack([three[0]] * 2), np.stack([three[0]] * 2)
@@ -123,7 +124,9 @@ def feature_moments(
         for start in range(0, len(rows), BLOCK_ROWS):
             sums = np.zeros((2, n))
             block = rows[start : start + BLOCK_ROWS]
-            weight += _add_block(X, block, of_rows, shift, sums[0], sums[1], lows, highs)
+            weight += _add_block(
+                of_kernels, block, of_rows, shift, sums[0], sums[1], lows, highs
+            )
             total += sums[0]
             squares += sums[1]
     squares -= total * total / weight

@@ -15,24 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, ArrayTrainer, DistanceOverGradients, averaging_weight
+from sksoftmax_numba import distance_epoch, epoch, kernels
 from sksoftmax_numba.canonical import rows_of, to_read
-from sksoftmax_numba.compilation import announced
-from sksoftmax_numba.distance_epoch import (
-    copy_point,
-    distance_epoch,
-    n_ranges_of,
-    rules_of,
-    whole_step,
-)
-from sksoftmax_numba.epoch import momentum_epoch, momentum_step, n_parts_of
-from sksoftmax_numba.kernels import (
-    ROWS,
-    copy_coefficients,
-    gather,
-    softmax_minus_targets,
-    summed_gradient,
-)
+from sksoftmax_numba.compilation import announced, for_python
+from sksoftmax_numba.distance_epoch import n_ranges_of, rules_of
+from sksoftmax_numba.epoch import n_parts_of
+from sksoftmax_numba.kernels import ROWS
 from sksoftmax_numba.threads import run_in_threads
+
+copy_point = for_python(distance_epoch.copy_point)
+whole_step = for_python(distance_epoch.whole_step)
+momentum_step = for_python(epoch.momentum_step)
+copy_coefficients = for_python(kernels.copy_coefficients)
+gather = for_python(kernels.gather)
+softmax_minus_targets = for_python(kernels.softmax_minus_targets)
+summed_gradient = for_python(kernels.summed_gradient)
 
 BLOCK_BYTES = 2**18
 """Bytes of rows in a block: they stay in the second-level cache between both products."""
@@ -103,7 +100,7 @@ class NumbaTrainer(ArrayTrainer):
         momentum = problem.dtype.type(problem.rule.momentum[0]), problem.rule.nesterov
         if not self._by_products:
             return self._run_threads(
-                momentum_epoch, order, steps, newest, *arrays, *self._factors, *momentum
+                epoch.momentum_epoch, order, steps, newest, *arrays, *self._factors, *momentum
             )
         loss = 0.0
         for i, rows in enumerate(self._batches(order)):
@@ -128,8 +125,8 @@ class NumbaTrainer(ArrayTrainer):
                 )  # fmt: skip
         else:
             loss = self._run_threads(
-                distance_epoch, order, factors, self._n_steps, norms, self._rule, *arrays,
-                *numbers,
+                distance_epoch.distance_epoch, order, factors, self._n_steps, norms,
+                self._rule, *arrays, *numbers,
             )  # fmt: skip
         self._set_point()
         return loss
@@ -139,7 +136,7 @@ class NumbaTrainer(ArrayTrainer):
         size = self.problem.batch_size
         return (order[start : start + size] for start in range(0, len(order), size))
 
-    def _run_threads(self, epoch: Any, order: NDArray[np.int64], *rule: Any) -> float:
+    def _run_threads(self, run: Any, order: NDArray[np.int64], *rule: Any) -> float:
         """Run a compiled epoch in as many threads as it is worth; return the summed loss."""
         problem = self.problem
         losses = np.zeros(len(self._gradients[0]))
@@ -147,7 +144,7 @@ class NumbaTrainer(ArrayTrainer):
         n_threads = len(self._buffers) if is_long else 1
 
         def share(thread: int, arrived: NDArray[np.int64]) -> None:
-            epoch(
+            run(
                 thread, n_threads, arrived, self._rows, self._codes, self._row_weights, order,
                 problem.batch_size, *rule, *self._buffers[thread], *self._gradients, losses,
             )  # fmt: skip
