@@ -303,4 +303,5 @@ def distance_epoch(
             return
         widen(known, squares[1])
     if thread == 0:
-        norms[:] = known
+        for i in range(len(norms)):
+            norms[i] = known[i]

@@ -88,7 +88,8 @@ def _add_block(
                 lows[1 - turn], highs[1 - turn],
             )  # fmt: skip
         turn = 1 - turn
-    lows[0], highs[0] = lows[turn], highs[turn]
+    for j in range(X.shape[1]):  # arrays at once would compile the words of an error for 4 s
+        lows[0, j], highs[0, j] = lows[turn, j], highs[turn, j]
     return weight
 
 
