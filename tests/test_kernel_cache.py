@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from scipy.sparse import csr_array
 
 numba = pytest.importorskip("numba")
 from sksoftmax_numba import compilation  # noqa: E402
@@ -130,12 +131,11 @@ def test_kernels_meet_two_layouts_of_each_dtype():
 
 
 def test_kernels_meet_one_type_of_sparse_rows():
-    sparse = pytest.importorskip("scipy.sparse")
-    X = sparse.csr_array(np.eye(4))
+    X = csr_array(np.eye(4))
     locked = X.copy()
     for array in (locked.data, locked.indices, locked.indptr):
         array.flags.writeable = False
-    long = sparse.csr_array((X.data, X.indices, X.indptr.astype(np.int64)), shape=X.shape)
+    long = X.copy()
     long.indptr = X.indptr.astype(np.int64)
     kinds = {numba.typeof(elements_of(rows)) for rows in (X, locked, long)}
     assert len(kinds) == 1
