@@ -1,6 +1,12 @@
-"""What doctests leave out: modules whose optional dependencies are not installed."""
+"""What doctests leave out, and which tests need the libraries of the ecosystem.
+
+Modules are left out whose optional dependencies are not installed.
+"""
 
 from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
 
 collect_ignore = []
 if find_spec("skl2onnx") is None or find_spec("onnxruntime") is None:
@@ -11,3 +17,13 @@ if find_spec("mpi4py") is None:
     collect_ignore.append("sksoftmax/distributed/classifier.py")  # the others need no MPI
 if find_spec("numba") is None:
     collect_ignore.append("backends/sksoftmax_numba")
+
+ROOT = Path(__file__).parent
+ECOSYSTEM = ("tests/ecosystem", "docs/deployment.rst", "docs/guide/larger.rst")
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what needs the libraries of the ecosystem."""
+    for item in items:
+        if any(item.path.is_relative_to(ROOT / name) for name in ECOSYSTEM):
+            item.add_marker(pytest.mark.ecosystem)

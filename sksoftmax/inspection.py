@@ -279,6 +279,6 @@ def _pyplot() -> Any:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
-            "Displays need matplotlib. Install it with: pip install 'sksoftmax[plot]'"
+            "Displays need matplotlib. Install it with: pip install matplotlib"
         ) from error
     return plt

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
+import scipy.linalg  # noqa: F401  its BLAS is to be found below
+from threadpoolctl import ThreadpoolController
 
 # A shell that runs us in the background may have us ignore what some tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -20,14 +21,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The conftest of docs has the same name, and pytest could collect one of them only.
 # What several processes run is for them to import.
 collect_ignore = [
-    "third_party_backend",
-    "emulated.py",
-    "streamed.py",
+    "backend/third_party_backend",
+    "backends/emulated.py",
+    "backends/streamed.py",
     "conftest.py",
     "distributed/programs.py",
+    "foreign/in_place_of_grid_search.py",
+    "fuzz/child.py",
+    "fuzz/inputs.py",
+    "fuzz/outcomes.py",
 ]
 if os.environ.get("SCIPY_ARRAY_API") != "1":
-    collect_ignore.append("array_api")  # test_array_api.py runs it in a process of its own
+    collect_ignore.append("data/array_api")  # test_array_api.py runs it in a process of its own
 
 MNIST = {
     "X_train": "train-images-idx3-ubyte",
@@ -37,9 +42,13 @@ MNIST = {
 }
 
 
+# Looking for the libraries takes longer than many a test.
+BLAS = ThreadpoolController().select(user_api="blas")
+
+
 @pytest.fixture(autouse=True)
 def one_blas_thread():
-    with threadpool_limits(limits=1, user_api="blas"):
+    with BLAS.limit(limits=1):
         yield
 
 

@@ -5,7 +5,7 @@ try:
 except ImportError as error:
     raise ImportError(
         "backend='cupy' needs CuPy, which could not be imported. For CUDA 13 run pip install"
-        ' "sksoftmax[cuda13x]", for CUDA 12 pip install "sksoftmax[cuda12x]".'
+        ' "cupy-cuda13x[ctk]", for CUDA 12 pip install "cupy-cuda12x[ctk]".'
     ) from error
 
 from sksoftmax_cupy.backend import CupyBackend

@@ -67,28 +67,7 @@ class CupyBackend:
         self.device = str(self._device)
 
     def place(self, X: Array) -> Array:
-        """Return X on the device, in its own dtype where CuPy has that.
-
-        Parameters
-        ----------
-        X : array or CSR array of shape (n_rows, n_features)
-            Rows on the host or on the device; of any library that has DLPack there.
-
-        Returns
-        -------
-        cupy.ndarray, cupyx.scipy.sparse.csr_matrix or HostRows of shape (n_rows, n_features)
-            The memory of X itself where it is there already. HostRows, whose rows are streamed
-            in each epoch, where X is dense, on the host, and more than 90% of the free memory.
-
-        Raises
-        ------
-        ValueError
-            If X is on another device than the current one.
-        MemoryError
-            If the device runs out of memory.
-        RuntimeError
-            If the device fails.
-        """
+        """Return X on the device, in its own dtype where CuPy has that."""
         with explained("moving X to it"):
             if not is_csr(X):
                 return self._place_dense(X)
@@ -117,66 +96,19 @@ class CupyBackend:
         return cupy.ascontiguousarray(rows)
 
     def to_numpy(self, array: Array) -> NDArray[Any]:
-        """Return an array of the device as a NumPy array.
-
-        Parameters
-        ----------
-        array : cupy.ndarray
-            Any array.
-
-        Returns
-        -------
-        ndarray
-            A copy on the host.
-
-        Raises
-        ------
-        RuntimeError
-            If the device fails.
-        """
+        """Return an array of the device as a NumPy array."""
         with explained("copying from it"):
             copy: NDArray[Any] = cupy.asnumpy(array)
             return copy
 
     def supports(self, problem: Problem) -> str | None:
-        """Say whether a problem can be trained: all can, but for enormous sparse X.
-
-        Parameters
-        ----------
-        problem : Problem
-            What is to be trained.
-
-        Returns
-        -------
-        str or None
-            None, or the reason why not.
-        """
+        """Say whether a problem can be trained: all can, but for enormous sparse X."""
         if is_csr(problem.X) and problem.X.nnz > np.iinfo(np.int32).max:
             return "X has more than 2**31 - 1 stored elements; call partial_fit on chunks."
         return None
 
     def trainer(self, problem: Problem, state: State) -> Trainer:
-        """Return the fastest trainer for a problem: see ``plan.choose_plan``.
-
-        Parameters
-        ----------
-        problem : Problem
-            What is to be trained.
-        state : State
-            Where to start.
-
-        Returns
-        -------
-        Trainer
-            A trainer with arrays of its own on the device.
-
-        Raises
-        ------
-        MemoryError
-            If the device runs out of memory.
-        RuntimeError
-            If the device fails.
-        """
+        """Return the fastest trainer for a problem: see ``plan.choose_plan``."""
         if not isinstance(problem.X, HostRows):
             return self._resident_trainer(problem, state)
         with explained("making room for pieces of X"):

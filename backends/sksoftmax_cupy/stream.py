@@ -183,27 +183,7 @@ class StreamingTrainer:
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Take one step for each batch of `order`.
-
-        Parameters
-        ----------
-        order : ndarray of shape (n_rows,), int64
-            Rows of X, batch after batch.
-        step_sizes : ndarray of shape (n_models, n_batches), float64
-            The step of each batch.
-
-        Returns
-        -------
-        ndarray of shape (n_models,), float64
-            The weighted loss a row, each batch measured before its own update.
-
-        Raises
-        ------
-        MemoryError
-            If the device runs out of memory.
-        RuntimeError
-            If the device fails.
-        """
+        """Take one step for each batch of `order`."""
         with explained("streaming X to it"):
             try:
                 return self._trainer.run_pieces(self._pieces(order), len(order), step_sizes)
@@ -230,42 +210,15 @@ class StreamingTrainer:
             self._copies.note_use(half)
 
     def penalty(self) -> NDArray[np.float64]:
-        """Return the penalty where the next gradient is taken.
-
-        Returns
-        -------
-        ndarray of shape (n_models,), float64
-            What the objective adds to the loss.
-        """
+        """Return the penalty where the next gradient is taken."""
         return self._trainer.penalty()
 
     def evaluate(
         self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return loss and accuracy of the averaged weights on other rows.
-
-        Parameters
-        ----------
-        X : array or HostRows of shape (n_rows, n_features)
-            Rows on the device or on the host.
-        y : ndarray of shape (n_rows,), int32
-            Class codes.
-        weights : ndarray of shape (n_rows,), or None
-            Row weights; None for equal ones.
-
-        Returns
-        -------
-        loss, accuracy : ndarrays of shape (n_models,), float64
-            Weighted means over the rows, without the penalty.
-        """
+        """Return loss and accuracy of the averaged weights on other rows."""
         return self._trainer.evaluate(X, y, weights)
 
     def state(self) -> State:
-        """Return NumPy copies of everything needed to go on from here.
-
-        Returns
-        -------
-        State
-            The state after the last step.
-        """
+        """Return NumPy copies of everything needed to go on from here."""
         return self._trainer.state()

@@ -50,27 +50,7 @@ class CupyTrainer(ArrayTrainer):
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Take one step for each batch of `order`, which is moved to the device at once.
-
-        Parameters
-        ----------
-        order : ndarray of shape (n_rows,), int64
-            Rows of X, batch after batch.
-        step_sizes : ndarray of shape (n_models, n_batches), float64
-            The step of each batch.
-
-        Returns
-        -------
-        ndarray of shape (n_models,), float64
-            The weighted loss a row, each batch measured before its own update.
-
-        Raises
-        ------
-        MemoryError
-            If the device runs out of memory.
-        RuntimeError
-            If the device fails.
-        """
+        """Take one step for each batch of `order`, which is moved to the device at once."""
         with explained("running an epoch"):
             return super().run_epoch(self.xp.asarray(order), step_sizes)
 
@@ -119,62 +99,18 @@ class CupyTrainer(ArrayTrainer):
             return self._to_numpy(loss / n_rows)
 
     def penalty(self) -> NDArray[np.float64]:
-        """Return the penalty where the next gradient is taken.
-
-        Returns
-        -------
-        ndarray of shape (n_models,), float64
-            What the objective adds to the loss.
-
-        Raises
-        ------
-        RuntimeError
-            If the device fails.
-        """
+        """Return the penalty where the next gradient is taken."""
         with explained("measuring the penalty"):
             return super().penalty()
 
     def evaluate(
         self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return loss and accuracy of the averaged weights on other rows.
-
-        Parameters
-        ----------
-        X : array of shape (n_rows, n_features)
-            Rows on the device.
-        y : ndarray of shape (n_rows,), int32
-            Class codes.
-        weights : ndarray of shape (n_rows,), or None
-            Row weights; None for equal ones.
-
-        Returns
-        -------
-        loss, accuracy : ndarrays of shape (n_models,), float64
-            Weighted means over the rows, without the penalty.
-
-        Raises
-        ------
-        MemoryError
-            If the device runs out of memory.
-        RuntimeError
-            If the device fails.
-        """
+        """Return loss and accuracy of the averaged weights on other rows."""
         with explained("evaluating"):
             return super().evaluate(X, y, weights)
 
     def state(self) -> State:
-        """Return NumPy copies of everything needed to go on from here.
-
-        Returns
-        -------
-        State
-            The state after the last step.
-
-        Raises
-        ------
-        RuntimeError
-            If the device fails.
-        """
+        """Return NumPy copies of everything needed to go on from here."""
         with explained("copying the model from it"):
             return super().state()

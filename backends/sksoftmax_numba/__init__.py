@@ -6,8 +6,7 @@ except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] not in ("numba", "llvmlite"):
         raise
     raise ImportError(
-        "backend='numba' needs Numba, which is missing. Install it by"
-        ' `pip install "sksoftmax[numba]"`.'
+        "backend='numba' needs Numba, which is missing. Install it by `pip install numba`."
     ) from error
 if config.DISABLE_JIT:
     raise ImportError(

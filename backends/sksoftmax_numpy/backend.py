@@ -41,31 +41,9 @@ class NumpyBackend(HostBackend):
     def feature_moments(
         self, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
     ) -> Moments | None:
-        """Return the weighted moments of the columns of X, in one pass tuned for NumPy.
-
-        Parameters
-        ----------
-        X, weights, rows
-            As in ``sksoftmax.backend.statistics.feature_moments``.
-
-        Returns
-        -------
-        Moments or None
-            None for CSR.
-        """
+        """Return the weighted moments of the columns of X, in one pass tuned for NumPy."""
         return None if is_csr(X) else statistics.feature_moments(X, weights, rows)
 
     def supports(self, problem: Problem) -> str | None:
-        """Return None: everything is supported.
-
-        Parameters
-        ----------
-        problem : Problem
-            What is to be trained.
-
-        Returns
-        -------
-        None
-            No reason against it.
-        """
+        """Return None: everything is supported."""
         return None

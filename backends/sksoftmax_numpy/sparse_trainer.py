@@ -99,7 +99,9 @@ class NumpyDistanceTrainer(DistanceTrainer):
     def _read_point(self, places: Array, point: NDArray[np.float64]) -> tuple[Array, Array]:
         n_places, n_classes = len(places), self._parts.shape[2]
         # "clip" skips a check of places that we gave ourselves.
-        parts = self._parts.reshape(len(self._parts), -1).take(places, axis=0, mode="clip")
+        parts = self._parts.reshape(len(self._parts), 2 * n_classes).take(
+            places, axis=0, mode="clip"
+        )
         group = self._group.take(places)
         weights = np.zeros((n_places, n_classes), parts.dtype)
         starts, columns = self._counting[: n_places + 1], self._counting[: 2 * n_places]

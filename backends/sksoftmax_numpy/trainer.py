@@ -80,20 +80,7 @@ class NumpyTrainer(ArrayTrainer):
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Take one step for each batch of `order`; unshuffled rows are read where they lie.
-
-        Parameters
-        ----------
-        order : ndarray of shape (n_rows,), int64
-            Rows of X, batch after batch.
-        step_sizes : ndarray of shape (1, n_batches), float64
-            The step of each batch.
-
-        Returns
-        -------
-        ndarray of shape (1,), float64
-            The weighted loss a row, each batch measured before its own update.
-        """
+        """Take one step for each batch of `order`; unshuffled rows are read where they lie."""
         self._consecutive = len(order) > 0 and bool((np.diff(order) == 1).all())
         self._n_done = 0
         # Where the target class of each row stands in the flattened (classes, width) scores.

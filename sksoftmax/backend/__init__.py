@@ -8,7 +8,13 @@ and ``registry`` finds backends by name. This package must not know any estimato
 """
 
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.contract import Backend, Trainer
+from sksoftmax.backend.contract import (
+    Backend,
+    DeviceBackend,
+    MeasuringBackend,
+    ReducingBackend,
+    Trainer,
+)
 from sksoftmax.backend.host import HostBackend
 from sksoftmax.backend.optimizers import DistanceOverGradients, averaging_weight, squared_norm
 from sksoftmax.backend.problem import Problem, State
@@ -32,12 +38,15 @@ __all__ = [
     "Array",
     "ArrayTrainer",
     "Backend",
+    "DeviceBackend",
     "DistanceOverGradients",
     "DistanceTrainer",
     "HostBackend",
     "LinearTrainer",
+    "MeasuringBackend",
     "Moments",
     "Problem",
+    "ReducingBackend",
     "Rule",
     "StackTrainer",
     "State",

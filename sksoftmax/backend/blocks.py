@@ -42,18 +42,7 @@ class BlockBackend:
         self.xp = backend.xp
 
     def place(self, X: Any) -> Any:
-        """Return rows whose blocks come to the backend as they are read.
-
-        Parameters
-        ----------
-        X : StoredRows, or another array, of shape (n_rows, n_features)
-            Validated rows.
-
-        Returns
-        -------
-        StoredRows, or what the backend places
-            The same rows.
-        """
+        """Return rows whose blocks come to the backend as they are read."""
         return (
             X.placed(self._backend.place)
             if isinstance(X, StoredRows)
@@ -61,68 +50,22 @@ class BlockBackend:
         )
 
     def to_numpy(self, array: Array) -> NDArray[Any]:
-        """Return an array of the backend as a NumPy array.
-
-        Parameters
-        ----------
-        array : array
-            An array of the namespace `xp`.
-
-        Returns
-        -------
-        ndarray
-            The same values on the host.
-        """
+        """Return an array of the backend as a NumPy array."""
         return self._backend.to_numpy(array)
 
     def supports(self, problem: Problem) -> str | None:
-        """Ask the backend, with one row of the dtype in question.
-
-        Parameters
-        ----------
-        problem : Problem
-            What is to be trained.
-
-        Returns
-        -------
-        str or None
-            None, or the reason why not.
-        """
+        """Ask the backend, with one row of the dtype in question."""
         one_row = self._backend.place(np.zeros((1, problem.n_features), problem.X.dtype))
         return self._backend.supports(replace(problem, X=one_row))
 
     def trainer(self, problem: Problem, state: State) -> BlockTrainer:
-        """Return a trainer that reads the blocks and has the backend train on them.
-
-        Parameters
-        ----------
-        problem : Problem
-            What is to be trained.
-        state : State
-            Where to start.
-
-        Returns
-        -------
-        BlockTrainer
-            It owns the buffer.
-        """
+        """Return a trainer that reads the blocks and has the backend train on them."""
         return BlockTrainer(self._backend, problem, state)
 
     def feature_moments(
         self, X: StoredRows, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
     ) -> Moments:
-        """Return the weighted moments of the columns of X, merged from those of its blocks.
-
-        Parameters
-        ----------
-        X, weights, rows
-            As in ``sksoftmax.backend.statistics.feature_moments``.
-
-        Returns
-        -------
-        Moments
-            NumPy arrays in float64.
-        """
+        """Return the weighted moments of the columns of X, merged from those of its blocks."""
         merged: Moments | None = None
         for where, chosen, block in X.blocks(rows):
             w = None if weights is None else weights[where]
@@ -171,21 +114,7 @@ class BlockTrainer:
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Take one step for each batch of `order`.
-
-        Parameters
-        ----------
-        order : ndarray of shape (n_rows,), int64
-            Rows of X, batch after batch: any order gives what it would give in memory, and one
-            from `block_order` needs each block once.
-        step_sizes : ndarray of shape (n_models, n_batches), float64
-            The step of each batch.
-
-        Returns
-        -------
-        ndarray of shape (n_models,), float64
-            The weighted loss a row, each batch measured before its own update.
-        """
+        """Take one step for each batch of `order`."""
         block = order // self._problem.X.block_rows
         place = self._start[block] + order % self._problem.X.block_rows
         missing = self._start[block] < 0
@@ -234,42 +163,15 @@ class BlockTrainer:
         self._buffer[: len(rows)] = rows
 
     def penalty(self) -> NDArray[np.float64]:
-        """Return the penalty where the next gradient is taken.
-
-        Returns
-        -------
-        ndarray of shape (n_models,), float64
-            What the objective adds to the loss.
-        """
+        """Return the penalty where the next gradient is taken."""
         return self._trainer.penalty()
 
     def evaluate(
         self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return loss and accuracy of the averaged weights on other rows.
-
-        Parameters
-        ----------
-        X : array of shape (n_rows, n_features)
-            Rows in memory, placed.
-        y : ndarray of shape (n_rows,), int32
-            Class codes.
-        weights : ndarray of shape (n_rows,), or None
-            Row weights; None for equal ones.
-
-        Returns
-        -------
-        loss, accuracy : ndarrays of shape (n_models,), float64
-            Weighted means over the rows, without the penalty.
-        """
+        """Return loss and accuracy of the averaged weights on other rows."""
         return self._trainer.evaluate(X, y, weights)
 
     def state(self) -> State:
-        """Return NumPy copies of everything needed to go on from here.
-
-        Returns
-        -------
-        State
-            The state after the last step.
-        """
+        """Return NumPy copies of everything needed to go on from here."""
         return self._trainer.state()

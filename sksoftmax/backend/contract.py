@@ -6,13 +6,18 @@ estimator, nor how anything is computed.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.data.arrays import Array
+
+if TYPE_CHECKING:  # they import this module
+    from sksoftmax.backend.array_trainer import ArrayTrainer
+    from sksoftmax.backend.statistics import Moments
 
 
 class Trainer(Protocol):
@@ -161,5 +166,70 @@ class Backend(Protocol):
         -------
         Trainer
             A trainer that owns its buffers.
+        """
+        ...
+
+
+@runtime_checkable
+class MeasuringBackend(Backend, Protocol):
+    """A backend that measures features faster than the core does over its arrays. Optional."""
+
+    def feature_moments(
+        self, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
+    ) -> Moments | None:
+        """Return the weighted moments of the columns of X, or leave them to the core.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+            What `place` returned.
+        weights : ndarray of shape (n_rows,), or None
+            Row weights; None for equal ones.
+        rows : ndarray of int64, or None
+            The rows of positive weight; None for all.
+
+        Returns
+        -------
+        Moments or None
+            NumPy arrays in float64; None to leave this X to the core.
+        """
+        ...
+
+
+@runtime_checkable
+class DeviceBackend(Backend, Protocol):
+    """A backend on a device that needs much work at a time. Optional.
+
+    Attributes
+    ----------
+    block_elements : int
+        Elements of X that the core shall convert and sum at once when it measures features.
+    """
+
+    block_elements: int
+
+
+@runtime_checkable
+class ReducingBackend(Backend, Protocol):
+    """A backend whose trainers can add up the gradients of several processes. Optional."""
+
+    def reducing_trainer(
+        self, problem: Problem, state: State, reduce: Callable[[Array], Array]
+    ) -> ArrayTrainer:
+        """Return a trainer that goes on from `state`.
+
+        Parameters
+        ----------
+        problem : Problem
+            What is to be trained; it may have no row at all.
+        state : State
+            Where to start.
+        reduce : callable
+            As in ArrayTrainer, for host arrays.
+
+        Returns
+        -------
+        ArrayTrainer
+            A trainer that reads its `batch_ends`.
         """
         ...

@@ -47,23 +47,7 @@ class HostBackend:
     distance_trainer: type[DistanceTrainer] = DistanceTrainer
 
     def place(self, X: Array) -> Array:
-        """Return X itself, seen as a plain ndarray where it is dense.
-
-        Parameters
-        ----------
-        X : ndarray or CSR array of shape (n_rows, n_features)
-            Rows, memory-mapped or not.
-
-        Returns
-        -------
-        ndarray or CSR array of shape (n_rows, n_features)
-            The same memory.
-
-        Raises
-        ------
-        ValueError
-            If X is in the memory of a GPU.
-        """
+        """Return X itself, seen as a plain ndarray where it is dense."""
         if is_on_gpu(X):
             raise ValueError(
                 "X is in the memory of a GPU, which a backend for the CPU does not read. Set"
@@ -72,35 +56,11 @@ class HostBackend:
         return X if is_csr(X) else np.asarray(X)
 
     def to_numpy(self, array: Array) -> NDArray[Any]:
-        """Return the array itself.
-
-        Parameters
-        ----------
-        array : ndarray
-            Any array.
-
-        Returns
-        -------
-        ndarray
-            The same array.
-        """
+        """Return the array itself."""
         return np.asarray(array)
 
     def trainer(self, problem: Problem, state: State) -> ArrayTrainer:
-        """Return the fastest trainer that there is for a problem.
-
-        Parameters
-        ----------
-        problem : Problem
-            What is to be trained.
-        state : State
-            Where to start.
-
-        Returns
-        -------
-        ArrayTrainer
-            A trainer with buffers of its own.
-        """
+        """Return the fastest trainer that there is for a problem."""
         if is_csr(problem.X):
             fastest: dict[type[ArrayTrainer], type[ArrayTrainer]] = {
                 LinearTrainer: self.sparse_trainer,
@@ -115,21 +75,6 @@ class HostBackend:
     def reducing_trainer(
         self, problem: Problem, state: State, reduce: Callable[[Array], Array]
     ) -> ArrayTrainer:
-        """Return the fastest trainer whose gradients are summed over several processes.
-
-        Parameters
-        ----------
-        problem : Problem
-            What is to be trained.
-        state : State
-            Where to start.
-        reduce : callable
-            See ArrayTrainer.
-
-        Returns
-        -------
-        ArrayTrainer
-            A trainer with buffers of its own.
-        """
+        """Return the fastest trainer whose gradients are summed over several processes."""
         kind = ArrayTrainer if is_csr(problem.X) else self.dense_trainer
         return kind(problem, state, reduce=reduce)

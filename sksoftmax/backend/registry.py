@@ -121,9 +121,7 @@ def get_backend(name: str) -> Backend:
     """
     registered = _registered()
     if name not in registered:
-        raise ValueError(
-            f"Unknown backend {name!r}. Installed backends: {', '.join(sorted(registered))}."
-        )
+        raise ValueError(_unknown(name))
     entries = registered[name]
     if len(entries) > 1:
         targets = ", ".join(
@@ -140,6 +138,14 @@ def get_backend(name: str) -> Backend:
             f"Backend {name!r} ({entries[0].value}) lacks part of sksoftmax.backend.Backend."
         )
     return backend
+
+
+def _unknown(name: str) -> str:
+    """What is said of a name that no backend has: which can be used, and why others cannot."""
+    usable = [info.name for info in list_backends() if info.available]
+    others = [f"{info.name} ({info.reason})" for info in list_backends() if not info.available]
+    message = f"Unknown backend {name!r}. Backends that can be used here: {', '.join(usable)}."
+    return f"{message} Those that cannot: {'; '.join(others)}" if others else message
 
 
 def list_backends() -> list[BackendInfo]:

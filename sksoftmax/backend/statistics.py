@@ -8,15 +8,31 @@ store count like any others. This module knows neither classes nor steps.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.contract import Backend
+from sksoftmax.backend.contract import Backend, DeviceBackend, MeasuringBackend
 from sksoftmax.data.arrays import Array
-from sksoftmax.data.rows import BLOCK_ELEMENTS, is_csr, row_blocks, row_of_each_element
+from sksoftmax.data.rows import (
+    BLOCK_ELEMENTS,
+    is_csr,
+    row_blocks,
+    row_of_each_element,
+    with_data,
+)
+from sksoftmax.data.stored import StoredRows
+
+USUAL_WIDTHS = 2.0**-250, 2.0**250
+"""Widths of features whose deviations are squared as they are; others are divided first."""
+
+USUAL_WEIGHTS = 2.0**-166, 2.0**166
+"""Sums of weights that may be multiplied with such squares, and be squared with them."""
+
+COPIED_ELEMENTS = 2**22
+"""Elements of dense features with a unit of their own that are copied at once."""
 
 RANGE_SHARE = 0.1
 """Least share of a feature's largest deviation that the scale of its step must reach."""
@@ -33,9 +49,12 @@ class Moments:
     mean : ndarray of shape (n_features,), float64
         Weighted means.
     squares : ndarray of shape (n_features,), float64
-        Weighted sums of squared deviations from the means.
+        Weighted sums of squared deviations from the means, in the square of `unit`.
     minimum, maximum : ndarrays of shape (n_features,), float64
         The range, whatever the weights.
+    unit : ndarray of shape (n_features,), float64, default=1.0
+        What deviations were divided by before they were squared: powers of 2, and 1 wherever
+        the squares, and their sums, stay in the range of float64.
     """
 
     weight: float
@@ -43,6 +62,7 @@ class Moments:
     squares: NDArray[np.float64]
     minimum: NDArray[np.float64]
     maximum: NDArray[np.float64]
+    unit: NDArray[np.float64] | float = 1.0
 
     def merge(self, other: Moments) -> Moments:
         """Return the moments of both sets of rows together.
@@ -65,18 +85,40 @@ class Moments:
         weight = self.weight + other.weight
         delta = other.mean - self.mean
         share = other.weight / weight
+        minimum = np.minimum(self.minimum, other.minimum)
+        maximum = np.maximum(self.maximum, other.maximum)
+        unit = unit_of_squares(weight, minimum, maximum)
+        squares = self.squares_in(unit) + other.squares_in(unit)
         return Moments(
             weight,
             self.mean + share * delta,
-            self.squares + other.squares + self.weight * share * delta**2,
-            np.minimum(self.minimum, other.minimum),
-            np.maximum(self.maximum, other.maximum),
+            squares + self.weight * share * (delta / unit) ** 2,
+            minimum,
+            maximum,
+            unit,
         )
+
+    def squares_in(self, unit: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """Return the sums of squares in the square of another unit.
+
+        Parameters
+        ----------
+        unit : ndarray of shape (n_features,), float64
+            Powers of 2.
+
+        Returns
+        -------
+        ndarray of shape (n_features,), float64
+            `squares` itself, to the bit, where the unit is the same.
+        """
+        # Where all rows are equal so far, a unit as small as later ones would overflow.
+        ratio = np.where(self.squares > 0, self.unit / unit, 1.0)
+        return self.squares * ratio * ratio
 
     @property
     def scale(self) -> NDArray[np.float64]:
         """Weighted standard deviation; 1 for a constant feature."""
-        deviation = np.sqrt(self.squares / self.weight)
+        deviation = np.sqrt(self.squares / self.weight) * self.unit
         return np.where(self.minimum < self.maximum, deviation, 1.0)
 
     def step_scale(self, centre: NDArray[np.float64] | None) -> NDArray[np.float64]:
@@ -106,8 +148,7 @@ def feature_moments(
 ) -> Moments:
     """Return the weighted moments of the columns of X.
 
-    A backend may have a faster ``feature_moments(X, weights, rows)`` of its own, which returns
-    None for the X that it leaves to this one, and ``block_elements`` to convert at once.
+    A `MeasuringBackend` has a faster pass of its own.
 
     Parameters
     ----------
@@ -125,10 +166,104 @@ def feature_moments(
     Moments
         NumPy arrays in float64.
     """
-    of_backend = getattr(backend, "feature_moments", lambda *arguments: None)
-    moments: Moments | None = of_backend(X, weights, rows)
-    if moments is not None:
-        return moments
+    if isinstance(X, StoredRows):  # whose blocks come here one by one
+        return _plain_moments(backend, X, weights, rows)
+    factor = 1.0
+    if weights is not None:
+        total = float(weights.sum())
+        if not USUAL_WEIGHTS[0] < total < USUAL_WEIGHTS[1]:
+            factor = 2.0 ** int(np.frexp(total)[1])
+            weights = weights / factor
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        moments = _plain_moments(backend, X, weights, rows)
+    unit = unit_of_squares(moments.weight, moments.minimum, moments.maximum)
+    if (unit != 1).any():
+        moments = _in_units(moments, unit, backend, X, weights, rows)
+    if not np.isfinite(moments.squares).all():  # rounding of a huge constant, squared
+        is_constant = moments.minimum == moments.maximum
+        moments = replace(moments, squares=np.where(is_constant, 0, moments.squares))
+    return moments if factor == 1 else _with_weights_times(moments, factor)
+
+
+def unit_of_squares(
+    weight: float, minimum: NDArray[np.float64], maximum: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return what deviations of each feature are divided by before they are squared.
+
+    Parameters
+    ----------
+    weight : float
+        Sum of the rows' weights.
+    minimum, maximum : ndarrays of shape (n_features,), float64
+        The ranges of the features.
+
+    Returns
+    -------
+    ndarray of shape (n_features,), float64
+        1 where squares, and their sums by such weights, stay in the range of float64; else the
+        power of 2 next to half the width of the feature.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksoftmax.backend.statistics import unit_of_squares
+    >>> unit_of_squares(10.0, np.array([0.0, 0.0]), np.array([5.0, 2.0**-799])) == [1, 2**-799]
+    array([ True,  True])
+    """
+    half_width = maximum / 2 - minimum / 2  # the width itself may be beyond the range
+    is_usual = (half_width > USUAL_WIDTHS[0]) & (half_width < USUAL_WIDTHS[1])
+    is_usual &= USUAL_WEIGHTS[0] < weight < USUAL_WEIGHTS[1]
+    exponent = np.clip(np.frexp(half_width)[1], -1000, 1000)
+    unit: NDArray[np.float64] = np.ldexp(
+        1.0, np.where(is_usual | (half_width <= 0), 0, exponent)
+    )
+    return unit
+
+
+def _with_weights_times(moments: Moments, factor: float) -> Moments:
+    """The moments of the same rows with all weights multiplied by a power of 2."""
+    weight = moments.weight * factor
+    unit = unit_of_squares(weight, moments.minimum, moments.maximum)
+    squares = moments.squares_in(unit) * factor
+    return replace(moments, weight=weight, squares=squares, unit=unit)
+
+
+def _in_units(
+    moments: Moments,
+    unit: NDArray[np.float64],
+    backend: Backend,
+    X: Array,
+    weights: NDArray[Any] | None,
+    rows: NDArray[np.int64] | None,
+) -> Moments:
+    """The same moments but for features of other units than 1, which are measured anew."""
+    xp = backend.xp
+    mean, squares = moments.mean.copy(), moments.squares.copy()
+    unusual = np.flatnonzero(unit != 1)
+    inverse = xp.asarray(1 / unit)
+    size = len(unusual) if is_csr(X) else max(1, COPIED_ELEMENTS // X.shape[0])
+    for start in range(0, len(unusual), size):
+        features = unusual[start : start + size]
+        if is_csr(X):
+            x = with_data(X, X.data.astype(np.float64) * inverse[X.indices])
+            again = _csr_moments(backend, x, weights, rows)
+            again = replace(again, mean=again.mean[features], squares=again.squares[features])
+        else:
+            x = X[:, xp.asarray(features)].astype(np.float64) * inverse[xp.asarray(features)]
+            again = _dense_moments(backend, x, weights, rows)
+        mean[features] = again.mean * unit[features]
+        squares[features] = again.squares
+    return replace(moments, mean=mean, squares=squares, unit=unit)
+
+
+def _plain_moments(
+    backend: Backend, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
+) -> Moments:
+    """Moments by the backend's own pass, or one of ours; squares in units of 1."""
+    if isinstance(backend, MeasuringBackend):
+        moments = backend.feature_moments(X, weights, rows)
+        if moments is not None:
+            return moments
     return (_csr_moments if is_csr(X) else _dense_moments)(backend, X, weights, rows)
 
 
@@ -144,7 +279,8 @@ def _dense_moments(
     low = xp.zeros(n_features)
     high = xp.zeros(n_features)
     weight = 0.0
-    for block in row_blocks(X, rows, getattr(backend, "block_elements", BLOCK_ELEMENTS)):
+    of_device = backend.block_elements if isinstance(backend, DeviceBackend) else None
+    for block in row_blocks(X, rows, of_device or BLOCK_ELEMENTS):
         deviation = X[block] - shift
         low = xp.minimum(low, deviation.min(axis=0))
         high = xp.maximum(high, deviation.max(axis=0))

@@ -7,6 +7,7 @@ done with the rows.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,42 @@ from sksoftmax.data.stored import StoredRows
 
 GROUP_BYTES = 2**27
 """Bytes of the blocks whose rows are shuffled together: what a buffer holds."""
+
+
+def epoch_order(
+    X: Any,
+    rows: NDArray[np.int64] | None,
+    n_rows: int,
+    batch_size: int,
+    rng: np.random.Generator | None,
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows that count in the order of an epoch.
+
+    Parameters
+    ----------
+    X : array or StoredRows of shape (n_all, n_features)
+        What is read.
+    rows : ndarray of int64, or None
+        The rows that count, in ascending order; None for all.
+    n_rows : int
+        Their number.
+    batch_size : int
+        Rows of a batch.
+    rng : numpy.random.Generator or None
+        Draws the order; None for the order in which the rows lie.
+
+    Yields
+    ------
+    ndarray of int64
+        All rows where they lie in memory; else whole batches, of few blocks of rows.
+    """
+    if isinstance(X, StoredRows):
+        yield from block_order(X, rows, batch_size, rng)
+    elif rng is None:
+        yield np.arange(n_rows) if rows is None else rows
+    else:
+        order = rng.permutation(n_rows)
+        yield order if rows is None else rows[order]
 
 
 def block_order(

@@ -75,6 +75,8 @@ def canonical(X: Any) -> Any:
     """
     if not sparse.issparse(X):
         return X
+    # SciPy remembers whether indices are sorted, and not when somebody writes to them.
+    X = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()

@@ -16,10 +16,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 
 from sksoftmax.data.arrays import Array
+from sksoftmax.data.conversion import NUMBERS, as_numbers, wanted_dtype
+from sksoftmax.data.sparse_format import checked_format
 
 BLOCK_BYTES = 2**21
 """Bytes of a block of rows, unless a row or a chunk of the file takes more."""
@@ -52,7 +55,7 @@ def is_stored(X: Any) -> bool:
     return (
         all(hasattr(X, name) for name in ("shape", "ndim", "__array__", "__getitem__"))
         and isinstance(getattr(X, "dtype", None), np.dtype)
-        and X.dtype.kind in "biuf"
+        and X.dtype.kind in NUMBERS
         and not any(hasattr(X, name) for name in IN_MEMORY)
     )
 
@@ -129,24 +132,64 @@ def checked_rows(
     ValueError
         If they are invalid.
     """
-    is_array = type(X) in (np.ndarray, np.memmap) and X.dtype.kind in "biuf"
+    is_array = type(X) in (np.ndarray, np.memmap) and X.dtype.kind in NUMBERS
     stored = is_stored(X) or (by_blocks and is_array)
-    rows = stand_in(X) if stored else X
-    checked = validate_data(
-        estimator,
-        rows,
-        y,
-        accept_sparse="csr",
-        ensure_all_finite=not stored,
-        ensure_min_samples=least,
-        reset=reset,
+    rows, labels = checked_in_memory(
+        estimator, stand_in(X) if stored else X, y, reset=reset, least=least, finite=stored
     )
-    rows, labels = checked if isinstance(checked, tuple) else (checked, None)
     if stored:
         rows = X
     if stored or (by_blocks and isinstance(rows, np.ndarray)):
         rows = StoredRows(rows, name=name, reader=type(estimator).__name__)
     return rows, labels
+
+
+def checked_in_memory(
+    estimator: Any,
+    X: Any,
+    y: Any = "no_validation",
+    *,
+    reset: bool,
+    least: int = 1,
+    finite: bool = False,
+) -> tuple[Any, Any]:
+    """Validate rows and labels as scikit-learn does, and convert rows to real numbers.
+
+    Parameters
+    ----------
+    estimator, X, y, reset, least
+        As in `checked_rows`.
+    finite : bool, default=False
+        Whether rows are known to be finite.
+
+    Returns
+    -------
+    rows : ndarray, or CSR matrix or array, of shape (n_samples, n_features)
+        X itself where it is that, and its index arrays are sound.
+    labels : ndarray of shape (n_samples,), or None
+        None without y.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are invalid.
+    """
+    if isinstance(X, (list, tuple)):
+        X = np.asarray(X)
+    if sparse.issparse(X):
+        X = checked_format(X)
+    checked = validate_data(
+        estimator,
+        X,
+        y,
+        accept_sparse="csr",
+        dtype=wanted_dtype(X),
+        ensure_all_finite=not finite,
+        ensure_min_samples=least,
+        reset=reset,
+    )
+    rows, labels = checked if isinstance(checked, tuple) else (checked, None)
+    return as_numbers(rows, type(estimator).__name__), labels
 
 
 class StoredRows:
@@ -173,7 +216,7 @@ class StoredRows:
     shape : tuple of int
         Rows and features.
     dtype : numpy dtype
-        As in the file.
+        As in the file, in the byte order of this machine.
     block_rows : int
         Rows of each block but the last.
     """
@@ -192,7 +235,7 @@ class StoredRows:
         self._name, self._reader = name, reader
         self._place = place
         self.shape: tuple[int, int] = (int(X.shape[0]), int(X.shape[1]))
-        self.dtype: np.dtype[Any] = X.dtype
+        self.dtype: np.dtype[Any] = X.dtype.newbyteorder("=")
         chunk = rows_of_a_chunk(X)
         chunk_bytes = chunk * self.shape[1] * self.dtype.itemsize
         self.block_rows: int = min(self.shape[0], chunk * max(1, BLOCK_BYTES // chunk_bytes))

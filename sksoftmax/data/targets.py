@@ -20,6 +20,9 @@ from sksoftmax.data.arrays import as_numpy
 
 LARGEST_EXACT_FLOAT = 2.0**53
 
+LEAST_MEAN = 1e-250
+"""Least mean of the weights, and one over the largest: sums and ratios must stay in range."""
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -96,6 +99,7 @@ class Targets:
             weights *= self.weights
         elif self.rows is not None:
             weights = _only(weights, self.rows)
+        _check_range(weights, self.n_rows, "Sample weights times those of the classes")
         return replace(self, weights=weights)
 
 
@@ -200,7 +204,10 @@ def class_weights(
     if isinstance(class_weight, str):  # "balanced"
         of_class = counts.sum() / (len(classes) * np.maximum(counts, np.finfo(float).tiny))
     else:
-        of_class = compute_class_weight(class_weight, classes=classes, y=classes)
+        try:
+            of_class = compute_class_weight(class_weight, classes=classes, y=classes)
+        except OverflowError:  # an int that no float can hold
+            of_class = np.full(len(classes), np.inf)
     if not np.all((of_class > 0) & np.isfinite(of_class)):
         raise ValueError(
             f"class_weight must be positive and finite for each class, got {class_weight!r}"
@@ -234,9 +241,11 @@ def sorted_classes(classes: ArrayLike) -> NDArray[Any]:
 def _checked_labels(y: ArrayLike, *, known: bool) -> NDArray[Any]:
     """Labels that can be told apart; `known` says that all possible ones were declared."""
     labels: NDArray[Any] = column_or_1d(as_numpy(y), warn=True)
+    if labels.dtype.kind in "mM" and np.isnat(labels).any():
+        raise ValueError("Input y contains NaT. Leave out rows whose label is missing.")
     if labels.dtype.kind == "O":
         kinds = sorted({type(label).__name__ for label in labels})
-        if "str" in kinds and kinds != ["str"]:
+        if len(kinds) > 1 and not {"str", "NoneType"}.isdisjoint(kinds):
             raise ValueError(
                 f"Unknown label type: labels must be uniformly strings or numbers. Got {kinds}"
             )
@@ -269,15 +278,19 @@ def _checked_weights(
     rows = np.flatnonzero(weights > 0)
     if len(rows) == 0:
         raise ValueError("Sample weights must contain at least one non-zero number.")
-    with np.errstate(over="ignore"):
-        mean = weights.sum() / len(rows)
-        in_range = np.isfinite(mean) and np.isfinite(1 / mean)
-    if not in_range:
-        raise ValueError(
-            "Sample weights leave the range of float64. Only their ratios matter: divide them"
-            " by their maximum."
-        )
+    _check_range(weights, len(rows), "Sample weights")
     return weights, None if len(rows) == len(weights) else rows
+
+
+def _check_range(weights: NDArray[np.float64], n_rows: int, name: str) -> None:
+    """Refuse weights whose mean over the rows that count nears the ends of float64."""
+    with np.errstate(over="ignore"):
+        mean = float(weights.sum()) / n_rows
+    if not LEAST_MEAN <= mean <= 1 / LEAST_MEAN:
+        raise ValueError(
+            f"{name} leave the range of float64. Only their ratios matter: divide them by"
+            " their maximum."
+        )
 
 
 def _codes(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:

@@ -279,7 +279,7 @@ class DistributedSoftmaxClassifier(SoftmaxClassifier):
                 {name: value for name, value in parameters if name not in OWN_TO_A_RANK},
                 "Give all ranks the same parameters.",
             )
-            resumed = self._checkpoint if goes_on and self._is_fitted() else None
+            resumed = self._resumable() if goes_on else None
             digest = None
             if resumed is not None:
                 arrays = resumed.state.parameters, resumed.state.average

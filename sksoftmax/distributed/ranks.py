@@ -51,7 +51,7 @@ class Ranks:
         except (ImportError, RuntimeError) as error:
             raise ImportError(
                 "Training by several processes needs mpi4py and an MPI library:"
-                ' pip install "sksoftmax[mpi]"'
+                " pip install mpi4py mpich"
             ) from error
         self._mpi = MPI
         self._comm = MPI.COMM_WORLD if comm is None else comm

@@ -8,14 +8,14 @@ exchanged but that sum.
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.contract import Backend, Trainer
-from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.contract import ReducingBackend, Trainer
+from sksoftmax.backend.problem import State
 from sksoftmax.backend.statistics import Moments
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.stored import StoredRows
@@ -25,30 +25,6 @@ from sksoftmax.distributed.ranks import Ranks
 from sksoftmax.distributed.shares import share_ends
 from sksoftmax.training.coordinates import Deviations
 from sksoftmax.training.training import Training
-
-
-@runtime_checkable
-class ReducingBackend(Backend, Protocol):
-    """A backend whose trainers can add up the gradients of several processes."""
-
-    def reducing_trainer(self, problem: Problem, state: State, reduce: Any) -> ArrayTrainer:
-        """Return a trainer that goes on from `state`.
-
-        Parameters
-        ----------
-        problem : Problem
-            What is to be trained; it may have no row at all.
-        state : State
-            Where to start.
-        reduce : callable
-            As in ArrayTrainer, for host arrays.
-
-        Returns
-        -------
-        ArrayTrainer
-            A trainer that reads its `batch_ends`.
-        """
-        ...
 
 
 class ShardTraining(Training):

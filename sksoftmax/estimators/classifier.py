@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_random_state
@@ -26,9 +25,15 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sksoftmax.backend.contract import Backend
 from sksoftmax.data.arrays import SUPPORTED, home_of, to_numpy, within_reach
 from sksoftmax.data.holdout import Validation, hold_out
+from sksoftmax.data.rows import is_csr
 from sksoftmax.data.stored import checked_rows
 from sksoftmax.data.targets import Targets, class_weights, encode_targets, sorted_classes
-from sksoftmax.estimators.attributes import fitted_attributes, history_up_to
+from sksoftmax.estimators.attributes import (
+    fitted_attributes,
+    history_up_to,
+    unchanged_on_error,
+)
+from sksoftmax.estimators.constraints import FloatInterval
 from sksoftmax.estimators.persistence import Persistence
 from sksoftmax.estimators.prediction import SoftmaxPrediction
 from sksoftmax.training.callbacks import CallbackSupportMixin, FitTasks
@@ -286,23 +291,23 @@ class SoftmaxClassifier(
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
-        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "alpha": [StrOptions({"auto"}), FloatInterval(0, None, closed="left")],
+        "l1_ratio": [FloatInterval(0, 1, closed="both")],
         "fit_intercept": ["boolean"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left"), None],
+        "tol": [FloatInterval(0, None, closed="left"), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "validation_fraction": [FloatInterval(0, 1, closed="neither")],
+        "learning_rate": [StrOptions({"auto"}), FloatInterval(0, None, closed="neither")],
         "schedule": [StrOptions({"constant", "invscaling", "adaptive", "linear", "cosine"})],
         "optimizer": [StrOptions({"sgd", "adam"})],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "momentum": [FloatInterval(0, 1, closed="left")],
         "nesterov": ["boolean"],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "beta_1": [FloatInterval(0, 1, closed="left")],
+        "beta_2": [FloatInterval(0, 1, closed="left")],
+        "epsilon": [FloatInterval(0, None, closed="neither")],
         "average": ["boolean"],
         "standardize": ["boolean"],
         "shuffle": ["boolean", StrOptions({"blocks"})],
@@ -437,7 +442,7 @@ class SoftmaxClassifier(
         """
         context = self._init_callback_context(max_subtasks=self.max_iter)
         with self._unchanged_on_error():
-            resume = self._checkpoint if self.warm_start and self._is_fitted() else None
+            resume = self._resumable() if self.warm_start else None
             homes = home_of(X), home_of(y)
             X, y = self._checked(X, y, reset=True)
             targets = self._encoded(y, sample_weight, X)
@@ -521,7 +526,7 @@ class SoftmaxClassifier(
         """
         with self._unchanged_on_error():
             self._validate_params()  # the decorator skips it once fitted
-            resume = self._checkpoint if self._is_fitted() else None
+            resume = self._resumable()
             known = self._known_classes(classes, first=resume is None)
             if self.class_weight == "balanced":
                 raise ValueError(
@@ -548,12 +553,9 @@ class SoftmaxClassifier(
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.shuffle != "blocks"
         tags.array_api_support = SUPPORTED
         return tags
-
-    def _is_fitted(self) -> bool:
-        return hasattr(self, "_checkpoint")
 
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
@@ -561,22 +563,21 @@ class SoftmaxClassifier(
 
         Overflow is looked for in losses and coefficients rather than warned of on the way.
         """
-        before = self.__dict__.copy()
-        try:
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                yield
-        except BaseException:
-            self.__dict__ = before
-            raise
+        ignored = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+        with unchanged_on_error(self), ignored:
+            yield
 
     def _checked(self, X: Any, y: Any, *, reset: bool, name: str = "X") -> tuple[Any, Any]:
         """Rows, of any real dtype since batches are converted, and labels."""
         by_blocks = self.shuffle == "blocks"
-        if by_blocks and sparse.issparse(X):
-            raise ValueError("shuffle='blocks' needs dense X. Set shuffle=True for sparse X.")
         rows, labels = checked_rows(
             self, X, y, reset=reset, by_blocks=by_blocks, least=self._least_rows, name=name
         )
+        if by_blocks and is_csr(rows):
+            raise ValueError(
+                "Sparse data was passed, but shuffle='blocks' needs dense X. Set shuffle=True"
+                " for sparse X."
+            )
         return within_reach(rows), labels
 
     def _encoded(

@@ -236,7 +236,10 @@ def check_finite(training: Training, values: ArrayLike) -> None:
     if settings.learning_rate != "auto":
         cure = f"Lower learning_rate (now {settings.learning_rate}), or set it to 'auto'."
     elif settings.standardize:
-        cure = "Scale the features: their squares leave the range of float64."
+        cure = (
+            "Scale the features: they, or their coefficients, leave the range of"
+            f" {training.dtype}."
+        )
     else:
         cure = "Set standardize=True, or scale the features."
     raise ValueError(

@@ -32,6 +32,9 @@ LEAST_WEIGHT = 0.1
 """Weight of the newest iterate in the average of full batches, which have no noise to average:
 with gradients taken at the average itself, that of a heavy ball of momentum 0.9."""
 
+LEAST_ALPHA = 1e-4
+"""Least automatic penalty: many rows of very many classes still need one."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -55,10 +58,32 @@ class Settings:
     shuffle: bool | str
     n_jobs: int | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("l1_ratio", "momentum", "beta_1", "beta_2", "epsilon"):
+            # NumPy and compiled code know no fractions.Fraction, which scikit-learn lets pass.
+            object.__setattr__(self, name, float(getattr(self, name)))
+
     @property
     def is_automatic(self) -> bool:
         """Whether steps find their own size."""
         return self.learning_rate == "auto" and self.optimizer == "sgd"
+
+    def strength(self, total_weight: float) -> float:
+        """Return the strength of the penalty.
+
+        Parameters
+        ----------
+        total_weight : float
+            Sum of the weights of all rows so far.
+
+        Returns
+        -------
+        float
+            `alpha`; for "auto" what C = 1 is in ``LogisticRegression``, or LEAST_ALPHA.
+        """
+        if isinstance(self.alpha, str):
+            return max(LEAST_ALPHA, 1 / total_weight)
+        return float(self.alpha)
 
     def rule(self, batches_are_noisy: bool) -> Rule:
         """Return the update rule that these parameters ask for.

@@ -6,8 +6,6 @@ pickles; it does not know why or when to stop, nor anything about prediction.
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -23,10 +21,11 @@ from sksoftmax.backend.problem import Problem, State
 from sksoftmax.backend.statistics import Moments, feature_moments
 from sksoftmax.data.arrays import Array, training_dtype
 from sksoftmax.data.holdout import Validation
-from sksoftmax.data.order import block_order
-from sksoftmax.data.rows import canonical, elements_a_row, is_csr, row_blocks
+from sksoftmax.data.order import epoch_order
+from sksoftmax.data.rows import canonical, elements_a_row, is_csr
 from sksoftmax.data.stored import StoredRows
 from sksoftmax.data.targets import Targets
+from sksoftmax.training.batches import automatic_batch_size, rows_in_a_second, run_batches
 from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.coordinates import (
     ADAM_STEP,
@@ -37,36 +36,13 @@ from sksoftmax.training.coordinates import (
     measure_deviations,
     on_grid,
 )
+from sksoftmax.training.evaluation import evaluate_rows
 from sksoftmax.training.schedules import LEAST_FACTOR, REDUCTION, step_factors
 from sksoftmax.training.settings import Settings, candidate_backends
-
-EVALUATION_ELEMENTS = 2**20
-"""Numbers in the rows that are taken out of X at once to be evaluated."""
-
-SEGMENT_OPERATIONS = 2e9
-"""Multiplications in a run of batches, about a second's work, after which Python looks up."""
-
-SEGMENT_ROWS = 2**20
-"""Most rows in such a run, which bounds what a backend keeps for each of them."""
 
 LEAST_GROWTH = 1.4
 """Factor by which the scale of a feature must grow from chunk to chunk of a stream for its
 weights to shrink: less comes and goes with the rows."""
-
-LEAST_ALPHA = 1e-4
-"""Least automatic penalty: many rows of very many classes still need one."""
-
-LEAST_BATCH, MOST_BATCH = 32, 256
-"""Rows of an automatic batch. Fewer leave the processor idle, more take too few steps."""
-
-ONE_BATCH = 64
-"""Rows that are one batch together: steps without noise, and weights as good as copies."""
-
-STEPS_AN_EPOCH = 128
-"""About how many batches an epoch has where these allow it."""
-
-MANY_WEIGHTS, LEAST_WIDE_BATCH = 2**16, 128
-"""Weights from which updating them costs more than such a batch's products."""
 
 
 class Training:
@@ -317,14 +293,8 @@ class Training:
         """Rows in a batch: no more than there are."""
         size = self.settings.batch_size
         if isinstance(size, str):
-            if self.n_rows <= ONE_BATCH:
-                return self.n_rows
-            power = round(math.log2(self.n_rows / STEPS_AN_EPOCH))
             n_weights = len(self.targets.classes) * self._n_features
-            least = LEAST_WIDE_BATCH if n_weights >= MANY_WEIGHTS else LEAST_BATCH
-            # Also in a wide problem, a few steps an epoch are worth more than their cost.
-            least = max(LEAST_BATCH, min(least, self.n_rows // 8))
-            size = int(min(MOST_BATCH, max(least, 2.0**power)))
+            return automatic_batch_size(self.n_rows, n_weights)
         return min(size, self.n_rows)
 
     @cached_property
@@ -334,26 +304,19 @@ class Training:
 
     @property
     def alpha(self) -> float:
-        """Strength of the penalty; "auto" is C = 1 of ``LogisticRegression``, or a weak one."""
-        alpha = self.settings.alpha
-        if isinstance(alpha, str):
-            return max(LEAST_ALPHA, 1 / self.total_weight)
-        return float(alpha)
+        """Strength of the penalty."""
+        return self.settings.strength(self.total_weight)
 
     @property
-    def l2(self) -> float:
-        """The squared penalty on each class's weights.
+    def penalty(self) -> tuple[float, float]:
+        """The squared and the absolute penalty on each class's weights.
 
         Two classes' opposite rows share the penalty of the one row of binary logistic
         regression: half the difference, squared, twice.
         """
-        strength = self.alpha * (1 - self.settings.l1_ratio)
-        return strength * (2 if len(self.targets.classes) == 2 else 1)
-
-    @property
-    def penalty(self) -> tuple[float, float]:
-        """The squared and the absolute penalty on each class's weights."""
-        return self.l2, self.alpha * self.settings.l1_ratio
+        alpha, l1_ratio = self.alpha, self.settings.l1_ratio
+        twice = 2 if len(self.targets.classes) == 2 else 1
+        return alpha * (1 - l1_ratio) * twice, alpha * l1_ratio
 
     @property
     def frequency_loss(self) -> float:
@@ -469,17 +432,8 @@ class Training:
             return loss + float(l2 / 2 * (scaled**2).sum() + l1 * np.abs(scaled).sum())
 
     def _evaluate(self, trainer: Trainer, X: Array, targets: Targets) -> NDArray[np.float64]:
-        """Weighted means over the rows that count, as many at a time as may be copied."""
-        if targets.rows is None and not isinstance(X, StoredRows):
-            return np.stack(trainer.evaluate(X, targets.codes, targets.weights))
-        sums = np.zeros(())
-        for rows in row_blocks(X, targets.rows, EVALUATION_ELEMENTS):
-            codes = targets.codes[rows]
-            weights = None if targets.weights is None else targets.weights[rows]
-            total = len(codes) if weights is None else weights.sum()
-            means = trainer.evaluate(X[rows], codes, weights)
-            sums = sums + np.stack(means) * (total / targets.total_weight)
-        return sums
+        """Weighted means of loss and accuracy over the rows that count."""
+        return evaluate_rows(trainer, X, targets)
 
     def reduce_step(self) -> bool:
         """Divide the step size for the "adaptive" schedule.
@@ -524,17 +478,11 @@ class Training:
         ndarray of int64
             All rows where they lie in memory; else whole batches, of few blocks of rows.
         """
-        count, rows = self.targets.n_rows, self.targets.rows
         rng = None
         if self.settings.shuffle:
             rng = np.random.default_rng([self.seed, 1 + self.n_epochs, self.rank])
-        if isinstance(self._placed, StoredRows):
-            yield from block_order(self._placed, rows, self.batch_size, rng)
-        elif rng is None:
-            yield np.arange(count) if rows is None else rows
-        else:
-            order = rng.permutation(count)
-            yield order if rows is None else rows[order]
+        targets = self.targets
+        yield from epoch_order(self._placed, targets.rows, targets.n_rows, self.batch_size, rng)
 
     def segments(self, n_models: int) -> Iterator[NDArray[np.int64]]:
         """Yield that order in whole batches of about a second, counted rather than timed.
@@ -561,7 +509,7 @@ class Training:
     def _rows_per_segment(self, n_models: int) -> int:
         """Rows of this process in about a second."""
         width = elements_a_row(self._placed) * len(self.targets.classes) * n_models
-        return min(SEGMENT_ROWS, int(SEGMENT_OPERATIONS / width))
+        return rows_in_a_second(width)
 
     def checkpoint(self) -> Checkpoint:
         """Return what must be remembered.
@@ -582,36 +530,3 @@ class Training:
             reduction=self.reduction,
             state=self.state(),
         )
-
-
-def run_batches(
-    training: Training, trainer: Trainer, step_sizes: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], float]:
-    """Run the batches of an epoch, about a second's worth at a time.
-
-    Parameters
-    ----------
-    training : Training
-        Whose order is taken.
-    trainer : Trainer
-        Of one model or several.
-    step_sizes : ndarray of shape (n_models, n_batches), float64
-        The step of each batch.
-
-    Returns
-    -------
-    objective : ndarray of shape (n_models,), float64
-        The weighted loss a row, each batch measured before its own step, plus the penalty
-        before the first one.
-    seconds : float
-        What the trainer took.
-    """
-    first, seconds = 0, 0.0
-    penalty, loss = trainer.penalty(), np.zeros(len(step_sizes))
-    for part in training.segments(len(step_sizes)):
-        last = first - (-len(part) // training.batch_size)
-        start = time.perf_counter()
-        loss += len(part) * trainer.run_epoch(part, step_sizes[:, first:last])
-        seconds += time.perf_counter() - start
-        first = last
-    return loss / training.n_rows + penalty, seconds

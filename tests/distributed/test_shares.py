@@ -8,10 +8,10 @@ from sklearn.datasets import load_digits
 
 from sksoftmax import get_backend, list_backends
 from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.contract import ReducingBackend
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.backend.rule import Rule
 from sksoftmax.distributed.shares import share_ends
-from sksoftmax.distributed.training import ReducingBackend
 
 BACKENDS = [info.name for info in list_backends() if info.available]
 counts = st.lists(st.integers(0, 50), min_size=1, max_size=9).filter(any)

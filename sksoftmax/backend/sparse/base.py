@@ -138,20 +138,7 @@ class LazyTrainer(ArrayTrainer):
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Take one step for each batch of `order`, in runs that a law can tabulate.
-
-        Parameters
-        ----------
-        order : ndarray of shape (n_rows,), int64
-            Rows of X, batch after batch.
-        step_sizes : ndarray of shape (1, n_batches), float64
-            The step of each batch.
-
-        Returns
-        -------
-        ndarray of shape (1,), float64
-            The weighted loss a row, each batch measured before its own update.
-        """
+        """Take one step for each batch of `order`, in runs that a law can tabulate."""
         size = self.problem.batch_size
         loss = self.xp.zeros(1)
         steps, done = step_sizes[0], 0

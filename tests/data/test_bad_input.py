@@ -7,13 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+from fractions import Fraction
 
 import joblib
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.datasets import load_iris
+from sklearn.utils import get_tags
+from sklearn.utils.estimator_checks import check_estimator_sparse_tag
 
-from sksoftmax import SoftmaxClassifier, get_backend
+from sksoftmax import SoftmaxClassifier, SoftmaxClassifierCV, get_backend
 
 X, Y = load_iris(return_X_y=True)
 CLASSES = [0, 1, 2]
@@ -50,11 +54,14 @@ BAD_DATA = {
     "complex": (lambda: (X + 1j, Y), "Complex data not supported"),
     "text": (
         lambda: (np.full(X.shape, "one"), Y),
-        "dtype='numeric' is not compatible with arrays of bytes/strings",
+        "could not convert string to float: .*'one'",
     ),
     "lengths": (lambda: (X, Y[:-1]), "inconsistent numbers of samples"),
     "two columns of y": (lambda: (X, np.c_[Y, Y]), "y should be a 1d array"),
     "NaN in y": (lambda: (X, replaced(Y * 1.0, 0, np.nan)), "Input y contains NaN"),
+    "NaT in X": (lambda: (replaced(X.astype("M8[s]"), 0, "NaT"), Y), "Input X contains NaN"),
+    "NaT in y": (lambda: (X, replaced(Y.astype("M8[s]"), 0, "NaT")), "Input y contains NaT"),
+    "NaT as duration": (lambda: (X, replaced(Y.astype("m8[s]"), 0, "NaT")), "y contains NaT"),
     "continuous y": (lambda: (X, Y + 0.5), "Unknown label type: continuous"),
     "float y beyond 2**53": (
         lambda: (X, NEXT_TO_2_53[Y % 2].astype(float)),
@@ -63,6 +70,10 @@ BAD_DATA = {
     "number among strings": (
         lambda: (X, replaced(Y.astype(str).astype(object), 3, 1)),
         "Unknown label type: labels must be uniformly strings or numbers",
+    ),
+    "None among numbers": (
+        lambda: (X, replaced(Y.astype(object), 3, None)),
+        r"labels must be uniformly strings or numbers. Got \['NoneType', 'int'\]",
     ),
     "string among numbers": (
         lambda: (X, replaced(Y.astype(object), 3, "1")),
@@ -97,6 +108,99 @@ def test_bad_weights(fitted, method, weights, message):
     )
 
 
+def damaged(of_format, damage):
+    """Iris in a sparse format, of which `damage` then changes an array."""
+    rows = np.triu(X[:4]) if of_format == "dia" else X
+    matrix = sparse.coo_array(rows).asformat(of_format)
+    damage(matrix)
+    return matrix
+
+
+def put(name, index, value):
+    """What sets an element of an array of a matrix."""
+
+    def damage(matrix):
+        getattr(matrix, name)[index] = value
+
+    return damage
+
+
+def shorten(name):
+    """What leaves out the last half of an array of a matrix."""
+
+    def damage(matrix):
+        array = getattr(matrix, name)
+        setattr(matrix, name, array[: len(array) // 2])
+
+    return damage
+
+
+DAMAGED = {
+    "CSR, a column that is not there": ("csr", put("indices", 5, 4)),
+    "CSR, far off": ("csr", put("indices", 5, 2**30)),
+    "CSR, below 0": ("csr", put("indices", 5, -1)),
+    "CSR, a row ends before it starts": ("csr", put("indptr", 3, 2**20)),
+    "CSR, more elements than there are": ("csr", put("indptr", -1, 2**20)),
+    "CSR, starts elsewhere": ("csr", put("indptr", 0, 1)),
+    "CSR, starts below 0": ("csr", put("indptr", 0, -(2**20))),
+    "CSR, few indptr": ("csr", shorten("indptr")),
+    "CSR, few indices": ("csr", shorten("indices")),
+    "CSR, few values": ("csr", shorten("data")),
+    "CSC, a row that is not there": ("csc", put("indices", 5, 2**30)),
+    "CSC, indptr": ("csc", put("indptr", 2, -(2**20))),
+    "BSR, a column that is not there": ("bsr", put("indices", 5, 2**30)),
+    "COO, a column that is not there": ("coo", put("col", 5, 2**30)),
+    "COO, a row below 0": ("coo", put("row", 5, -(2**30))),
+    "DIA, few offsets": ("dia", shorten("offsets")),
+    "LIL, a column that is not there": ("lil", put("rows", 5, [0, 1, 2, 2**30])),
+    "LIL, few columns": ("lil", put("rows", 5, [0])),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_damaged_sparse_rows(fitted, case):
+    matrix = damaged(*DAMAGED[case])
+    y = Y[: matrix.shape[0]]
+    message = f"X is a damaged {matrix.format.upper()} matrix: "
+    for call in (
+        lambda clf: clf.fit(matrix, y),
+        lambda clf: clf.partial_fit(matrix, y),
+        lambda clf: clf.partial_fit(X, Y, X_val=matrix, y_val=y),
+        lambda clf: clf.predict(matrix),
+        lambda clf: clf.predict_proba(matrix),
+        lambda clf: SoftmaxClassifierCV().fit(matrix, y),
+    ):
+        assert_raises_and_changes_nothing(fitted, message, call)
+
+
+def test_room_at_the_end_of_sparse_rows_is_no_damage():
+    # SciPy leaves such room behind where elements are eliminated.
+    rows = sparse.csr_matrix(X)
+    roomy = rows.copy()
+    roomy.indices = np.append(roomy.indices, [2**30, -5]).astype(np.int32)
+    roomy.data = np.append(roomy.data, [np.nan, np.inf])
+    clf = SoftmaxClassifier(max_iter=5, tol=None, random_state=0)
+    expected = clf.fit(rows, Y).predict_proba(rows)
+    np.testing.assert_array_equal(clf.fit(roomy, Y).predict_proba(roomy), expected)
+
+
+def test_indices_that_are_no_longer_sorted():
+    rows = sparse.csr_matrix(X)
+    assert rows.has_canonical_format  # which SciPy remembers
+    rows.indices[:4], rows.data[:4] = rows.indices[3::-1].copy(), rows.data[3::-1].copy()
+    clf = SoftmaxClassifier(max_iter=5, tol=None, random_state=0)
+    coef = clf.fit(sparse.csr_matrix(X), Y).coef_
+    np.testing.assert_array_equal(clf.fit(rows, Y).coef_, coef)
+
+
+@pytest.mark.parametrize("estimator", [SoftmaxClassifier, SoftmaxClassifierCV])
+@pytest.mark.parametrize("shuffle", [True, "blocks"])
+def test_the_tag_tells_whether_sparse_rows_are_taken(estimator, shuffle):
+    clf = estimator(shuffle=shuffle)
+    assert get_tags(clf).input_tags.sparse == (shuffle is True)
+    check_estimator_sparse_tag(estimator.__name__, clf)
+
+
 @pytest.mark.parametrize("weights", [None, (Y == 1) * 1.0], ids=["rows", "weighted rows"])
 def test_one_class_cannot_be_fitted(fitted, weights):
     y = np.ones_like(Y) if weights is None else Y
@@ -109,6 +213,8 @@ def test_one_class_cannot_be_fitted(fitted, weights):
     [
         ({0: -1.0}, "class_weight must be positive"),
         ({0: 0.0}, "class_weight must be positive"),
+        ({0: 10**400}, "class_weight must be positive and finite"),
+        ({0: 1e300}, "Sample weights times those of the classes leave the range of float64"),
         ({7: 2.0}, r"The classes, \[0, 1, 2\], are not in class_weight"),
     ],
 )
@@ -272,9 +378,44 @@ def test_bad_parameter(fitted, name, value):
     assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.fit(X, Y))
 
 
+BEYOND_FLOATS = {
+    "tol": [10**400, Fraction(10**400), np.longdouble("1e4000")],
+    "alpha": [10**400, np.longdouble("1e4000")],
+    "learning_rate": [10**400, Fraction(1, 10**400)],  # 0 as a float
+    "epsilon": [10**400, Fraction(1, 10**400)],
+    "momentum": [10**400, Fraction(10**400 - 1, 10**400)],  # 1 as a float
+    "beta_1": [Fraction(10**400 - 1, 10**400)],
+    "validation_fraction": [Fraction(1, 10**400), Fraction(10**400 - 1, 10**400)],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, v) for name, values in BEYOND_FLOATS.items() for v in values]
+)
+def test_numbers_that_no_float_can_hold(fitted, name, value):
+    fitted.set_params(**{name: value})
+    message = f"The '{name}' parameter of SoftmaxClassifier must be "
+    assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.fit(X, Y))
+
+
+def test_a_grid_of_numbers_that_no_float_can_hold():
+    with pytest.raises(ValueError, match="alphas must hold numbers that a float can hold"):
+        SoftmaxClassifierCV(alphas=[1, 10**400]).fit(X, Y)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_fractions_are_numbers(optimizer):
+    names = "alpha", "l1_ratio", "learning_rate", "momentum", "beta_1", "beta_2", "epsilon"
+    half = Fraction(1, 2)
+    clf = SoftmaxClassifier(optimizer=optimizer, max_iter=3, tol=None, random_state=0)
+    exact = clf.set_params(**dict.fromkeys(names, half)).fit(X, Y).coef_
+    float_ = clf.set_params(**dict.fromkeys(names, 0.5)).fit(X, Y).coef_
+    np.testing.assert_array_equal(exact, float_)
+
+
 def test_unknown_backend_names_the_installed_ones(fitted):
     fitted.set_params(backend="abacus")
-    message = "Unknown backend 'abacus'. Installed backends: .*numpy"
+    message = "Unknown backend 'abacus'. Backends that can be used here: .*numpy"
     assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.fit(X, Y))
 
 

@@ -37,7 +37,7 @@ def test_without_cupy_the_pip_line_is_named():
         "print(SoftmaxClassifier().fit([[0], [1]], [0, 1]).backend_)\n"
     )
     listed, raised, fitted = run(script).splitlines()
-    assert 'pip install "sksoftmax[cuda13x]"' in raised
+    assert 'pip install "cupy-cuda13x[ctk]"' in raised
     assert listed == f"ImportError: {raised}"
     assert fitted != "cupy"
 

@@ -107,4 +107,4 @@ except ImportError as error:
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert "pip install 'sksoftmax[plot]'" in result.stdout
+    assert "pip install matplotlib" in result.stdout

@@ -32,22 +32,38 @@ def expected_failures(estimator):
     return {f"check_sample_weight_equivalence_on_{kind}": reason for kind in kinds}
 
 
+PARAMETERS = (
+    {"optimizer": "adam"},
+    {"nesterov": True},
+    {"l1_ratio": 0.5},
+    {"early_stopping": True},
+)
+
+
+@unconverged
+@parametrize_with_checks(
+    [
+        *(SoftmaxClassifier(backend=name) for name in BACKENDS),
+        *(SoftmaxClassifier(backend="numpy", **parameters) for parameters in PARAMETERS),
+    ],
+    expected_failed_checks=expected_failures,
+)
+def test_check_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
 @unconverged
 @parametrize_with_checks(
     [
         SoftmaxClassifier(backend=name, **parameters)
         for name in BACKENDS
-        for parameters in (
-            {},
-            {"optimizer": "adam"},
-            {"nesterov": True},
-            {"l1_ratio": 0.5},
-            {"early_stopping": True},
-        )
+        if name != "numpy"
+        for parameters in PARAMETERS
     ],
     expected_failed_checks=expected_failures,
 )
-def test_check_of_scikit_learn(estimator, check):
+def test_check_of_scikit_learn_on_other_backends(estimator, check):
     check(estimator)
 
 

@@ -1,8 +1,11 @@
 """Moments, by each backend's own pass, of features that are hard."""
 
+from functools import reduce
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 
 from sksoftmax import get_backend, list_backends
 from sksoftmax.backend.registry import CPU_PREFERENCE
@@ -86,3 +89,56 @@ def test_moments_of_any_shape(backend, shape):
     assert_allclose(moments.mean, X.mean(axis=0, dtype=float), atol=1e-6)
     if len(X) > 1:
         assert_allclose(moments.scale, X.std(axis=0, dtype=float), rtol=1e-6)
+
+
+# Powers of 2, so that what is measured must be the same to the bit, but for summing order.
+FAR_UNITS = 2.0 ** np.array([-1000, -560, -300, 0, 300, 560, 1000])
+FORMATS = {"dense": np.asarray, "CSR": sparse.csr_array}
+
+
+def with_zeros(n_rows):
+    """A column for each far unit, measured in a unit of 1."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((n_rows, len(FAR_UNITS))) + 2
+    X[rng.random(X.shape) < 0.3] = 0
+    return X
+
+
+@pytest.mark.parametrize("weight_unit", [2.0**-830, 1.0, 2.0**830])
+@pytest.mark.parametrize("of_format", FORMATS)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_units_of_features_and_weights_do_not_matter(backend, of_format, weight_unit):
+    X, w = with_zeros(3000), WEIGHTS["exponential"][:3000]
+    place = FORMATS[of_format]
+    backend = get_backend(backend)
+    usual = feature_moments(backend, place(X), w, None)
+    far = feature_moments(backend, place(X * FAR_UNITS), w * weight_unit, None)
+    assert_allclose(far.scale, usual.scale * FAR_UNITS, rtol=1e-12)
+    assert_allclose(far.mean, usual.mean * FAR_UNITS, rtol=1e-12)
+    assert far.weight == usual.weight * weight_unit
+
+
+def test_usual_features_keep_their_bits_beside_far_ones():
+    X = with_zeros(500)
+    backend = get_backend("numpy")
+    beside = feature_moments(backend, X * FAR_UNITS, None, None)
+    alone = feature_moments(backend, X, None, None)
+    is_usual = FAR_UNITS == 1
+    assert_array_equal(beside.squares[is_usual], alone.squares[is_usual])
+    assert_array_equal(beside.mean[is_usual], alone.mean[is_usual])
+
+
+@pytest.mark.parametrize("n_constant", [0, 400])
+def test_chunks_of_far_features_merge(n_constant):
+    # Chunks in which a feature is constant, or of another size, have other units.
+    X = with_zeros(1000)
+    X[:n_constant] = X[0]
+    X[500:] *= 2.0**-40
+    backend = get_backend("numpy")
+    chunks = np.split(X * FAR_UNITS, 10)
+    merged = reduce(
+        lambda mine, other: mine.merge(other),
+        [feature_moments(backend, chunk, None, None) for chunk in chunks],
+    )
+    whole = feature_moments(backend, X, None, None)
+    assert_allclose(merged.scale, whole.scale * FAR_UNITS, rtol=1e-12)

@@ -1,0 +1,48 @@
+"""Packages import downward only, backends the seam alone, and public paths stay."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+PUBLIC = [
+    "from sksoftmax import SoftmaxClassifier, SoftmaxClassifierCV, SoftmaxSearchCV",
+    "from sksoftmax import BackendInfo, get_backend, list_backends",
+    "from sksoftmax.backend import ArrayTrainer, Backend, Problem, Rule, State, Trainer",
+    "from sksoftmax.inspection import CoefficientDisplay, LossCurveDisplay",
+    "from sksoftmax.model_selection import SoftmaxSearchCV",
+    "from sksoftmax.testing import check_backend",
+]
+
+
+def test_imports_keep_the_contracts():
+    run = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("statement", PUBLIC)
+def test_public_paths_are_importable_anywhere(statement, tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", statement], cwd=tmp_path, capture_output=True
+    )
+    assert run.returncode == 0, run.stderr.decode()
+
+
+def test_dir_shows_what_is_public():
+    code = "import sksoftmax, sksoftmax.training.stack; print(*dir(sksoftmax))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == [
+        "BackendInfo", "SoftmaxClassifier", "SoftmaxClassifierCV", "SoftmaxSearchCV",
+        "__version__", "backend", "distributed", "get_backend", "inspection", "list_backends",
+        "model_selection", "onnx", "testing",
+    ]  # fmt: skip
