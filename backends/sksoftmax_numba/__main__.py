@@ -44,7 +44,7 @@ def kinds(dtype: str, classes: Sequence[int]) -> Iterator[None]:
     None
         After each fit.
     """
-    common = {"backend": "numba", "max_iter": 1, "tol": None, "random_state": 0}
+    common: dict[str, Any] = {"backend": "numba", "max_iter": 1, "tol": None, "random_state": 0}
     rng = np.random.default_rng(0)
     X = rng.integers(0, 9, (48, 6)).astype(dtype)
     y = np.arange(48) % 3

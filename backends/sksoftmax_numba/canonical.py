@@ -45,7 +45,7 @@ def to_read(array: NDArray[Any]) -> NDArray[Any]:
     ndarray
         A view; a copy if need be.
     """
-    view = np.require(array, requirements="CA").view()
+    view = np.require(array, requirements=("C", "A")).view()
     view.flags.writeable = False
     return view
 

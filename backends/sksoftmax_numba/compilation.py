@@ -83,13 +83,14 @@ def for_python(kernel: Function) -> Function:
         As `compiled` returns it.
     """
     inner: Any = kernel
-    return compiled(inner.py_func)
+    function: Function = inner.py_func
+    return compiled(function)
 
 
 def _jitted(function: Function, suffix: str, freedoms: Set[str], **options: bool) -> Function:
     """A dispatcher, with our cache in place of the one that ``cache=True`` makes."""
-    freely = {"fastmath": set(freedoms), "boundscheck": False}
-    kernel: Any = njit(nogil=True, **freely, **options)(function)
+    jit: Any = njit
+    kernel = jit(nogil=True, fastmath=set(freedoms), boundscheck=False, **options)(function)
     kernel._cache = KernelCache(function, suffix)
     result: Function = kernel
     return result

@@ -41,7 +41,7 @@ def rules_of(problem: Problem) -> NDArray[np.float64]:
     return np.stack(numbers, axis=1)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def n_ranges_of(n_features: int) -> int:
     """Return into how many ranges a class of so many features is cut."""
     return max(1, (n_features + RANGE - 1) // RANGE)

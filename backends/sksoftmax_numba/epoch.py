@@ -28,7 +28,7 @@ RANGE = 1024
 unrolled vector loop, which might round in another way."""
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def n_parts_of(n_rows: int) -> int:
     """Return into how many parts a batch of so many rows is cut."""
     return min(MOST_PARTS, (n_rows + PART_ROWS - 1) // PART_ROWS)

@@ -145,7 +145,7 @@ class NumbaTrainer(ArrayTrainer):
 
         def share(thread: int, arrived: NDArray[np.int64]) -> None:
             run(
-                thread, n_threads, arrived, self._rows, self._codes, self._row_weights, order,
+                thread, n_threads, arrived, self._X, self._codes, self._row_weights, order,
                 problem.batch_size, *rule, *self._buffers[thread], *self._gradients, losses,
             )  # fmt: skip
 
@@ -159,7 +159,7 @@ class NumbaTrainer(ArrayTrainer):
             return self._write_products(rows)
         gradient, of_intercept = (array[0] for array in self._gradients)
         return summed_gradient(
-            self._rows, self._codes, self._row_weights, rows, rows[:0], *self._buffers[0],
+            self._X, self._codes, self._row_weights, rows, rows[:0], *self._buffers[0],
             gradient, of_intercept,
         )  # fmt: skip
 
@@ -167,7 +167,7 @@ class NumbaTrainer(ArrayTrainer):
         """The same by a BLAS, where the weights have been copied into the buffers."""
         coef, intercept, x, z = self._buffers[0]
         gradient, of_intercept = (array[0] for array in self._gradients)
-        gather(self._rows, rows, x)
+        gather(self._X, rows, x)
         x, z = x[: len(rows)], z[: len(rows)]
         np.matmul(x, coef.T, out=z)
         weights = self._row_weights
@@ -220,7 +220,7 @@ class NumbaTrainer(ArrayTrainer):
         self._centre = to_read(np.zeros(n, dtype) if self._means is None else self._means)
         weights = np.zeros(0, dtype) if self._weights is None else self._weights
         self._row_weights, self._codes = to_read(weights), to_read(self._y)
-        self._rows = rows_of(problem.X)
+        self._X = rows_of(problem.X)
         self._factors = (
             self._centre, self._gradient_scales[0, 0], self._decays, self._inverse_scales[0, 0],
         )  # fmt: skip
