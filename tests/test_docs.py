@@ -8,7 +8,6 @@ import inspect
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -163,26 +162,3 @@ def test_links_of_a_site_that_is_not_built(tmp_path):
     result = follow(tmp_path)
     assert result.returncode == 1
     assert "build the site first" in result.stderr
-
-
-def lines_that_install():
-    """What each page and module tells a reader to install: requirements, in quotes or not."""
-    root = DOCS.parent
-    pages = [*root.glob("*.md"), *DOCS.rglob("*.rst")]
-    modules = [*root.glob("sksoftmax/**/*.py"), *root.glob("backends/**/*.py")]
-    for path in (*pages, *modules):
-        if path.name != "CHANGELOG.md":
-            # In a module a message goes on in the next line's quotes.
-            text = re.sub(r"[\"']\n\s+[fr]?[\"']", "", path.read_text())
-            for found in re.finditer(r"pip install ([^\n`]+)", text):
-                yield pytest.param(found[1], id=f"{path.name}: {found[1][:40]}")
-
-
-@pytest.mark.parametrize("line", list(lines_that_install()))
-def test_what_is_told_to_be_installed_can_be(line):
-    """Nobody can install us by name from an index yet, and extras are those that exist."""
-    extras = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]
-    known = extras["optional-dependencies"]
-    assert not re.search(r"\bsksoftmax\b", line)
-    for names in re.findall(r"\.\[([\w,]+)\]", line):
-        assert set(names.split(",")) <= known.keys()

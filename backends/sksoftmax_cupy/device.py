@@ -166,12 +166,13 @@ def explained(doing: str) -> Iterator[None]:
     except ImportError as error:
         raise ImportError(
             f"CuPy found no library of CUDA that it needs while {doing}: {error}\n"
-            'pip install "cupy-cuda13x[ctk]", for CUDA 12 "cupy-cuda12x[ctk]", brings them.'
+            '`pip install "cupy-cuda13x[ctk]"` brings them along, for CUDA 12'
+            ' `pip install "cupy-cuda12x[ctk]"`.'
         ) from error
     except cupy.cuda.compiler.CompileException as error:
         raise RuntimeError(
             f"CUDA could not compile a kernel while {doing}: {error}\nCuPy's CUDA may be older"
-            ' than this GPU; pip install --upgrade "cupy-cuda13x[ctk]" brings the newest.'
+            ' than this GPU; `pip install --upgrade "cupy-cuda13x[ctk]"` brings the newest.'
         ) from error
     except RuntimeError as error:
         if not _is_of_cuda(error):

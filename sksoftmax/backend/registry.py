@@ -121,7 +121,7 @@ def get_backend(name: str) -> Backend:
     """
     registered = _registered()
     if name not in registered:
-        raise ValueError(_unknown(name))
+        raise ValueError(f"Unknown backend {name!r}. {_what_can_be_used()}")
     entries = registered[name]
     if len(entries) > 1:
         targets = ", ".join(
@@ -140,12 +140,12 @@ def get_backend(name: str) -> Backend:
     return backend
 
 
-def _unknown(name: str) -> str:
-    """What is said of a name that no backend has: which can be used, and why others cannot."""
-    usable = [info.name for info in list_backends() if info.available]
-    others = [f"{info.name} ({info.reason})" for info in list_backends() if not info.available]
-    message = f"Unknown backend {name!r}. Backends that can be used here: {', '.join(usable)}."
-    return f"{message} Those that cannot: {'; '.join(others)}" if others else message
+def _what_can_be_used() -> str:
+    """The names that would have been right, and what the others lack."""
+    infos = list_backends()
+    usable = ", ".join(info.name for info in infos if info.available)
+    reasons = [f" {info.name!r} cannot: {info.reason}" for info in infos if not info.available]
+    return f"Backends that can be used here: {usable}.{''.join(reasons)}"
 
 
 def list_backends() -> list[BackendInfo]:

@@ -390,6 +390,32 @@ class SoftmaxClassifierCV(
         score = scorer(self, X, y, **self._routed("score", sample_weight, params).scorer.score)
         return float(score[self.refit] if isinstance(score, dict) else score)
 
+    def trim_for_prediction(self) -> Self:
+        """Drop the coefficients of all candidates, ``coefs_paths_``.
+
+        Returns
+        -------
+        SoftmaxClassifierCV
+            The estimator, which predicts as before; the scores stay.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing has been fitted.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sksoftmax import SoftmaxClassifierCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = SoftmaxClassifierCV(alphas=2, random_state=0).fit(X, y)
+        >>> hasattr(clf.trim_for_prediction(), "coefs_paths_")
+        False
+        """
+        check_is_fitted(self)
+        self.__dict__.pop("coefs_paths_", None)
+        return self
+
     def get_metadata_routing(self) -> MetadataRouter:
         """Return what metadata the splitter and the scorers request.
 

@@ -24,10 +24,11 @@ from sklearn.model_selection._validation import (
     _insert_error_scores,
     _warn_or_raise_about_fit_failures,
 )
+from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, indexable
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params
+from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from sksoftmax.estimators.attributes import replace_fitted, unchanged_on_error
 from sksoftmax.model_selection.folds import Evaluation, Fold
@@ -260,6 +261,34 @@ class SoftmaxSearchCV(
 
     _to_score: Callable[[Any], Any] | None = None
     """What a subclass has scored in place of each fitted estimator."""
+
+    def trim_for_prediction(self) -> Self:
+        """Drop what only further training of ``best_estimator_`` needs.
+
+        Returns
+        -------
+        SoftmaxSearchCV
+            The search, which predicts as before; its results stay.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing has been fitted, or ``refit=False``.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sksoftmax import SoftmaxClassifier, SoftmaxSearchCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> search = SoftmaxSearchCV(SoftmaxClassifier(random_state=0), {"alpha": [1e-4, 1e-2]})
+        >>> search.fit(X, y).trim_for_prediction().predict(X[:1]).tolist()
+        [0]
+        """
+        check_is_fitted(self, "best_estimator_")
+        best = self.best_estimator_
+        classifier = best.steps[-1][1] if isinstance(best, Pipeline) else best
+        classifier.trim_for_prediction()
+        return self
 
     def _search(self, X: Any, y: Any, routed: Bunch, tasks: SearchTasks) -> dict[str, Any]:
         """Compare all candidates and fit the best; return what this leaves behind."""

@@ -9,8 +9,10 @@ import pytest
 from scipy import sparse
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from sksoftmax import SoftmaxClassifier
+from sksoftmax import SoftmaxClassifier, SoftmaxClassifierCV, SoftmaxSearchCV
 
 X, Y = load_iris(return_X_y=True)
 
@@ -62,6 +64,39 @@ def test_training_cannot_go_on_unnoticed(stored):
     anew.partial_fit(X, Y)
 
 
-def test_what_is_not_fitted_cannot_be_trimmed():
+GRID = {"alpha": [1e-4, 1e-2]}
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        SoftmaxSearchCV(SoftmaxClassifier(random_state=0), GRID),
+        SoftmaxSearchCV(
+            make_pipeline(StandardScaler(), SoftmaxClassifier(random_state=0)),
+            {f"softmaxclassifier__{name}": values for name, values in GRID.items()},
+        ),
+        SoftmaxClassifierCV(alphas=2, random_state=0),
+    ],
+    ids=["search", "search over a pipeline", "SoftmaxClassifierCV"],
+)
+def test_searches_keep_their_answers_and_scores(search):
+    search.fit(X, Y)
+    expected, scores = search.predict_proba(X), search.best_score_
+    before = stored_bytes(search)
+    assert stored_bytes(search.trim_for_prediction()) < before
+    loaded = pickle.loads(pickle.dumps(search))
+    np.testing.assert_array_equal(loaded.predict_proba(X), expected)
+    assert loaded.best_score_ == scores
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        SoftmaxClassifier(),
+        SoftmaxClassifierCV(),
+        SoftmaxSearchCV(SoftmaxClassifier(), GRID, refit=False),
+    ],
+)
+def test_what_is_not_fitted_cannot_be_trimmed(estimator):
     with pytest.raises(NotFittedError):
-        SoftmaxClassifier().trim_for_prediction()
+        estimator.trim_for_prediction()
