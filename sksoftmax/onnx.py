@@ -1,4 +1,4 @@
-"""A skl2onnx converter: fitted classifiers as ONNX graphs that run without Python.
+"""skl2onnx converters: fitted classifiers and searches as ONNX graphs that need no Python.
 
 The graph computes what ``prediction`` computes, in the same dtype. This module reads
 ``classes_``, ``coef_`` and ``intercept_``, and must not know how they came about.
@@ -10,14 +10,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from sksoftmax.data.arrays import training_dtype
 from sksoftmax.estimators.classifier import SoftmaxClassifier
+from sksoftmax.model_selection.classifier_cv import SoftmaxClassifierCV
+from sksoftmax.model_selection.search import SoftmaxSearchCV
 
 try:
     from onnx import TensorProto
     from onnx.helper import tensor_dtype_to_np_dtype
     from skl2onnx import update_registered_converter
+    from skl2onnx._parse import parse_sklearn
     from skl2onnx.common.data_types import (
         FloatTensorType,
         Int64TensorType,
@@ -35,11 +39,14 @@ except ImportError as error:
 
 
 def register() -> None:
-    """Make skl2onnx convert `SoftmaxClassifier`, alone or within a Pipeline.
+    """Make skl2onnx convert `SoftmaxClassifier`, alone or within a Pipeline, and its searches.
 
     Call it once in a process, before ``skl2onnx.to_onnx`` or ``convert_sklearn``; a second
     call changes nothing. The graph's first output is the label (int64 or string), its second
     the probabilities: of the dtype of float32 and float64 input, float32 for integers.
+
+    `SoftmaxClassifierCV` is converted alike, and `SoftmaxSearchCV` as its `best_estimator_`,
+    to which options for the search apply.
 
     Options are those of skl2onnx's own classifiers: ``zipmap`` (True for a dict a row, whose
     values ONNX limits to float32; False for one array; "columns" for an output a class),
@@ -63,18 +70,36 @@ def register() -> None:
     >>> np.allclose(probabilities, clf.predict_proba(X), rtol=0, atol=1e-6)
     True
     """
-    update_registered_converter(
-        SoftmaxClassifier,
-        "SksoftmaxSoftmaxClassifier",
-        _declare_outputs,
-        _convert,
-        options={
-            "zipmap": [True, False, "columns"],
-            "raw_scores": [False, True],
-            "nocl": [False, True],
-            "output_class_labels": [False, True],
-        },
-    )
+    parsers = {
+        SoftmaxClassifier: None,
+        SoftmaxClassifierCV: None,
+        SoftmaxSearchCV: _parse_best_estimator,  # whose own converter is called in its place
+    }
+    for model, parser in parsers.items():
+        update_registered_converter(
+            model,
+            f"Sksoftmax{model.__name__}",
+            _declare_outputs,
+            _convert,
+            parser=parser,
+            options={
+                "zipmap": [True, False, "columns"],
+                "raw_scores": [False, True],
+                "nocl": [False, True],
+                "output_class_labels": [False, True],
+            },
+        )
+
+
+def _parse_best_estimator(
+    scope: Any, model: SoftmaxSearchCV, inputs: Any, custom_parsers: Any = None
+) -> Any:
+    """Put the best estimator of a search in its place."""
+    check_is_fitted(model, "best_estimator_")
+    options = scope.get_options(model)
+    if options:
+        scope.add_options(id(model.best_estimator_), options)
+    return parse_sklearn(scope, model.best_estimator_, inputs, custom_parsers=custom_parsers)
 
 
 def _declare_outputs(operator: Any) -> None:

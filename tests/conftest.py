@@ -26,6 +26,7 @@ collect_ignore = [
     "backends/streamed.py",
     "conftest.py",
     "distributed/programs.py",
+    "foreign/in_place_of_grid_search.py",
     "fuzz/child.py",
     "fuzz/inputs.py",
     "fuzz/outcomes.py",

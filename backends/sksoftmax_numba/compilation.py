@@ -1,24 +1,32 @@
-"""How kernels are compiled, and what a user is told while it takes its time."""
+"""How kernels are compiled and kept on disk, and what a user is told before it takes its time.
+
+A kernel is kept beside its source, or in the folder that ``NUMBA_CACHE_DIR`` names, for every
+later process. Nothing that may be wrong with these files stops a fit: what cannot be read is
+compiled anew, and what cannot be written is compiled by each process.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from threading import Timer
+import warnings
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import njit
+from numba.core import caching
 
-ANY_ORDER = {"reassoc", "contract", "nsz", "arcp"}
+ANY_ORDER = frozenset({"reassoc", "contract", "nsz", "arcp"})
 """Floating-point freedoms: they change rounding, never the treatment of inf and NaN."""
-
-SECONDS = 1.0
-"""How long a call may take before something is said."""
 
 LOG = logging.getLogger(__name__)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+files: Any = caching  # which Numba has not annotated
 
 
 def compiled(function: Function) -> Function:
@@ -27,45 +35,214 @@ def compiled(function: Function) -> Function:
     Parameters
     ----------
     function : callable
-        Of arrays and numbers.
+        Of arrays and numbers, and of a module: one that closes over others would not be found
+        again on disk. Kernels that it calls are to be `inlined`.
 
     Returns
     -------
     callable
         The same, compiled for each combination of dtypes.
     """
-    compile_: Any = njit(cache=True, nogil=True, fastmath=ANY_ORDER, boundscheck=False)
-    kernel: Function = compile_(function)
-    return kernel
+    return _jitted(function, "", ANY_ORDER, no_cfunc_wrapper=True)
 
 
-_compiled_for: set[Any] = set()
+def inlined(function: Function, freedoms: Set[str] = ANY_ORDER) -> Function:
+    """Compile a function into whatever kernel calls it; Python cannot call it.
 
-
-def announced(*kinds: Any) -> AbstractContextManager[None]:
-    """Log a line if what runs for the first time takes as long as only compiling can.
+    Were it called in place, each kernel would bring its own copy, rounded in its own way, and
+    all would run the copy that a process has loaded first: bits would depend on what ran
+    before, and on what came from disk.
 
     Parameters
     ----------
-    *kinds : hashable
-        What kernels are compiled for anew: dtypes and numbers.
+    function : callable
+        As for `compiled`.
+    freedoms : set of str
+        Of LLVM's floating-point arithmetic.
 
     Returns
     -------
-    context manager
-        In which they run.
+    callable
+        The same, for compiled functions.
     """
-    return nullcontext() if kinds in _compiled_for else _announced(kinds)
+    no_wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return _jitted(function, "-inlined", freedoms, forceinline=True, **no_wrappers)
+
+
+def for_python(kernel: Function) -> Function:
+    """Return an `inlined` function in a form that Python can call, too.
+
+    Parameters
+    ----------
+    kernel : callable
+        What `inlined` returned.
+
+    Returns
+    -------
+    callable
+        As `compiled` returns it.
+    """
+    inner: Any = kernel
+    function: Function = inner.py_func
+    return compiled(function)
+
+
+def _jitted(function: Function, suffix: str, freedoms: Set[str], **options: bool) -> Function:
+    """A dispatcher, with our cache in place of the one that ``cache=True`` makes."""
+    jit: Any = njit
+    kernel = jit(nogil=True, fastmath=set(freedoms), boundscheck=False, **options)(function)
+    kernel._cache = KernelCache(function, suffix)
+    result: Function = kernel
+    return result
+
+
+class KernelCache(files.NullCache):  # type: ignore[misc]
+    """The compiled forms of one function on disk, or none where no folder can be written to.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    suffix : str
+        To its name, for one that is compiled in two ways.
+    """
+
+    def __init__(self, function: Callable[..., Any], suffix: str):
+        try:
+            self._kept = files.FunctionCache(function)
+        except RuntimeError:  # no folder can be written to
+            self._kept = files.NullCache()
+        else:
+            kept = self._kept
+            stamp = kept._impl.locator.get_source_stamp(), _stamp_of_kernels()
+            name = kept._impl.filename_base + suffix
+            kept._cache_file = CheckedFiles(kept.cache_path, name, stamp)
+
+    @property
+    def cache_path(self) -> Any:
+        """The folder; None where there is none."""
+        return self._kept.cache_path
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """Return what was compiled for a signature; None, and say so, where it is to be.
+
+        Parameters
+        ----------
+        signature, target
+            As Numba gives them.
+
+        Returns
+        -------
+        CompileResult or None
+            None also where the files are damaged.
+        """
+        try:
+            found = self._kept.load_overload(signature, target)
+        except Exception:  # a pickle that was cut may raise anything
+            found = None
+        if found is None:
+            _begin_compiling(is_kept=self.cache_path is not None)
+        return found
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        """Keep what was compiled, if the disk takes it.
+
+        Parameters
+        ----------
+        signature, result
+            As Numba gives them.
+        """
+        try:
+            try:
+                self._kept.save_overload(signature, result)
+            except OSError:
+                raise
+            except Exception:  # an index that cannot be read is begun anew
+                self._kept.flush()
+                self._kept.save_overload(signature, result)
+        except OSError:
+            _warn_that_nothing_is_kept()
+
+    def flush(self) -> None:
+        """Forget all that is kept of this function."""
+        self._kept.flush()
+
+
+class CheckedFiles(files.IndexDataCacheFile):  # type: ignore[misc]
+    """Numba's files with a digest before the code: damaged code would end the process."""
+
+    def _save_data(self, name: str, data: Any) -> None:
+        content = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(hashlib.sha256(content).digest() + content)
+
+    def _load_data(self, name: str) -> Any:
+        content = Path(self._data_path(name)).read_bytes()
+        digest, content = content[:32], content[32:]
+        if hashlib.sha256(content).digest() != digest:
+            raise ValueError(f"{name} is damaged.")
+        return files.pickle.loads(content)
+
+
+@cache
+def _stamp_of_kernels() -> str:
+    """A digest of all these modules: a kernel holds the code of those that it calls."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+_seconds: float | None = None
+"""About how long what runs now takes to compile, until that has been said."""
+
+_has_warned = False
 
 
 @contextmanager
-def _announced(kinds: Any) -> Iterator[None]:
-    message = "Compiling kernels, once for these dtypes; they are kept on disk for next time."
-    timer = Timer(SECONDS, LOG.warning, [message])
-    timer.daemon = True
-    timer.start()
+def announced(seconds: float) -> Iterator[None]:
+    """Log a line before anything is compiled in this context, once.
+
+    Parameters
+    ----------
+    seconds : float
+        About how long compiling takes.
+
+    Yields
+    ------
+    None
+        To whoever runs kernels.
+    """
+    global _seconds
+    _seconds = seconds
     try:
         yield
     finally:
-        timer.cancel()
-    _compiled_for.add(kinds)
+        _seconds = None
+
+
+def _begin_compiling(is_kept: bool) -> None:
+    """Say once for each context that a user must wait."""
+    global _seconds
+    seconds, _seconds = _seconds, None
+    if seconds is None:
+        return
+    if not is_kept:
+        _warn_that_nothing_is_kept()
+    until = "kept on disk for later processes" if is_kept else "for this process alone"
+    LOG.warning(
+        "Compiling kernels for rows of this kind, %s: about %g seconds.", until, seconds
+    )
+
+
+def _warn_that_nothing_is_kept() -> None:
+    """Warn once in a process."""
+    global _has_warned
+    if not _has_warned:
+        _has_warned = True
+        warnings.warn(
+            "Compiled kernels cannot be kept on disk, and every process compiles them anew."
+            " Set the environment variable NUMBA_CACHE_DIR to a folder that can be written to.",
+            RuntimeWarning,
+            stacklevel=2,
+        )

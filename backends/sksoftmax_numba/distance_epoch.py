@@ -11,10 +11,11 @@ import math
 from typing import Any
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from sksoftmax.backend import Problem
-from sksoftmax_numba.compilation import compiled
+from sksoftmax_numba.compilation import compiled, inlined
 from sksoftmax_numba.epoch import RANGE, add_up, write_gradients
 from sksoftmax_numba.threads import all_arrived
 
@@ -40,13 +41,13 @@ def rules_of(problem: Problem) -> NDArray[np.float64]:
     return np.stack(numbers, axis=1)
 
 
-@compiled
+@register_jitable
 def n_ranges_of(n_features: int) -> int:
     """Return into how many ranges a class of so many features is cut."""
     return max(1, (n_features + RANGE - 1) // RANGE)
 
 
-@compiled
+@inlined
 def copy_point(
     nearness: float, parameters: Any, average: Any, means: Any, coef: Any, intercept: Any
 ) -> None:
@@ -63,7 +64,7 @@ def copy_point(
         intercept[c] = far * w[n] + near * a[n] - shift
 
 
-@compiled
+@inlined
 def write_point(nearness: float, parameters: Any, average: Any, point: Any) -> None:
     """Write where the next gradient is taken, in the layout of the parameters."""
     near, far = point.dtype.type(nearness), point.dtype.type(1 - nearness)
@@ -73,7 +74,7 @@ def write_point(nearness: float, parameters: Any, average: Any, point: Any) -> N
             y[j] = far * w[j] + near * a[j]
 
 
-@compiled
+@inlined
 def sum_of_parts(of_intercepts: Any, c: int) -> Any:
     """Return the gradient of an intercept, added up over the parts of a batch."""
     total = of_intercepts[0, c]
@@ -82,7 +83,7 @@ def sum_of_parts(of_intercepts: Any, c: int) -> Any:
     return total
 
 
-@compiled
+@inlined
 def finish_gradient(
     thread: int, n_threads: int, gradients: Any, of_intercepts: Any, point: Any, means: Any,
     gradient_scales: Any, decay: Any, squares: Any,
@@ -113,7 +114,7 @@ def finish_gradient(
         squares[share] = squared
 
 
-@compiled
+@inlined
 def take_in(norms: Any, squares: Any, rule: Any, n_steps: int) -> Any:
     """Take a gradient into the norms; return the step, and the weight of the newest iterate.
 
@@ -153,7 +154,7 @@ def take_in(norms: Any, squares: Any, rule: Any, n_steps: int) -> Any:
     return step, least if newest < least else newest
 
 
-@compiled
+@inlined
 def take_step(
     thread: int, n_threads: int, parameters: Any, average: Any, gradients: Any,
     of_intercepts: Any, gradient_scales: Any, inverse_scales: Any, scales: Any, step: Any,
@@ -185,7 +186,7 @@ def take_step(
         squares[share] = squared
 
 
-@compiled
+@inlined
 def widen(norms: Any, squares: Any) -> None:
     """Take the average into the distance, from its squares range by range."""
     squared = 0.0
@@ -195,7 +196,7 @@ def widen(norms: Any, squares: Any) -> None:
     norms[0] = norms[0] if way <= norms[0] else way  # a NaN stays
 
 
-@compiled
+@inlined
 def whole_step(
     norms: Any, rule: Any, factor: float, n_steps: int, parameters: Any, average: Any,
     gradients: Any, of_intercepts: Any, point: Any, means: Any, gradient_scales: Any,
@@ -302,4 +303,5 @@ def distance_epoch(
             return
         widen(known, squares[1])
     if thread == 0:
-        norms[:] = known
+        for i in range(len(norms)):
+            norms[i] = known[i]

@@ -13,15 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from sksoftmax.backend import LARGEST_FACTOR, LARGEST_LOSS, LEAST_DETERMINANT
-from sksoftmax_numba.compilation import compiled
+from sksoftmax_numba.compilation import compiled, inlined
+from sksoftmax_numba.distance_law_kernels import (
+    add_change,
+    advance,
+    move_intercepts,
+    set_point,
+    set_writing,
+    squared_average,
+    squared_gradient,
+    step_and_weight,
+)
 from sksoftmax_numba.intrinsics import prefetch
 from sksoftmax_numba.kernels import softmax_minus_targets
 
 ROWS_AHEAD, AHEAD = 4, 8
 """Rows, and features, between those worked on and those that memory is asked for."""
-
-TINY = float(np.finfo(np.float64).tiny)
 
 
 def places_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -42,7 +49,7 @@ def places_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype([("number", np.int64), ("group", np.int32), *numbers], align=True)
 
 
-@compiled
+@inlined
 def _ask_for_row(data: Any, indices: Any, start: int, stop: int) -> None:
     """Prefetch the elements of a row."""
     for e in range(start, stop, 64 // indices.itemsize):
@@ -51,7 +58,7 @@ def _ask_for_row(data: Any, indices: Any, start: int, stop: int) -> None:
         prefetch(data, 0, e)
 
 
-@compiled
+@inlined
 def _find_places(
     rows: Any, X: Any, place: Any, of_place: Any, n_before: int, batch: Any
 ) -> int:
@@ -91,7 +98,7 @@ def _find_places(
     return n_found
 
 
-@compiled
+@inlined
 def _ask_for(parts: Any, places: Any, u: int, n_found: int) -> None:
     """Prefetch the parts of the place that comes `AHEAD` after position u."""
     if u + AHEAD < n_found:
@@ -99,7 +106,7 @@ def _ask_for(parts: Any, places: Any, u: int, n_found: int) -> None:
             prefetch(parts, places[u + AHEAD], i)
 
 
-@compiled
+@inlined
 def _read_point(
     classes: Any, parts: Any, n_found: int, batch: Any, point: Any, of_shift: Any,
     weights: Any, gradient: Any,
@@ -117,7 +124,7 @@ def _read_point(
             gradient[u, c] = 0
 
 
-@compiled
+@inlined
 def _scores(
     classes: Any, rows: Any, indptr: Any, positions: Any, values: Any, weights: Any, z: Any
 ) -> None:
@@ -133,7 +140,7 @@ def _scores(
             e += 1
 
 
-@compiled
+@inlined
 def _summed_rows(
     classes: Any, rows: Any, indptr: Any, positions: Any, values: Any, gradient: Any, z: Any
 ) -> None:
@@ -147,7 +154,7 @@ def _summed_rows(
             e += 1
 
 
-@compiled
+@inlined
 def _sums_of_batch(
     classes: Any, n_found: int, batch: Any, weights: Any, gradient: Any, along_point: Any,
     lengths: Any, of_centres: Any,
@@ -168,7 +175,7 @@ def _sums_of_batch(
         lengths[g] += length
 
 
-@compiled
+@inlined
 def _write_gradient(
     classes: Any, parts: Any, n_found: int, batch: Any, write: Any, gradient: Any, along: Any
 ) -> None:
@@ -191,7 +198,7 @@ def _write_gradient(
         along[g, 1] += of_second
 
 
-@compiled
+@inlined
 def add_up(classes: Any, parts: Any, of_place: Any, law: Any) -> None:
     """Begin another product, and add up what the law must know of all places.
 
@@ -233,7 +240,7 @@ def add_up(classes: Any, parts: Any, of_place: Any, law: Any) -> None:
         squares[g, 1, 0] = squares[g, 0, 1]
 
 
-@compiled
+@inlined
 def apply_product(classes: Any, parts: Any, of_place: Any, law: Any) -> None:
     """Let all places hold z and d.
 
@@ -286,138 +293,7 @@ def end(classes: Any, parts: Any, scales: Any) -> None:
             parts[p, c] = first / scale
 
 
-@compiled
-def _squared_gradient(
-    law: Any, point: Any, along_point: Any, lengths: Any, centres: Any, summed: Any
-) -> float:
-    """RunningLaw.squared_gradient; complete what the sums of a batch lack of the centring."""
-    _, _, squares, centre_sums, centre_squares, decay, moves = law
-    total, of_summed = 0.0, 0.0
-    for c in range(len(summed)):
-        of_summed += summed[c] * summed[c]
-    for g in range(len(decay)):
-        length = lengths[g] + centre_squares[g] * of_summed
-        along = along_point[g]
-        first, second = point[g, 0], point[g, 1]
-        for c in range(len(summed)):
-            length -= 2 * centres[g, c] * summed[c]
-            of_centre = first * centre_sums[g, 0, c] + second * centre_sums[g, 1, c]
-            along -= of_centre * summed[c]
-        lengths[g] = max(0.0, length)
-        s = squares[g]
-        size = first * first * s[0, 0] + 2 * first * second * s[0, 1]
-        size += second * second * s[1, 1]
-        total += moves[g] * (lengths[g] + decay[g] * (2 * along + decay[g] * size))
-    return max(0.0, total)
-
-
-@compiled
-def _step_and_weight(
-    norms: Any, rule: Any, squares: float, n_steps: int
-) -> tuple[float, float]:
-    """DistanceOverGradients.step_and_weight."""
-    curvature, least = rule[0], rule[2]
-    if norms[1] == 0:
-        norms[0] = max(norms[0], math.sqrt(squares) / curvature)
-        norms[1] = (norms[0] * norms[0] * curvature) ** 2
-    else:
-        norms[1] += norms[0] * norms[0] * squares
-    area = norms[0] * norms[0]
-    norms[2] += area * n_steps
-    newest = max(area * n_steps / max(norms[2], TINY), least)
-    return area / math.sqrt(max(norms[1], TINY)), newest
-
-
-@compiled
-def _advance(law: Any, nearness: float, step: float, newest: float) -> bool:
-    """RunningLaw.advance."""
-    product, _, squares, _, _, decay, _ = law
-    kept, has_distance, is_safe = 1 - newest, False, True
-    for g in range(len(decay)):
-        has_distance |= squares[g, 1, 1] != 0
-    for g in range(len(decay)):
-        shrinkage, p = step * decay[g], product[g]
-        m00, m01 = 1 - shrinkage, -nearness * shrinkage
-        m10, m11 = kept * shrinkage, kept * (1 + nearness * shrinkage)
-        if newest == 1 and not has_distance:
-            m10, m11 = 0.0, 1.0
-        p00, p01 = m00 * p[0, 0] + m01 * p[1, 0], m00 * p[0, 1] + m01 * p[1, 1]
-        p10, p11 = m10 * p[0, 0] + m11 * p[1, 0], m10 * p[0, 1] + m11 * p[1, 1]
-        p[0, 0], p[0, 1], p[1, 0], p[1, 1] = p00, p01, p10, p11
-        worst = 2 * max(abs(p00 * p01), abs(p10 * p11))
-        worst = max(worst, abs(p00 * p11) + abs(p01 * p10))
-        determinant = abs(p00 * p11 - p01 * p10)
-        largest = max(max(abs(p00), abs(p01)), max(abs(p10), abs(p11)))
-        is_safe &= determinant >= max(worst / LARGEST_LOSS, LEAST_DETERMINANT)
-        is_safe &= largest <= LARGEST_FACTOR
-    return is_safe
-
-
-@compiled
-def _set_writing(law: Any, step: float, newest: float, write: Any) -> None:
-    """RunningLaw.writing."""
-    product, moves = law[0], law[6]
-    for g in range(len(product)):
-        p = product[g]
-        factor = moves[g] / (p[0, 0] * p[1, 1] - p[0, 1] * p[1, 0])
-        of_iterate, of_distance = -step, step * (1 - newest)
-        write[g, 0] = (p[1, 1] * of_iterate - p[0, 1] * of_distance) * factor
-        write[g, 1] = (p[0, 0] * of_distance - p[1, 0] * of_iterate) * factor
-
-
-@compiled
-def _add(law: Any, write: Any, along: Any, lengths: Any, centres: Any, summed: Any) -> None:
-    """RunningLaw.add, with `along` and `centres` that lack the part of the centring."""
-    _, shift, squares, centre_sums, centre_squares, _, _ = law
-    for g in range(len(write)):
-        w0, w1 = write[g, 0], write[g, 1]
-        a0, a1, length = along[g, 0], along[g, 1], lengths[g]
-        for c in range(len(summed)):
-            centre, of_group = centres[g, c], summed[c]
-            a0 += shift[g, 0, c] * centre - centre_sums[g, 0, c] * of_group
-            a1 += shift[g, 1, c] * centre - centre_sums[g, 1, c] * of_group
-        squares[g, 0, 0] += 2 * a0 * w0 + length * w0 * w0
-        squares[g, 0, 1] += a0 * w1 + a1 * w0 + length * w0 * w1
-        squares[g, 1, 1] += 2 * a1 * w1 + length * w1 * w1
-        squares[g, 1, 0] = squares[g, 0, 1]
-        for c in range(len(summed)):
-            change = centres[g, c] - centre_squares[g] * summed[c]
-            centre_sums[g, 0, c] += w0 * change
-            centre_sums[g, 1, c] += w1 * change
-            shift[g, 0, c] -= w0 * summed[c]
-            shift[g, 1, c] -= w1 * summed[c]
-
-
-@compiled
-def _squared_average(law: Any) -> float:
-    """RunningLaw.squared_average."""
-    product, squares, moves, total = law[0], law[2], law[6], 0.0
-    for g in range(len(product)):
-        first = product[g, 0, 0] + product[g, 1, 0]
-        second = product[g, 0, 1] + product[g, 1, 1]
-        size = first * first * squares[g, 0, 0] + 2 * first * second * squares[g, 0, 1]
-        total += moves[g] * (size + second * second * squares[g, 1, 1])
-    return max(0.0, total)
-
-
-@compiled
-def _set_point(
-    law: Any, nearness: float, intercepts: Any, point: Any, of_shift: Any, at_point: Any
-) -> None:
-    """What reads the point, gamma there, and the intercepts there of features not centred."""
-    product, shift, centre_sums = law[0], law[1], law[3]
-    for c in range(len(at_point)):
-        at_point[c] = (1 - nearness) * intercepts[0, c] + nearness * intercepts[1, c]
-    for g in range(len(product)):
-        first = product[g, 0, 0] + nearness * product[g, 1, 0]
-        second = product[g, 0, 1] + nearness * product[g, 1, 1]
-        point[g, 0], point[g, 1] = first, second
-        for c in range(len(at_point)):
-            of_shift[g, c] = first * shift[g, 0, c] + second * shift[g, 1, c]
-            at_point[c] -= first * centre_sums[g, 0, c] + second * centre_sums[g, 1, c]
-
-
-@compiled
+@inlined
 def _residuals(
     classes: Any, rows: Any, y: Any, row_weights: Any, at_point: Any, batch_size: int, z: Any,
     summed: Any,
@@ -432,19 +308,6 @@ def _residuals(
             z[i, c] *= factor
             summed[c] += z[i, c]
     return loss
-
-
-@compiled
-def _move_intercepts(
-    intercepts: Any, summed: Any, step: float, newest: float, scale: float, inverse_scale: float
-) -> float:
-    """The dense rule; return the squared norm of the average's intercepts."""
-    total = 0.0
-    for c in range(len(summed)):
-        intercepts[0, c] -= step * inverse_scale * inverse_scale * summed[c]
-        intercepts[1, c] += newest * (intercepts[0, c] - intercepts[1, c])
-        total += (scale * intercepts[1, c]) ** 2
-    return total
 
 
 @compiled
@@ -509,7 +372,7 @@ def run_batches(
         rows = order[i * batch_size : (i + 1) * batch_size]
         n_found = _find_places(rows, X, place, of_place, n_before, batch)
         n_before += n_found
-        _set_point(law, rule[1], intercepts, point, of_shift, at_point)
+        set_point(law, rule[1], intercepts, point, of_shift, at_point)
         _read_point(classes, parts, n_found, batch, point, of_shift, weights, gradient)
         _scores(classes, rows, X[2], positions, values, weights, z)
         loss += _residuals(classes, rows, y, row_weights, at_point, batch_size, z, summed)
@@ -517,18 +380,18 @@ def run_batches(
         _sums_of_batch(
             classes, n_found, batch, weights, gradient, along_point, lengths, centres
         )
-        squares = _squared_gradient(law, point, along_point, lengths, centres, summed)
+        squares = squared_gradient(law, point, along_point, lengths, centres, summed)
         for c in range(n_classes):
             squares += (inverse_scale * summed[c]) ** 2
-        size, newest = _step_and_weight(norms, rule, squares, n_steps + i + 1)
+        size, newest = step_and_weight(norms, rule, squares, n_steps + i + 1)
         size *= factors[i]
-        if not _advance(law, rule[1], size, newest):
+        if not advance(law, rule[1], size, newest):
             apply_product(classes, parts, of_place, law)
             add_up(classes, parts, of_place, law)
-        _set_writing(law, size, newest, write)
+        set_writing(law, size, newest, write)
         _write_gradient(classes, parts, n_found, batch, write, gradient, along)
-        _add(law, write, along, lengths, centres, summed)
-        way = _squared_average(law)
-        way += _move_intercepts(intercepts, summed, size, newest, scale, inverse_scale)
+        add_change(law, write, along, lengths, centres, summed)
+        way = squared_average(law)
+        way += move_intercepts(intercepts, summed, size, newest, scale, inverse_scale)
         norms[0] = max(norms[0], math.sqrt(way))
     return loss

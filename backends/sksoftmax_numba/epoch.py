@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba.extending import register_jitable
 
-from sksoftmax_numba.compilation import compiled
+from sksoftmax_numba.compilation import compiled, inlined
 from sksoftmax_numba.kernels import ROWS, copy_coefficients, summed_gradient
 from sksoftmax_numba.threads import all_arrived
 
@@ -27,13 +28,13 @@ RANGE = 1024
 unrolled vector loop, which might round in another way."""
 
 
-@compiled
+@register_jitable
 def n_parts_of(n_rows: int) -> int:
     """Return into how many parts a batch of so many rows is cut."""
     return min(MOST_PARTS, (n_rows + PART_ROWS - 1) // PART_ROWS)
 
 
-@compiled
+@inlined
 def part_of(rows: Any, p: int, n_parts: int) -> Any:
     """Return the rows of a part: whole tiles, none beyond the last."""
     if p >= n_parts:
@@ -42,7 +43,7 @@ def part_of(rows: Any, p: int, n_parts: int) -> Any:
     return rows[ROWS * (n_tiles * p // n_parts) : ROWS * (n_tiles * (p + 1) // n_parts)]
 
 
-@compiled
+@inlined
 def add_up(gradients: Any, c: int, first: int, last: int, thread: int, n_threads: int) -> None:
     """Add gradients of parts pair by pair, pairs of pairs and so on, for a run of features.
 
@@ -64,7 +65,7 @@ def add_up(gradients: Any, c: int, first: int, last: int, thread: int, n_threads
         span *= 2
 
 
-@compiled
+@inlined
 def write_gradients(
     thread: int, n_threads: int, X: Any, y: Any, weights: Any, order: Any, batch_size: int,
     i: int, coef: Any, intercept: Any, x: Any, z: Any, gradients: Any, of_intercepts: Any,
@@ -88,11 +89,11 @@ def write_gradients(
             gradients[p], of_intercepts[p],
         )  # fmt: skip
     for c in range(gradients.shape[1]):
-        add_up(gradients[:n_parts], c, 0, X.shape[1], thread, n_threads)
+        add_up(gradients[:n_parts], c, 0, X.shape[2], thread, n_threads)
     return n_parts
 
 
-@compiled
+@inlined
 def momentum_step(
     thread: int, n_threads: int, parameters: Any, velocity: Any, average: Any, gradients: Any,
     of_intercepts: Any, means: Any, gradient_scales: Any, decay: Any, inverse_scales: Any,

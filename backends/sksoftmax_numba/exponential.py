@@ -12,14 +12,17 @@ Cody and Waite, "Software manual for the elementary functions", Prentice-Hall, 1
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
+from sksoftmax_numba.compilation import inlined
+
 # Not in any order: reassociating would cancel the large number against itself.
-_in_this_order: Any = njit(cache=True, fastmath={"contract"}, boundscheck=False)
+_in_this_order: Any = partial(inlined, freedoms={"contract"})
 
 f, i = np.float32, np.int32
 
@@ -81,7 +84,7 @@ def exponential(x: Any) -> Any:
     return np.exp(x)
 
 
-@overload(exponential)
+@overload(exponential, jit_options={"forceinline": True})
 def _by_dtype(x):  # type: ignore[no-untyped-def]  # Numba compares signatures as they are
     if x == types.float32:
         return lambda x: _exponential_of_float32(x)

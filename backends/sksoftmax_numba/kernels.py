@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sksoftmax_numba.compilation import compiled
+from sksoftmax_numba.compilation import inlined
 from sksoftmax_numba.exponential import exponential
 from sksoftmax_numba.intrinsics import MANY_REGISTERS, PREFETCHES, prefetch
 
@@ -19,7 +19,7 @@ ROWS, CLASSES = 4, 5 if MANY_REGISTERS else 2
 """Rows and classes of a tile: its sums take 20 of 32 registers, or 8 of 16."""
 
 
-@compiled
+@inlined
 def scores_of_five(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
     """z[r:r+4, c:c+5] = x[r:r+4] @ coef[c:c+5].T."""
     zero = x.dtype.type(0)
@@ -50,7 +50,7 @@ def scores_of_five(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
     z[r, c], z[r, c + 1], z[r, c + 2], z[r, c + 3], z[r, c + 4] = s30, s31, s32, s33, s34
 
 
-@compiled
+@inlined
 def scores_of_two(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
     """z[r:r+4, c:c+2] = x[r:r+4] @ coef[c:c+2].T."""
     zero = x.dtype.type(0)
@@ -66,7 +66,7 @@ def scores_of_two(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
     z[r + 2, c], z[r + 2, c + 1], z[r + 3, c], z[r + 3, c + 1] = s20, s21, s30, s31
 
 
-@compiled
+@inlined
 def _scores_of_class(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
     """z[r:r+4, c] = x[r:r+4] @ coef[c]."""
     s0 = s1 = s2 = s3 = x.dtype.type(0)
@@ -79,7 +79,7 @@ def _scores_of_class(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
     z[r, c], z[r + 1, c], z[r + 2, c], z[r + 3, c] = s0, s1, s2, s3
 
 
-@compiled
+@inlined
 def add_five(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
     """gradient[c:c+5] += z[r:r+4, c:c+5].T @ x[r:r+4]."""
     x0, x1, x2, x3 = x[r], x[r + 1], x[r + 2], x[r + 3]
@@ -99,7 +99,7 @@ def add_five(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
         g4[j] += a4 * v0 + b4 * v1 + c4 * v2 + d4 * v3
 
 
-@compiled
+@inlined
 def add_two(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
     """gradient[c:c+2] += z[r:r+4, c:c+2].T @ x[r:r+4]."""
     x0, x1, x2, x3, g0, g1 = x[r], x[r + 1], x[r + 2], x[r + 3], gradient[c], gradient[c + 1]
@@ -111,7 +111,7 @@ def add_two(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
         g1[j] += a1 * v0 + b1 * v1 + c1 * v2 + d1 * v3
 
 
-@compiled
+@inlined
 def _add_class(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
     """gradient[c] += z[r:r+4, c] @ x[r:r+4]."""
     x0, x1, x2, x3, g = x[r], x[r + 1], x[r + 2], x[r + 3], gradient[c]
@@ -124,21 +124,21 @@ _scores_of_tile = scores_of_five if MANY_REGISTERS else scores_of_two
 _add_tile = add_five if MANY_REGISTERS else add_two
 
 
-@compiled
+@inlined
 def gather(X: Any, rows: Any, x: Any) -> int:
     """Copy rows into x in its dtype, and zeros up to a whole tile; return the rows then."""
     count = len(rows)
     for i in range(count):
         row = rows[i]
-        for j in range(X.shape[1]):
-            x[i, j] = X[row, j]
+        for j in range(X.shape[2]):
+            x[i, j] = X[0, row, j]
     n_tiled = (count + ROWS - 1) // ROWS * ROWS
     for i in range(count, n_tiled):
         x[i] = 0
     return n_tiled
 
 
-@compiled
+@inlined
 def _ask_for(X: Any, rows: Any, r: int, turn: int, n_turns: int) -> None:
     """Prefetch a share of a tile's rows: memory takes no more requests than these at once."""
     if not PREFETCHES:
@@ -146,11 +146,11 @@ def _ask_for(X: Any, rows: Any, r: int, turn: int, n_turns: int) -> None:
     line = max(1, 64 // X.itemsize)
     stop = r + ROWS * (turn + 1) // n_turns
     for i in range(r + ROWS * turn // n_turns, min(stop, len(rows))):
-        for j in range(0, X.shape[1], line):
-            prefetch(X, rows[i], j)
+        for j in range(0, X.shape[2], line):
+            prefetch(X[0], rows[i], j)
 
 
-@compiled
+@inlined
 def softmax_minus_targets(z: Any, intercept: Any, codes: Any, weights: Any) -> float:
     """Turn scores into weighted residuals; return the summed loss.
 
@@ -198,7 +198,7 @@ def softmax_minus_targets(z: Any, intercept: Any, codes: Any, weights: Any) -> f
     return loss
 
 
-@compiled
+@inlined
 def copy_coefficients(parameters: Any, means: Any, coef: Any, intercept: Any) -> None:
     """Copy weights into aligned rows, and the intercepts of features that are not centred."""
     for c in range(parameters.shape[0]):
@@ -210,7 +210,7 @@ def copy_coefficients(parameters: Any, means: Any, coef: Any, intercept: Any) ->
         intercept[c] = parameters[c, len(means)] - shift
 
 
-@compiled
+@inlined
 def summed_gradient(
     X: Any, y: Any, weights: Any, rows: Any, then: Any, coef: Any, intercept: Any, x: Any,
     z: Any, gradient: Any, of_intercept: Any,
@@ -219,8 +219,8 @@ def summed_gradient(
 
     Parameters
     ----------
-    X : array of shape (n_rows, n_features)
-        Any real dtype.
+    X : array of shape (1 or 2, n_rows, n_features)
+        Of any real dtype, as ``canonical.rows_of`` gives it.
     y : int32 array of shape (n_rows,)
         Class codes.
     weights : array of shape (n_rows,) or (0,)

@@ -9,12 +9,37 @@ from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, DistanceTrainer, LinearTrainer
 from sksoftmax_numba import distance_kernels
-from sksoftmax_numba.compilation import announced
+from sksoftmax_numba.canonical import elements_of, to_read
+from sksoftmax_numba.compilation import announced, for_python
 from sksoftmax_numba.distance_epoch import rules_of
 from sksoftmax_numba.sparse_kernels import lazy_step
 
+add_up = for_python(distance_kernels.add_up)
+apply_product = for_python(distance_kernels.apply_product)
+
 FEW_CLASSES = 64
 """Most classes for whose number kernels are compiled."""
+
+
+SECONDS = 10
+"""About what compiling for another number of classes takes."""
+
+
+def class_tuple(n_classes: int) -> Any:
+    """Return what says by its length how many classes there are.
+
+    Parameters
+    ----------
+    n_classes : int
+        How many.
+
+    Returns
+    -------
+    tuple or ndarray
+        A tuple, whose length is known to the compiler, where they are few. Its elements are
+        empty: only their number matters.
+    """
+    return ((),) * n_classes if n_classes <= FEW_CLASSES else np.empty(n_classes, np.int8)
 
 
 class NumbaLinearTrainer(LinearTrainer):
@@ -28,14 +53,13 @@ class NumbaLinearTrainer(LinearTrainer):
         n_elements = int((problem.X.indptr[rows + 1] - problem.X.indptr[rows]).sum())
         if n_elements > self._n_elements:
             self._allocate(n_elements)
-        take_step = lazy_step(n_classes, self._reads.shape[2], n_parts)
-        with announced(take_step, problem.X.dtype, problem.dtype):
-            loss = take_step(
-                rows, self._y, self._row_weights, problem.X.data, problem.X.indices,
-                problem.X.indptr, self._place, self._inverse_step_scale,
+        with announced(SECONDS):
+            loss = lazy_step(
+                *self._lengths, to_read(rows), self._codes, self._row_weights, self._elements,
+                self._place, self._inverse_step_scale,
                 self._parts.reshape(-1, n_parts * n_classes), self._group, self._reads[t],
                 self._writes[t], self._intercepts[0].reshape(-1),
-                problem.dtype.type(-step / problem.batch_size), self._position, *self._buffers,
+                problem.dtype.type(-step / problem.batch_size), self._position, self._buffers,
             )  # fmt: skip
         self._n_steps += 1
         if problem.fit_intercept:
@@ -46,7 +70,12 @@ class NumbaLinearTrainer(LinearTrainer):
         """Buffers for batches of so many stored elements, with some room to spare."""
         problem, dtype = self.problem, self.problem.dtype
         self._n_elements = n_elements + n_elements // 4
-        self._row_weights = np.zeros(0, dtype) if self._weights is None else self._weights
+        weights = np.zeros(0, dtype) if self._weights is None else self._weights
+        self._row_weights, self._codes = to_read(weights), to_read(self._y)
+        self._elements = elements_of(problem.X)
+        n_modes, n_parts = self._reads.shape[2], self._parts.shape[1]
+        classes = class_tuple(problem.n_classes)
+        self._lengths = classes, ((),) * n_modes, ((),) * n_parts
         self._buffers = (
             np.empty(self._n_elements, np.int64),
             np.empty(self._n_elements, self._position.dtype),
@@ -63,19 +92,16 @@ class NumbaDistanceTrainer(DistanceTrainer):
     def _place_features(self, weighty: NDArray[np.bool_] | None) -> None:
         super()._place_features(weighty)
         problem = self.problem
-        n_classes = problem.n_classes
         layout = distance_kernels.places_dtype(problem.dtype)
         self._of_place = np.zeros((1, len(self._features)), layout)
         self._of_place["group"], self._of_place["centre"] = self._group, self._centre
         self._of_place["subtracted"] = 0 if self._subtracted is None else self._subtracted
         self._of_place["inverse_scale"] = self._inverse_step_scale
         self._place = self._place.astype(problem.X.indices.dtype)
-        # Of length zero each: only their number matters.
-        few = n_classes <= FEW_CLASSES
-        self._class_tuple: Any = ((),) * n_classes if few else np.empty(n_classes, np.int8)
-        self._row_weights = (
-            np.zeros(0, problem.dtype) if self._weights is None else self._weights
-        )
+        self._class_tuple = class_tuple(problem.n_classes)
+        weights = np.zeros(0, problem.dtype) if self._weights is None else self._weights
+        self._row_weights, self._codes = to_read(weights), to_read(self._y)
+        self._elements = elements_of(problem.X)
 
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
@@ -94,17 +120,17 @@ class NumbaDistanceTrainer(DistanceTrainer):
         ndarray of shape (1,), float64
             The weighted loss a row, each batch measured before its own update.
         """
-        problem, X = self.problem, self.problem.X
+        problem = self.problem
         size, norms = problem.batch_size, self._norms
         numbers = np.array([norms[name][0] for name in self._optimizer.norm_names])
         last_scales = float(self._scales[0, 0, -1]), float(self._inverse_scales[0, 0, -1])
         intercepts = self._intercepts.reshape(2, -1)
-        with announced("an epoch", X.dtype, problem.dtype, problem.n_classes):
+        with announced(SECONDS):
             self._begin_run(step_sizes[0])
             loss = distance_kernels.run_batches(
-                self._class_tuple, order, step_sizes[0], size, self._n_steps, self._y,
-                self._row_weights, (X.data[None], X.indices[None], X.indptr), self._place,
-                self._of_place, self._flat_parts(), self._law_arrays(), intercepts, numbers,
+                self._class_tuple, to_read(order), to_read(step_sizes[0]), size, self._n_steps,
+                self._codes, self._row_weights, self._elements, self._place, self._of_place,
+                self._flat_parts(), self._law_arrays(), intercepts, numbers,
                 rules_of(problem)[0], last_scales, *self._buffers(order),
             )  # fmt: skip
             self._end_run()
@@ -125,11 +151,11 @@ class NumbaDistanceTrainer(DistanceTrainer):
 
     def _add_up(self) -> None:
         arguments = self._flat_parts(), self._of_place, self._law_arrays()
-        distance_kernels.add_up(self._class_tuple, *arguments)
+        add_up(self._class_tuple, *arguments)
 
     def _apply_product(self) -> None:
         arguments = self._flat_parts(), self._of_place, self._law_arrays()
-        distance_kernels.apply_product(self._class_tuple, *arguments)
+        apply_product(self._class_tuple, *arguments)
 
     def _flat_parts(self) -> NDArray[Any]:
         """The parts as one row for each place."""

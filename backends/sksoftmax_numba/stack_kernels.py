@@ -37,7 +37,8 @@ def residuals(z: Any, codes: Any, weights: Any, losses: Any, largest: Any, total
     one = z.dtype.type(1)
     for m in range(n_models):
         scores = z[m]
-        largest[:] = scores[0]
+        for i in range(n_rows):
+            largest[i] = scores[0, i]
         for c in range(1, n_classes):
             row = scores[c]
             for i in range(n_rows):

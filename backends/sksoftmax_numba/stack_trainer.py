@@ -19,6 +19,9 @@ from sksoftmax_numba.compilation import announced
 from sksoftmax_numba.distance_epoch import n_ranges_of, rules_of
 from sksoftmax_numba.stack_kernels import distance_steps, momentum_steps, residuals
 
+SECONDS = 5
+"""About what compiling takes."""
+
 
 class NumbaStackTrainer(StackTrainer):
     """StackTrainer with a compiled softmax and, but for Adam, a compiled update.
@@ -60,7 +63,7 @@ class NumbaStackTrainer(StackTrainer):
             The weighted loss a row, each batch measured before its own update.
         """
         problem = self.problem
-        with announced("stack", problem.dtype, problem.rule.name):
+        with announced(SECONDS):
             if problem.rule.name == "adam" or problem.l1.any():
                 return super().run_epoch(order, step_sizes)
             finds_steps = isinstance(self._optimizer, DistanceOverGradients)

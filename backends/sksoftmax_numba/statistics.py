@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, Moments
-from sksoftmax_numba.compilation import announced, compiled
+from sksoftmax_numba.canonical import rows_of, to_read
+from sksoftmax_numba.compilation import announced, compiled, inlined
 from sksoftmax_numba.intrinsics import PREFETCHES, prefetch
 
 BLOCK_ROWS = 1024
@@ -21,8 +22,11 @@ BLOCK_ROWS = 1024
 LINES = 16
 """Cache lines of each row that are asked for at once: memory takes few more requests."""
 
+SECONDS = 3
+"""About what compiling takes."""
 
-@compiled
+
+@inlined
 def _add_rows(
     x0: Any, x1: Any, x2: Any, x3: Any, w0: float, w1: float, w2: float, w3: float,
     start: int, stop: int, shift: Any, total: Any, squares: Any, low: Any, high: Any,
@@ -47,8 +51,9 @@ def _add_rows(
 
 @compiled
 def _add_block(
-    X: Any, rows: Any, weights: Any, shift: Any, total: Any, squares: Any, lows: Any, highs: Any
-) -> float:
+    many: Any, rows: Any, weights: Any, shift: Any, total: Any, squares: Any, lows: Any,
+    highs: Any,
+) -> float:  # fmt: skip
     """Add weighted deviations from `shift`, and widen the ranges; return the weight.
 
     Ranges are in the first of two rows of `lows` and of `highs`, between calls.
@@ -57,6 +62,7 @@ def _add_block(
     of theirs are added, those of the next four are asked for. The last row stands in for
     rows beyond it, without weight.
     """
+    X = many[0]
     weight, turn = 0.0, 0
     last = len(rows) - 1
     line = max(1, 64 // X.itemsize)
@@ -82,7 +88,8 @@ def _add_block(
                 lows[1 - turn], highs[1 - turn],
             )  # fmt: skip
         turn = 1 - turn
-    lows[0], highs[0] = lows[turn], highs[turn]
+    for j in range(X.shape[1]):  # arrays at once would compile the words of an error for 4 s
+        lows[0, j], highs[0, j] = lows[turn, j], highs[turn, j]
     return weight
 
 
@@ -105,19 +112,22 @@ def feature_moments(
     Moments
         As ``sksoftmax.backend.statistics.feature_moments`` gives them.
     """
-    rows = np.arange(len(X)) if rows is None else rows
-    of_rows = np.zeros(0) if weights is None else weights.astype(np.float64, copy=False)
+    rows = to_read(np.arange(len(X)) if rows is None else rows)
+    of_rows = to_read(np.zeros(0) if weights is None else weights.astype(float, copy=False))
     n = X.shape[1]
-    three = X[rows[[0, len(rows) // 2, -1]]]
+    of_kernels = rows_of(X)
+    three = of_kernels[0][rows[[0, len(rows) // 2, -1]]]
     # One of the values themselves, so that constant columns are exact, and no lone outlier.
     shift = np.sort(three.astype(np.float64), axis=0)[1]
     lows, highs = np.stack([three[0]] * 2), np.stack([three[0]] * 2)
     total, squares, weight = np.zeros(n), np.zeros(n), 0.0
-    with announced("moments", X.dtype):
+    with announced(SECONDS):
         for start in range(0, len(rows), BLOCK_ROWS):
             sums = np.zeros((2, n))
             block = rows[start : start + BLOCK_ROWS]
-            weight += _add_block(X, block, of_rows, shift, sums[0], sums[1], lows, highs)
+            weight += _add_block(
+                of_kernels, block, of_rows, shift, sums[0], sums[1], lows, highs
+            )
             total += sums[0]
             squares += sums[1]
     squares -= total * total / weight

@@ -15,23 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, ArrayTrainer, DistanceOverGradients, averaging_weight
-from sksoftmax_numba.compilation import announced
-from sksoftmax_numba.distance_epoch import (
-    copy_point,
-    distance_epoch,
-    n_ranges_of,
-    rules_of,
-    whole_step,
-)
-from sksoftmax_numba.epoch import momentum_epoch, momentum_step, n_parts_of
-from sksoftmax_numba.kernels import (
-    ROWS,
-    copy_coefficients,
-    gather,
-    softmax_minus_targets,
-    summed_gradient,
-)
+from sksoftmax_numba import distance_epoch, epoch, kernels
+from sksoftmax_numba.canonical import rows_of, to_read
+from sksoftmax_numba.compilation import announced, for_python
+from sksoftmax_numba.distance_epoch import n_ranges_of, rules_of
+from sksoftmax_numba.epoch import n_parts_of
+from sksoftmax_numba.kernels import ROWS
 from sksoftmax_numba.threads import run_in_threads
+
+copy_point = for_python(distance_epoch.copy_point)
+whole_step = for_python(distance_epoch.whole_step)
+momentum_step = for_python(epoch.momentum_step)
+copy_coefficients = for_python(kernels.copy_coefficients)
+gather = for_python(kernels.gather)
+softmax_minus_targets = for_python(kernels.softmax_minus_targets)
+summed_gradient = for_python(kernels.summed_gradient)
 
 BLOCK_BYTES = 2**18
 """Bytes of rows in a block: they stay in the second-level cache between both products."""
@@ -44,6 +42,9 @@ THREADED_OPERATIONS = 10**7
 
 LINE = 64
 """Bytes of a cache line, and of the widest vectors."""
+
+SECONDS = 10
+"""About what compiling an epoch takes."""
 
 
 class NumbaTrainer(ArrayTrainer):
@@ -81,8 +82,8 @@ class NumbaTrainer(ArrayTrainer):
             return super().run_epoch(order, step_sizes)
         finds_steps = isinstance(self._optimizer, DistanceOverGradients)
         run = self._run_own_steps if finds_steps else self._run_momentum
-        with announced(self._kinds):
-            loss = run(order, step_sizes[0])
+        with announced(SECONDS):
+            loss = run(to_read(order), step_sizes[0])
         self._n_steps += step_sizes.shape[1]
         return np.array([loss / max(1, len(order))])
 
@@ -99,7 +100,7 @@ class NumbaTrainer(ArrayTrainer):
         momentum = problem.dtype.type(problem.rule.momentum[0]), problem.rule.nesterov
         if not self._by_products:
             return self._run_threads(
-                momentum_epoch, order, steps, newest, *arrays, *self._factors, *momentum
+                epoch.momentum_epoch, order, steps, newest, *arrays, *self._factors, *momentum
             )
         loss = 0.0
         for i, rows in enumerate(self._batches(order)):
@@ -124,8 +125,8 @@ class NumbaTrainer(ArrayTrainer):
                 )  # fmt: skip
         else:
             loss = self._run_threads(
-                distance_epoch, order, factors, self._n_steps, norms, self._rule, *arrays,
-                *numbers,
+                distance_epoch.distance_epoch, order, factors, self._n_steps, norms,
+                self._rule, *arrays, *numbers,
             )  # fmt: skip
         self._set_point()
         return loss
@@ -135,7 +136,7 @@ class NumbaTrainer(ArrayTrainer):
         size = self.problem.batch_size
         return (order[start : start + size] for start in range(0, len(order), size))
 
-    def _run_threads(self, epoch: Any, order: NDArray[np.int64], *rule: Any) -> float:
+    def _run_threads(self, run: Any, order: NDArray[np.int64], *rule: Any) -> float:
         """Run a compiled epoch in as many threads as it is worth; return the summed loss."""
         problem = self.problem
         losses = np.zeros(len(self._gradients[0]))
@@ -143,8 +144,8 @@ class NumbaTrainer(ArrayTrainer):
         n_threads = len(self._buffers) if is_long else 1
 
         def share(thread: int, arrived: NDArray[np.int64]) -> None:
-            epoch(
-                thread, n_threads, arrived, problem.X, self._y, self._row_weights, order,
+            run(
+                thread, n_threads, arrived, self._X, self._codes, self._row_weights, order,
                 problem.batch_size, *rule, *self._buffers[thread], *self._gradients, losses,
             )  # fmt: skip
 
@@ -158,7 +159,7 @@ class NumbaTrainer(ArrayTrainer):
             return self._write_products(rows)
         gradient, of_intercept = (array[0] for array in self._gradients)
         return summed_gradient(
-            self.problem.X, self._y, self._row_weights, rows, rows[:0], *self._buffers[0],
+            self._X, self._codes, self._row_weights, rows, rows[:0], *self._buffers[0],
             gradient, of_intercept,
         )  # fmt: skip
 
@@ -166,12 +167,12 @@ class NumbaTrainer(ArrayTrainer):
         """The same by a BLAS, where the weights have been copied into the buffers."""
         coef, intercept, x, z = self._buffers[0]
         gradient, of_intercept = (array[0] for array in self._gradients)
-        gather(self.problem.X, rows, x)
+        gather(self._X, rows, x)
         x, z = x[: len(rows)], z[: len(rows)]
         np.matmul(x, coef.T, out=z)
         weights = self._row_weights
         weights = weights[rows] if len(weights) else weights
-        loss = softmax_minus_targets(z, intercept, self._y[rows], weights)
+        loss = softmax_minus_targets(z, intercept, to_read(self._codes[rows]), to_read(weights))
         np.add.reduce(z, axis=0, out=of_intercept)
         np.matmul(z.T, x, out=gradient)
         return loss
@@ -179,8 +180,8 @@ class NumbaTrainer(ArrayTrainer):
     def _summed_gradient(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
         gradient, of_intercept = (array[0] for array in self._gradients)
         n = self.problem.n_features
-        with announced("gradient", self._kinds):
-            loss = self._write_gradient(rows)
+        with announced(SECONDS):
+            loss = self._write_gradient(to_read(rows))
         centred = np.empty_like(self._parameters)
         np.subtract(gradient[:, :n], np.outer(of_intercept, self._centre), centred[0, :, :n])
         centred[0, :, n] = of_intercept
@@ -216,8 +217,10 @@ class NumbaTrainer(ArrayTrainer):
         self._nothing = np.zeros_like(self._parameters)
         no_decay = np.zeros(n + 1, dtype)
         self._decays = no_decay if self._decay is None else self._decay[0, 0]
-        self._centre = np.zeros(n, dtype) if self._means is None else self._means
-        self._row_weights = np.zeros(0, dtype) if self._weights is None else self._weights
+        self._centre = to_read(np.zeros(n, dtype) if self._means is None else self._means)
+        weights = np.zeros(0, dtype) if self._weights is None else self._weights
+        self._row_weights, self._codes = to_read(weights), to_read(self._y)
+        self._X = rows_of(problem.X)
         self._factors = (
             self._centre, self._gradient_scales[0, 0], self._decays, self._inverse_scales[0, 0],
         )  # fmt: skip
@@ -225,7 +228,6 @@ class NumbaTrainer(ArrayTrainer):
             self._allocate_norms()
         ours = problem.rule.name != "adam" and not problem.l1.any()
         self._is_compiled = ours and self.reduce is None
-        self._kinds = problem.rule.name, problem.X.dtype, dtype, self._by_products
         self._is_new = False
 
     def _allocate_norms(self) -> None:

@@ -19,6 +19,9 @@ GROUP = "sksoftmax.backends"
 CPU_PREFERENCE = ("numba", "numpy")
 """What ``backend="auto"`` tries for host arrays, where installed, in this order."""
 
+SMALL_PREFERENCE = CPU_PREFERENCE[::-1]
+"""The same where the fit is over before kernels would be compiled."""
+
 GPU_PREFERENCE = ("cupy",)
 """What it tries for arrays on an NVIDIA GPU."""
 

@@ -53,6 +53,9 @@ class ShardTraining(Training):
             raise no_rows(self.ranks.size)
         return n_rows, self.ranks.total(self.targets.total_weight)
 
+    def _n_elements(self, X: Array) -> int:
+        return int(self.ranks.total(super()._n_elements(X)))
+
     def _place(self, X: Array, shared: bool) -> None:
         self.ranks.require_same(
             {"The backend": self.backend.name}, "Install, or name, the same one everywhere."

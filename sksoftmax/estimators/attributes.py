@@ -7,6 +7,8 @@ them. It must not know parameters, nor how epochs are run.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,43 @@ from numpy.typing import NDArray
 from sksoftmax.data.arrays import HOST, Home
 from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.epochs import Epochs, History, check_finite
+
+
+@contextmanager
+def unchanged_on_error(estimator: Any) -> Iterator[None]:
+    """Put every attribute back as it was if anything is raised, an interrupt included.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What may be fitted in between.
+    """
+    before = estimator.__dict__.copy()
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__ = before
+        raise
+
+
+def replace_fitted(
+    estimator: Any, attributes: Mapping[str, Any], kept: Collection[str] = ()
+) -> None:
+    """Set the attributes of a fit, and delete what an earlier one has left beyond them.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What is fitted.
+    attributes : mapping of str to object
+        What the fit leaves behind.
+    kept : collection of str, default=()
+        Names of what this fit has already set.
+    """
+    for name in list(estimator.__dict__):
+        if name.endswith("_") and name not in kept:
+            del estimator.__dict__[name]
+    estimator.__dict__.update(attributes)
 
 
 def fitted_attributes(epochs: Epochs, rows: Home = HOST, labels: Home = HOST) -> dict[str, Any]:

@@ -17,18 +17,22 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from sksoftmax._scikit_learn import HasMethods, Interval, StrOptions, _fit_context
 from sksoftmax.backend.contract import Backend
 from sksoftmax.data.arrays import SUPPORTED, home_of, to_numpy, within_reach
 from sksoftmax.data.holdout import Validation, hold_out
 from sksoftmax.data.rows import is_csr
 from sksoftmax.data.stored import checked_rows
 from sksoftmax.data.targets import Targets, class_weights, encode_targets, sorted_classes
-from sksoftmax.estimators.attributes import fitted_attributes, history_up_to
+from sksoftmax.estimators.attributes import (
+    fitted_attributes,
+    history_up_to,
+    unchanged_on_error,
+)
 from sksoftmax.estimators.constraints import FloatInterval
 from sksoftmax.estimators.persistence import Persistence
 from sksoftmax.estimators.prediction import SoftmaxPrediction
@@ -438,7 +442,7 @@ class SoftmaxClassifier(
         """
         context = self._init_callback_context(max_subtasks=self.max_iter)
         with self._unchanged_on_error():
-            resume = self._last_checkpoint() if self.warm_start else None
+            resume = self._resumable() if self.warm_start else None
             homes = home_of(X), home_of(y)
             X, y = self._checked(X, y, reset=True)
             targets = self._encoded(y, sample_weight, X)
@@ -522,7 +526,7 @@ class SoftmaxClassifier(
         """
         with self._unchanged_on_error():
             self._validate_params()  # the decorator skips it once fitted
-            resume = self._last_checkpoint()
+            resume = self._resumable()
             known = self._known_classes(classes, first=resume is None)
             if self.class_weight == "balanced":
                 raise ValueError(
@@ -559,13 +563,9 @@ class SoftmaxClassifier(
 
         Overflow is looked for in losses and coefficients rather than warned of on the way.
         """
-        before = self.__dict__.copy()
-        try:
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                yield
-        except BaseException:
-            self.__dict__ = before
-            raise
+        ignored = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+        with unchanged_on_error(self), ignored:
+            yield
 
     def _checked(self, X: Any, y: Any, *, reset: bool, name: str = "X") -> tuple[Any, Any]:
         """Rows, of any real dtype since batches are converted, and labels."""

@@ -1,4 +1,4 @@
-"""Pickles and copies of an estimator.
+"""Pickles and copies of an estimator, and how to keep only what predicts.
 
 A pickle holds plain dicts and NumPy arrays, whatever trained, so that loading one needs no
 GPU and nobody has to trust types of ours. This module must not know what attributes mean.
@@ -20,7 +20,55 @@ from sksoftmax.training.checkpoint import Checkpoint
 
 
 class Persistence(BaseEstimator):  # type: ignore[misc]
-    """How an estimator with a ``_checkpoint`` is pickled and copied."""
+    """How an estimator with a ``_checkpoint`` is pickled, copied and trimmed."""
+
+    def trim_for_prediction(self) -> Self:
+        """Drop what only further training needs: about two thirds of a saved model.
+
+        The fitted attributes stay. ``fit`` starts anew as ever; ``partial_fit``, and ``fit``
+        with ``warm_start=True``, have nothing left to go on from and say so.
+
+        Returns
+        -------
+        SoftmaxClassifier
+            The estimator, which predicts as before.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing has been fitted.
+
+        Examples
+        --------
+        >>> import pickle
+        >>> import numpy as np
+        >>> from sksoftmax import SoftmaxClassifier
+        >>> X, y = np.eye(1000), np.arange(1000) % 2
+        >>> clf = SoftmaxClassifier(max_iter=1, tol=None).fit(X, y)
+        >>> before = len(pickle.dumps(clf))
+        >>> len(pickle.dumps(clf.trim_for_prediction())) < before / 2
+        True
+        """
+        check_is_fitted(self)
+        self.__dict__.pop("_checkpoint", None)
+        return self
+
+    def _resumable(self) -> Checkpoint | None:
+        """Where training goes on from, or None before the first fit.
+
+        Raises
+        ------
+        ValueError
+            If the model has been trimmed.
+        """
+        checkpoint: Checkpoint | None = self.__dict__.get("_checkpoint")
+        if checkpoint is None and "coef_" in self.__dict__:
+            raise ValueError(
+                f"This {type(self).__name__} has been trimmed for prediction, so that training"
+                " cannot go on from it. Call fit with warm_start=False to start anew, or trim a"
+                " copy and keep the model itself."
+            )
+        return checkpoint
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**super().__getstate__(), "_sksoftmax_version": __version__}
@@ -44,49 +92,6 @@ class Persistence(BaseEstimator):  # type: ignore[misc]
             )
             warnings.warn(warning, stacklevel=2)
         super().__setstate__(state)
-
-    def drop_training_state(self) -> Self:
-        """Forget what only further training needs, which is most of a saved model.
-
-        What predicts stays, and so do all fitted attributes. A `fit` that starts anew gives
-        the training state back.
-
-        Returns
-        -------
-        SoftmaxClassifier
-            The estimator. `partial_fit`, and `fit` with `warm_start`, raise ValueError from
-            now on: without the statistics of its rows and the memory of its steps, training
-            could not go on as if there had been no pause.
-
-        Raises
-        ------
-        NotFittedError
-            If nothing has been fitted.
-
-        Examples
-        --------
-        >>> import pickle
-        >>> from sklearn.datasets import load_digits
-        >>> from sksoftmax import SoftmaxClassifier
-        >>> clf = SoftmaxClassifier(random_state=0).fit(*load_digits(return_X_y=True))
-        >>> whole = len(pickle.dumps(clf))
-        >>> len(pickle.dumps(clf.drop_training_state())) < 0.4 * whole
-        True
-        """
-        check_is_fitted(self)
-        self.__dict__.pop("_checkpoint", None)
-        return self
-
-    def _last_checkpoint(self) -> Checkpoint | None:
-        """Where further training goes on from; None before the first fit."""
-        checkpoint: Checkpoint | None = getattr(self, "_checkpoint", None)
-        if checkpoint is None and hasattr(self, "coef_"):
-            raise ValueError(
-                f"This {type(self).__name__} cannot be trained on: drop_training_state has"
-                " dropped what partial_fit, and fit with warm_start=True, go on from. Call fit"
-                " with warm_start=False to start anew."
-            )
-        return checkpoint
 
     def __copy__(self) -> Self:
         copied = type(self).__new__(type(self))

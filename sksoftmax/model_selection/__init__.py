@@ -1,7 +1,8 @@
 """Searches over parameters, whose candidates are trained together.
 
 ``search`` is scikit-learn's search with ``folds`` of its own, in which ``joint_fit`` decides
-which candidates can share their steps; ``classifier_cv`` chooses the penalty of one classifier.
+which candidates can share their steps; ``classifier_cv`` chooses the penalty of one classifier,
+by the ``penalty_search`` inside it.
 This package must not know how models share a step.
 """
 

@@ -7,35 +7,52 @@ A search does the work; here its results are put in the shape that users of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from inspect import signature
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.metrics import accuracy_score
-from sklearn.metrics._scorer import _MultimetricScorer, _PassthroughScorer
+from sklearn import get_config
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Bunch, Tags, check_random_state
-from sklearn.utils._param_validation import Interval
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
+from sksoftmax._scikit_learn import Interval, _fit_context, _raise_for_params
 from sksoftmax.backend.contract import Backend
 from sksoftmax.data.stored import checked_in_memory
 from sksoftmax.data.targets import encode_targets
+from sksoftmax.estimators.attributes import replace_fitted, unchanged_on_error
 from sksoftmax.estimators.classifier import SoftmaxClassifier
 from sksoftmax.estimators.prediction import SoftmaxPrediction
+from sksoftmax.model_selection.penalty_search import (
+    PenaltySearch,
+    aligned,
+    scores_by_fold,
+    takes_weights,
+)
 from sksoftmax.model_selection.search import SoftmaxSearchCV
+from sksoftmax.training.callbacks import CallbackSupportMixin, SearchTasks
 
 LEAST_ALPHA, LARGEST_ALPHA = 1e-6, 10.0
 """Ends of the grid for `alphas` given as a number."""
 
 OF_THE_GRID = ("alpha", "l1_ratio", "learning_rate")
-OF_THE_REFIT = ("n_iter_", "loss_curve_", "step_size_", "mean_", "scale_", "backend_")
+OF_THE_REFIT = (
+    "coef_",
+    "intercept_",
+    "n_iter_",
+    "loss_curve_",
+    "step_size_",
+    "mean_",
+    "scale_",
+    "backend_",
+)
 
 
 class SoftmaxClassifierCV(
     SoftmaxPrediction,
+    CallbackSupportMixin,  # type: ignore[misc]
     ClassifierMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
 ):
@@ -267,8 +284,7 @@ class SoftmaxClassifierCV(
         X: ArrayLike,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
-        *,
-        groups: ArrayLike | None = None,
+        **params: Any,
     ) -> Self:
         """Compare all candidates by cross-validation, and fit the best one on all rows.
 
@@ -280,8 +296,10 @@ class SoftmaxClassifierCV(
             Labels: integers or strings, at least two different ones.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, in training and in scores; None for equal ones.
-        groups : array-like of shape (n_samples,), default=None
-            Groups of the rows, for splitters that keep them together.
+        **params : dict of str to object
+            `groups`, of shape (n_samples,), for splitters that keep them together. With
+            ``sklearn.set_config(enable_metadata_routing=True)`` whatever the splitter and the
+            scorer request.
 
         Returns
         -------
@@ -291,13 +309,16 @@ class SoftmaxClassifierCV(
         Raises
         ------
         ValueError
-            If X, y, the weights or a parameter are invalid, or all fits fail. A model fitted
-            before is then left as it was.
+            If X, y, the weights or a parameter are invalid, all fits fail, or no candidate
+            has a score to choose by. A model fitted before is then left as it was.
 
         Warns
         -----
         FitFailedWarning
             If some fits fail.
+        UserWarning
+            If no candidate has a score on some fold, for instance because its training rows
+            are of one class: the fold is then left out of the means.
 
         Examples
         --------
@@ -308,32 +329,29 @@ class SoftmaxClassifierCV(
         >>> clf.fit(X, y).coefs_paths_.shape
         (5, 3, 2, 1, 3, 5)
         """
-        before = self.__dict__.copy()
-        try:
-            attributes = self._fitted(X, y, sample_weight, groups)
-        except BaseException:
-            self.__dict__ = before
-            raise
-        of_rows = ("n_features_in_", "feature_names_in_")
-        for name in before:  # an earlier fit may have left more
-            if name.endswith("_") and name not in of_rows:
-                del self.__dict__[name]
-        self.__dict__.update(attributes)
+        routed = self._routed("fit", sample_weight, params)
+        context = self._init_callback_context(max_subtasks=1 + (self.refit is not False))
+        with unchanged_on_error(self):
+            X, y = checked_in_memory(self, X, y, reset=True)
+            targets = encode_targets(y, sample_weight, X)
+            tasks = SearchTasks(self, context, X, y, sample_weight)
+            search = self._search(targets.classes)
+            attributes = self._attributes(
+                search, search._search(X, y, routed, tasks), targets.classes
+            )
+            if "alpha_" in attributes:
+                strength = attributes["alpha_"] * targets.total_weight
+                attributes["C_"] = 1 / strength if strength > 0 else np.inf
+            replace_fitted(self, attributes, kept=("n_features_in_", "feature_names_in_"))
+            tasks.end()
         return self
 
-    def _fitted(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> dict[str, Any]:
-        """Search, and return the attributes that this leaves behind."""
-        X, y = checked_in_memory(self, X, y, reset=True)
-        targets = encode_targets(y, sample_weight, X)
-        search = self._search().fit(X, y, sample_weight=sample_weight, groups=groups)
-        attributes = self._attributes(search, targets.classes)
-        if "alpha_" in attributes:
-            strength = attributes["alpha_"] * targets.total_weight
-            attributes["C_"] = 1 / strength if strength > 0 else np.inf
-        return attributes
-
     def score(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        **params: Any,
     ) -> float:
         """Return the score that candidates were compared by, on other rows.
 
@@ -345,6 +363,8 @@ class SoftmaxClassifierCV(
             Their labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Their weights, for a scorer that takes them.
+        **params : dict of str to object
+            What else the scorer requests, where metadata are routed.
 
         Returns
         -------
@@ -362,23 +382,20 @@ class SoftmaxClassifierCV(
         """
         check_is_fitted(self)
         scorer = self.scorer_
-        if self.scoring is None:
-            return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
         if isinstance(scorer, dict):
             if not isinstance(self.refit, str):
                 raise ValueError("Set refit to the name of the scorer to score by.")
             scorer = scorer[self.refit]
-        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        score = scorer(self, X, y, **weights)
+        score = scorer(self, X, y, **self._routed("score", sample_weight, params).scorer.score)
         return float(score[self.refit] if isinstance(score, dict) else score)
 
-    def drop_training_state(self) -> Self:
-        """Forget ``coefs_paths_``, the models of all folds, which nothing predicts from.
+    def trim_for_prediction(self) -> Self:
+        """Drop the coefficients of all candidates, ``coefs_paths_``.
 
         Returns
         -------
         SoftmaxClassifierCV
-            The estimator, with all its other attributes.
+            The estimator, which predicts as before; the scores stay.
 
         Raises
         ------
@@ -390,13 +407,45 @@ class SoftmaxClassifierCV(
         >>> from sklearn.datasets import load_iris
         >>> from sksoftmax import SoftmaxClassifierCV
         >>> X, y = load_iris(return_X_y=True)
-        >>> clf = SoftmaxClassifierCV(alphas=3, random_state=0).fit(X, y)
-        >>> hasattr(clf.drop_training_state(), "coefs_paths_")
+        >>> clf = SoftmaxClassifierCV(alphas=2, random_state=0).fit(X, y)
+        >>> hasattr(clf.trim_for_prediction(), "coefs_paths_")
         False
         """
         check_is_fitted(self)
         self.__dict__.pop("coefs_paths_", None)
         return self
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return what metadata the splitter and the scorers request.
+
+        Returns
+        -------
+        MetadataRouter
+            As `LogisticRegressionCV` has it: the weights given to ``fit`` train in any case,
+            and reach the scorers that request them.
+
+        Examples
+        --------
+        >>> from sklearn import config_context
+        >>> from sklearn.model_selection import GroupKFold
+        >>> from sksoftmax import SoftmaxClassifierCV
+        >>> with config_context(enable_metadata_routing=True):
+        ...     routing = SoftmaxClassifierCV(cv=GroupKFold()).get_metadata_routing()
+        >>> routing.consumes("fit", ["groups", "colour"])
+        {'groups'}
+        """
+        to_score = MethodMapping().add(caller="score", callee="score")
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(
+                splitter=self.cv,
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+            .add(
+                scorer=self._scorer(), method_mapping=to_score.add(caller="fit", callee="score")
+            )
+        )
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")
@@ -406,23 +455,45 @@ class SoftmaxClassifierCV(
         tags.input_tags.sparse = self.shuffle != "blocks"
         return tags
 
-    def _search(self) -> _WeightedSearch:
+    def _scorer(self) -> Any:
+        """What scores candidates: by default the accuracy."""
+        scoring = "accuracy" if self.scoring is None else self.scoring
+        search = PenaltySearch(SoftmaxClassifier(), scoring=scoring, refit=self.refit)
+        return search._get_scorers()[0]
+
+    def _routed(self, caller: str, sample_weight: Any, params: dict[str, Any]) -> Bunch:
+        """What the estimator, the splitter and the scorer are given of the metadata."""
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        routed = Bunch(splitter=Bunch(split={}), scorer=Bunch(score={}))
+        if get_config()["enable_metadata_routing"]:
+            if params or weights:
+                routed = process_routing(self, caller, **weights, **params)
+        else:
+            params = dict(params)
+            if caller == "fit":
+                routed.splitter.split = {"groups": params.pop("groups", None)}
+            _raise_for_params(params, self, caller)
+            if takes_weights(self._scorer()):
+                routed.scorer.score = weights
+        return Bunch(estimator=Bunch(fit=weights), **routed)
+
+    def _search(self, classes: NDArray[Any]) -> PenaltySearch:
         """A search over the grid, for classifiers with our other parameters."""
         names = SoftmaxClassifier._parameter_constraints
         shared = {name: getattr(self, name) for name in names if hasattr(self, name)}
         if not isinstance(self.random_state, Integral):  # one seed for all folds and the refit
             random = check_random_state(self.random_state)
             shared["random_state"] = random.randint(np.iinfo(np.int32).max)
-        return _WeightedSearch(
+        return PenaltySearch(
             SoftmaxClassifier(**{**shared, "n_jobs": None, "verbose": 0}),
             self._grid(),
             cv=self.cv,
-            scoring=self.scoring,
+            scoring="accuracy" if self.scoring is None else self.scoring,
             refit=self.refit,
             n_jobs=self.n_jobs,
             verbose=self.verbose,
             halving=self.halving,
-        )
+        ).of_classes(classes)
 
     def _grid(self) -> dict[str, list[Any]]:
         alphas: Any = self.alphas
@@ -439,41 +510,34 @@ class SoftmaxClassifierCV(
                 raise ValueError(f"{name}s is empty: pass at least one {name}.")
         return grid
 
-    def _attributes(self, search: _WeightedSearch, classes: NDArray[Any]) -> dict[str, Any]:
+    def _attributes(
+        self, search: PenaltySearch, found: dict[str, Any], classes: NDArray[Any]
+    ) -> dict[str, Any]:
         """What a fit leaves behind, but for the units of scikit-learn's C."""
-        grid, results = self._grid(), search.cv_results_
-        shape = (search.n_splits_, *(len(grid[name]) for name in OF_THE_GRID))
+        grid, results, n_folds = self._grid(), found["cv_results_"], found["n_splits_"]
+        shape = (n_folds, *(len(grid[name]) for name in OF_THE_GRID))
         metrics = [n.removeprefix("mean_test_") for n in results if n.startswith("mean_test_")]
         scores = {
-            metric: np.stack(
-                [results[f"split{i}_test_{metric}"] for i in range(search.n_splits_)]
-            ).reshape(shape)
-            for metric in metrics
+            name: scores_by_fold(results, name, n_folds).reshape(shape) for name in metrics
         }
-        paths = _aligned(search.notes, classes, search.n_splits_)
+        paths = aligned(search.notes, classes, n_folds)
+        of_search = ("cv_results_", "scorer_", "n_splits_", "best_index_", "best_params_")
         attributes: dict[str, Any] = {
             "classes_": classes,
             "alphas_": np.array(grid["alpha"]),
             "l1_ratios_": np.array(grid["l1_ratio"]),
             "learning_rates_": list(grid["learning_rate"]),
-            "cv_results_": results,
-            "scores_": scores if search.multimetric_ else scores["score"],
+            "scores_": scores if found["multimetric_"] else scores["score"],
             "coefs_paths_": paths.reshape(*shape, *paths.shape[2:]),
-            "scorer_": search.scorer_,
-            "n_splits_": search.n_splits_,
+            **{name: found[name] for name in (*of_search, "best_score_") if name in found},
         }
-        if not hasattr(search, "best_index_"):
+        if "best_index_" not in found:
             return attributes
-        attributes["best_index_"] = search.best_index_
-        attributes["best_params_"] = search.best_params_
-        attributes |= {f"{name}_": search.best_params_[name] for name in OF_THE_GRID}
-        if hasattr(search, "best_score_"):
-            attributes["best_score_"] = search.best_score_
+        attributes |= {f"{name}_": found["best_params_"][name] for name in OF_THE_GRID}
         if self.refit:
-            best = search.best_estimator_
-            attributes["coef_"], attributes["intercept_"] = best.coef_, best.intercept_
+            best = found["best_estimator_"]
             return attributes | {name: getattr(best, name) for name in OF_THE_REFIT}
-        mean = np.nanmean(paths[:, search.best_index_], axis=0)
+        mean = np.nanmean(paths[:, found["best_index_"]], axis=0)
         return attributes | {"coef_": mean[:, :-1], "intercept_": mean[:, -1]}
 
 
@@ -485,59 +549,3 @@ def _as_float(name: str, value: Any) -> Any:
         return float(value)
     except OverflowError:
         raise ValueError(f"{name}s must hold numbers that a float can hold") from None
-
-
-def _coefficients(estimator: SoftmaxClassifier) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The classes of a model, and its weights with the intercepts in the last column."""
-    return estimator.classes_, np.column_stack([estimator.coef_, estimator.intercept_])
-
-
-class _WeightedSearch(SoftmaxSearchCV):
-    """A search that weights scores as it does losses, and notes the coefficients."""
-
-    _note = staticmethod(_coefficients)
-
-    def _get_routed_params_for_fit(self, params: dict[str, Any]) -> Bunch:
-        scorer, _ = self._get_scorers()
-        weights = {"sample_weight": params["sample_weight"]}
-        has_weights = params["sample_weight"] is not None
-        return Bunch(
-            estimator=Bunch(fit=weights if has_weights else {}),
-            splitter=Bunch(split={"groups": params["groups"]}),
-            scorer=Bunch(score=weights if has_weights and _takes_weights(scorer) else {}),
-        )
-
-    def _format_results(
-        self, candidate_params: Any, n_splits: int, out: list[dict[str, Any]], more: Any = None
-    ) -> dict[str, Any]:
-        self.notes = [result["note"] for result in out]
-        results: dict[str, Any] = super()._format_results(candidate_params, n_splits, out, more)
-        return results
-
-
-def _takes_weights(scorer: Any) -> bool:
-    """Whether a scorer can be given the weights of the rows."""
-    if isinstance(scorer, _MultimetricScorer):
-        return all(_takes_weights(each) for each in scorer._scorers.values())
-    function = getattr(scorer, "_score_func", scorer)
-    return isinstance(scorer, _PassthroughScorer) or (
-        "sample_weight" in signature(function).parameters
-    )
-
-
-def _aligned(notes: list[Any], classes: NDArray[Any], n_splits: int) -> NDArray[Any]:
-    """Coefficients of shape (n_splits, n_candidates, 1 or n_classes, n_features + 1).
-
-    NaN where a fit failed, and for a class that a fold lacks.
-    """
-    found = [coef for note in notes if note is not None for coef in [note[1]]]
-    n_rows = 1 if len(classes) == 2 else len(classes)
-    paths = np.full((len(notes), n_rows, found[0].shape[1]), np.nan, found[0].dtype)
-    for path, note in zip(paths, notes, strict=True):
-        if note is None:
-            continue
-        of_fold, coef = note
-        if len(of_fold) == 2 < len(classes):
-            coef = np.concatenate([-coef / 2, coef / 2])  # as softmax rows
-        path[slice(None) if n_rows == 1 else np.searchsorted(classes, of_fold)] = coef
-    return paths.reshape(-1, n_splits, *paths.shape[1:]).swapaxes(0, 1)

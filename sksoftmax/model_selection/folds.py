@@ -10,23 +10,31 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
+from joblib.logger import short_format_time
 from numpy.typing import NDArray
 from sklearn import get_config
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
-from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
-from sklearn.model_selection._validation import _score
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.validation import _check_method_params
 
+from sksoftmax._scikit_learn import (
+    _BaseScorer,
+    _check_method_params,
+    _MultimetricScorer,
+    _PassthroughScorer,
+    _safe_split,
+    _score,
+)
 from sksoftmax.estimators.classifier import SoftmaxClassifier
 from sksoftmax.model_selection.joint_fit import Fit, FitsTogether
+from sksoftmax.training.callbacks import Subtask, has_callbacks
 
 
 @dataclass(frozen=True)
@@ -46,8 +54,12 @@ class Evaluation:
         The score of a fit that fails.
     verbose : int
         Above 1, a line is printed for each fit.
+    n_folds, n_candidates : int
+        How many there are, for these lines.
     note : callable or None
         Given each fitted estimator, returns what else its result shall hold.
+    to_score : callable or None
+        Given each fitted estimator, returns what is scored in its place.
     """
 
     scorer: Any
@@ -56,7 +68,10 @@ class Evaluation:
     return_train_score: bool
     error_score: Any
     verbose: int
+    n_folds: int
+    n_candidates: int
     note: Callable[[Any], Any] | None = None
+    to_score: Callable[[Any], Any] | None = None
 
     def score(self, estimator: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
         """Return the score of a fitted estimator, or its scores by name.
@@ -75,12 +90,13 @@ class Evaluation:
         float or dict of float
             `error_score` in place of what cannot be computed.
         """
+        scorer, weights = self.scorer, params.get("sample_weight")
         is_plain = np.ndim(y) == 1 and params.keys() <= {"sample_weight"}
-        if is_plain and _is_accuracy(self.scorer, estimator):
+        has_weight = weights is None or np.sum(weights) > 0  # else the scorer says what it is
+        if is_plain and has_weight and _is_accuracy(scorer, estimator):
             # accuracy_score would spend ten times as long on what kind of labels these are.
-            right = estimator.predict(X) == np.asarray(y)
-            return float(np.average(right, weights=params.get("sample_weight")))
-        return _score(estimator, X, y, self.scorer, params, self.error_score)
+            scorer = _share_predicted
+        return _score(estimator, X, y, scorer, params, self.error_score)
 
 
 class Fold:
@@ -90,31 +106,40 @@ class Fold:
     ----------
     estimator : estimator
         A `SoftmaxClassifier`, a `Pipeline` that ends in one, or any other.
+    candidates : mapping of int to dict
+        Parameters to set, by the candidate's number.
+    tasks : mapping of int to Subtask
+        What callbacks are told of, by the candidate's number.
     X : array-like or sparse matrix of shape (n_samples, n_features)
         All rows.
-    y : array-like of shape (n_samples,)
+    y : array-like of shape (n_samples,), or None
         All labels.
     split : tuple of two ndarrays
         Which rows to train on, and which to score on.
-    candidates : mapping of int to dict
-        Parameters to set, by the candidate's number.
     evaluation : Evaluation
-        What is done with each.
+        What is done with each candidate.
+    number : int
+        The fold's own number.
     """
 
     def __init__(
         self,
         estimator: Any,
+        candidates: Mapping[int, dict[str, Any]],
+        tasks: Mapping[int, Subtask],
+        *,
         X: Any,
         y: Any,
         split: tuple[NDArray[Any], NDArray[Any]],
-        candidates: Mapping[int, dict[str, Any]],
         evaluation: Evaluation,
+        number: int,
     ):
         train, test = split
         self.estimator = estimator
         self.candidates = candidates
         self.evaluation = evaluation
+        self.number = number
+        self.tasks = tasks
         self.train = _safe_split(estimator, X, y, train)
         self.test = _safe_split(estimator, X, y, test, train)
         self.fit_params, self.train_params, self.test_params = (
@@ -155,10 +180,12 @@ class Fold:
             numbers = self._new.pop(0)
             estimators = [self._with_parameters(number) for number in numbers]
             try:
+                for number, estimator in zip(numbers, estimators, strict=True):
+                    self._begin(number, estimator)
                 branch = Branch(self, numbers, estimators)
             except Exception as error:
                 for number in numbers:
-                    yield number, self.failed(error, 0.0)
+                    yield number, self.failed(number, error, 0.0)
             else:
                 del estimators  # the branch forgets each as soon as it is scored
                 yield from self._run(branch, limit)
@@ -173,12 +200,16 @@ class Fold:
         """
         for branch in self._paused:
             branch.drop(candidates)
+        for candidate in candidates:
+            self.tasks[candidate].end()
 
-    def failed(self, error: Exception, seconds: float) -> dict[str, Any]:
+    def failed(self, number: int, error: Exception, seconds: float) -> dict[str, Any]:
         """Return the result of a fit that failed, or raise as `error_score` says.
 
         Parameters
         ----------
+        number : int
+            The candidate's.
         error : Exception
             What ended it.
         seconds : float
@@ -189,30 +220,54 @@ class Fold:
         dict
             Its scores, times and the error.
         """
+        self.tasks[number].end()
         evaluation = self.evaluation
         if evaluation.error_score == "raise":
             raise error
         scores: Any = evaluation.error_score
         if isinstance(evaluation.scorer, _MultimetricScorer):
             scores = dict.fromkeys(evaluation.scorer._scorers, scores)
-        return {
+        result = {
             "fit_error": "".join(traceback.format_exception(error)),
             "fit_time": seconds,
             "score_time": 0.0,
             "test_scores": scores,
-            "train_scores": scores,
             "note": None,
         }
+        if evaluation.return_train_score:
+            result["train_scores"] = copy(scores)
+        return result
+
+    def _begin(self, number: int, estimator: Any) -> None:
+        """Tell callbacks that a candidate is now fitted."""
+        X, y = self.train
+        self.tasks[number].begin(estimator, X, y, self.fit_params.get("sample_weight"))
 
     def _with_parameters(self, number: int) -> Any:
         """An unfitted estimator for a candidate; parameters may be estimators themselves."""
         parameters = clone(self.candidates[number], safe=False)
         return clone(self.estimator).set_params(**parameters)
 
+    def _line(self, number: int, result: dict[str, Any]) -> str:
+        """What `GridSearchCV` prints of a fit."""
+        evaluation = self.evaluation
+        start, parameters = "[CV", sorted(self.candidates[number].items())
+        if evaluation.verbose > 2:
+            start += f" {self.number + 1}/{evaluation.n_folds}"
+        if evaluation.verbose > 9:
+            start += f"; {number + 1}/{evaluation.n_candidates}"
+        end = ", ".join(f"{name}={value}" for name, value in parameters)
+        end += ";" if parameters else ""
+        if evaluation.verbose > 2:
+            end += _shown(result["test_scores"], result.get("train_scores"))
+        seconds = result["fit_time"] + result["score_time"]
+        end += f" total time={short_format_time(seconds)}"
+        return f"{start}] END {end:.>{80 - len(start) - 6}}"
+
     def _run(self, branch: Branch, limit: float) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, result in branch.run(limit):
             if self.evaluation.verbose > 1:
-                print(_line(self.candidates[number], result))
+                print(self._line(number, result))
             yield number, result
         if branch.goes_on:
             self._paused.append(branch)
@@ -238,7 +293,7 @@ class Branch:
         self.scored = estimators
         (self.X_train, y), (self.X_test, _) = fold.train, fold.test
         X, to_fit, params = self.X_train, estimators, fold.fit_params
-        if _can_share_steps(estimators, params):
+        if _can_share_steps(estimators[0], params):
             before, last = estimators[0][:-1], estimators[0].steps[-1][0]
             params, of_others = _split_by_step(params, last)
             X = before.fit_transform(X, y, **of_others)
@@ -246,8 +301,10 @@ class Branch:
                 pipeline.steps[:-1] = before.steps
             to_fit = [pipeline.steps[-1][1] for pipeline in estimators]
             if _only_asks_for_predictions(fold.evaluation.scorer):
-                self.scored, self.X_train = to_fit, X
-                self.X_test = before.transform(self.X_test)
+                # Rows that cannot be transformed are no failure of a fit, but of its score.
+                with suppress(Exception):
+                    self.X_test = before.transform(self.X_test)
+                    self.scored, self.X_train = to_fit, X
         self._fits = FitsTogether(to_fit, X, y, params)
         self._share = (time.perf_counter() - start) / len(numbers)
 
@@ -269,29 +326,33 @@ class Branch:
 
     def _result(self, fit: Fit) -> dict[str, Any]:
         seconds = self._share + fit.seconds
+        number, fold = self.numbers[fit.place], self.fold
         if fit.error is not None:
-            return self.fold.failed(fit.error, seconds)
-        evaluation = self.fold.evaluation
-        score = evaluation.score
-        estimator = self.scored[fit.place]
+            return fold.failed(number, fit.error, seconds)
+        if not fit.goes_on:
+            fold.tasks[number].end_fit()
+        evaluation = fold.evaluation
+        estimator = scored = self.scored[fit.place]
         if not fit.goes_on:
             self.scored[fit.place] = None
         start = time.perf_counter()
+        if evaluation.to_score is not None:
+            scored = evaluation.to_score(estimator)
         result = {
             "fit_error": None,
             "fit_time": seconds,
-            "test_scores": score(
-                estimator, self.X_test, self.fold.test[1], self.fold.test_params
+            "test_scores": evaluation.score(
+                scored, self.X_test, fold.test[1], fold.test_params
             ),
             "score_time": time.perf_counter() - start,
-            "note": None,
+            "note": None if evaluation.note is None else evaluation.note(estimator),
         }
-        if evaluation.note is not None:
-            result["note"] = evaluation.note(estimator)
         if evaluation.return_train_score:
-            result["train_scores"] = score(
-                estimator, self.X_train, self.fold.train[1], self.fold.train_params
+            result["train_scores"] = evaluation.score(
+                scored, self.X_train, fold.train[1], fold.train_params
             )
+        if not fit.goes_on:
+            fold.tasks[number].end()
         return result
 
 
@@ -303,7 +364,8 @@ def _branches(estimator: Any, candidates: Mapping[int, dict[str, Any]]) -> list[
     branches: dict[tuple[Any, ...], list[int]] = {}
     for number, parameters in candidates.items():
         others = tuple(
-            (name, value if isinstance(value, (str, Real)) else id(value))
+            # 1 and 1.0 may mean a number of rows and a share of them.
+            (name, type(value), value if isinstance(value, (str, Real)) else id(value))
             for name, value in sorted(parameters.items())
             if not name.startswith(of_last)
         )
@@ -311,14 +373,18 @@ def _branches(estimator: Any, candidates: Mapping[int, dict[str, Any]]) -> list[
     return list(branches.values())
 
 
-def _can_share_steps(estimators: Sequence[Any], fit_params: Mapping[str, Any]) -> bool:
-    """Whether these pipelines end in our classifier, and nothing is routed through them."""
-    first = estimators[0]
+def _can_share_steps(estimator: Any, fit_params: Mapping[str, Any]) -> bool:
+    """Whether this is a plain pipeline to our classifier, of which nobody follows the steps.
+
+    A subclass of Pipeline, such as one that draws rows anew, may train otherwise.
+    """
     return (
-        isinstance(first, Pipeline)
-        and len(first.steps) > 1
-        and isinstance(first.steps[-1][1], SoftmaxClassifier)
-        and first.transform_input is None
+        type(estimator) is Pipeline
+        and len(estimator.steps) > 1
+        and isinstance(estimator.steps[-1][1], SoftmaxClassifier)
+        and getattr(estimator, "transform_input", None) is None
+        and not estimator.verbose
+        and not any(map(has_callbacks, (estimator, *dict(estimator.steps).values())))
         and not (get_config()["enable_metadata_routing"] and fit_params)
     )
 
@@ -351,11 +417,21 @@ def _is_accuracy(scorer: Any, estimator: Any) -> bool:
     return is_accuracy and type(scorer).__module__.startswith("sklearn.") and not scorer._kwargs
 
 
-def _line(parameters: dict[str, Any], result: dict[str, Any]) -> str:
-    """What is printed of a fit."""
-    settings = ", ".join(f"{name}={value}" for name, value in sorted(parameters.items()))
-    scores = result["test_scores"]
-    scores = scores if isinstance(scores, dict) else {"score": scores}
-    shown = ", ".join(f"{name}={score:.3f}" for name, score in scores.items())
-    seconds = result["fit_time"] + result["score_time"]
-    return f"[CV] {settings}; {shown}; total time={seconds:.3f} s"
+def _shown(test: Any, train: Any) -> str:
+    """Scores as they are printed, those on the training rows where there are any."""
+    if isinstance(test, dict):
+        of_train = dict.fromkeys(test) if train is None else train
+        names = sorted(test)
+        return "".join(f" {name}: ({_both(of_train[name], test[name])})" for name in names)
+    return f", score={test:.3f}" if train is None else f", score=({_both(train, test)})"
+
+
+def _both(train: float | None, test: float) -> str:
+    return f"test={test:.3f}" if train is None else f"train={train:.3f}, test={test:.3f}"
+
+
+def _share_predicted(
+    estimator: Any, X: Any, y: Any, sample_weight: NDArray[Any] | None = None
+) -> float:
+    """The accuracy, for labels of which nothing needs to be found out."""
+    return float(np.average(estimator.predict(X) == np.asarray(y), weights=sample_weight))

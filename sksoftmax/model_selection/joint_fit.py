@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from numbers import Integral, Real
 from pickle import PicklingError
@@ -27,6 +28,7 @@ from sksoftmax.data.holdout import Validation
 from sksoftmax.data.targets import Targets, encode_targets
 from sksoftmax.estimators.attributes import fitted_attributes
 from sksoftmax.estimators.classifier import SoftmaxClassifier
+from sksoftmax.training.callbacks import FitTasks, has_callbacks, has_callbacks_of_its_own
 from sksoftmax.training.stack import Member, models_at_once, run_together
 from sksoftmax.training.training import Training
 
@@ -64,6 +66,8 @@ class Fit:
         What ended the fit, if anything did.
     seconds : float
         Its share of the time.
+    tasks : FitTasks or None
+        What callbacks are told of, where there are any, and it is not fitted by itself.
     """
 
     estimator: Any
@@ -71,11 +75,27 @@ class Fit:
     member: Member | None = None
     error: Exception | None = None
     seconds: float = 0.0
+    tasks: FitTasks | None = None
 
     @property
     def goes_on(self) -> bool:
         """Whether there are epochs to come."""
         return self.error is None and self.member is not None and not self.member.is_over()
+
+    def begin(self, X: Any, y: Any, sample_weight: Any) -> None:
+        """Tell the estimator's callbacks that its fit begins, as ``fit`` would.
+
+        Parameters
+        ----------
+        X, y : arrays
+            Rows and labels.
+        sample_weight : array-like of shape (n_rows,), or None
+            Weights.
+        """
+        if has_callbacks(self.estimator):
+            max_iter = self.estimator.max_iter
+            context = self.estimator._init_callback_context(max_subtasks=max_iter)
+            self.tasks = FitTasks(self.estimator, context, X, y, sample_weight)
 
     def finish(self) -> None:
         """Give the estimator the attributes of a fit that ends after the epochs so far."""
@@ -91,17 +111,25 @@ class Fit:
                     member.epochs, member.rule, stopped=member.stopped, stacklevel=3
                 )
             self.estimator.__dict__.update(fitted_attributes(member.epochs))
-        except ValueError as error:
+            if member.is_over():
+                self.end()
+        except Exception as error:
             self.error = error
+
+    def end(self) -> None:
+        """Tell the estimator's callbacks that it is fitted."""
+        if self.tasks is not None:
+            self.tasks.end()
 
 
 class FitsTogether:
     """Fits of several estimators to the same rows.
 
     Those of `SoftmaxClassifier` that differ only in what may differ between models of one
-    stack are trained together, as many at once as memory allows. Any other estimator, and
-    one that resumes, prints, has callbacks, or is given more than weights or arrays of another
-    library, is fitted by itself. A `random_state` of None draws one seed for all.
+    stack are trained together, as many at once as memory allows. Any other estimator, a
+    subclass included, and one that resumes, prints, has callbacks of its own, or is given more
+    than weights or arrays of another library, is fitted by itself. A `random_state` of None
+    draws one seed for all.
 
     Parameters
     ----------
@@ -171,13 +199,18 @@ class FitsTogether:
         places : collection of int
             Their places.
         """
+        for fits in self._waiting:
+            for fit in fits:
+                if fit.place in places:
+                    fit.end()
         kept = [[fit for fit in fits if fit.place not in places] for fits in self._waiting]
         self._waiting = [fits for fits in kept if fits]
 
     def _fit_alone(self, fit: Fit) -> None:
         start = time.perf_counter()
+        labels = [] if self._y is None else [self._y]
         try:
-            fit.estimator.fit(self._X, self._y, **self._fit_params)
+            fit.estimator.fit(self._X, *labels, **self._fit_params)
         except Exception as error:
             fit.error = error
         fit.seconds = time.perf_counter() - start
@@ -198,6 +231,7 @@ class FitsTogether:
             try:
                 fit.estimator._validate_params()
                 seed = self._seed_of(fit.estimator)
+                fit.begin(X, y, self._fit_params.get("sample_weight"))
             except Exception as error:
                 fit.error = error
                 failed.append(fit)
@@ -223,10 +257,10 @@ class FitsTogether:
 def _can_stack(estimator: Any) -> bool:
     """Whether ``fit`` is ours, and has nothing to do but to train from the start."""
     return (
-        type(estimator).fit is SoftmaxClassifier.fit
+        type(estimator) is SoftmaxClassifier  # a subclass may train otherwise in any method
         and not estimator.warm_start
         and not estimator.verbose
-        and not hasattr(estimator, "_skl_callbacks")
+        and not has_callbacks_of_its_own(estimator)
     )
 
 
@@ -270,7 +304,8 @@ def _prepared(fits: list[Fit], X: Any, targets: Targets, seed: int) -> list[list
             continue
         measured = measured or epochs.training
         rule = fit.estimator._stopping_rule(epochs)
-        fit.member = Member(epochs, rule, fit.estimator.max_iter)
+        attributes = partial(fitted_attributes, epochs)
+        fit.member = Member(epochs, rule, fit.estimator.max_iter, fit.tasks, attributes)
     if measured is None or lazy_trainer(measured.problem) is not None:
         return [[fit] for fit in fits]  # lazy steps of one model cost less than dense ones
     size = models_at_once(measured.problem)

@@ -9,28 +9,32 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import _fit_context, clone, is_classifier
-from sklearn.metrics._scorer import _MultimetricScorer
+from sklearn.base import clone, is_classifier
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
-from sklearn.model_selection._search import BaseSearchCV
-from sklearn.model_selection._validation import (
+from sklearn.utils import Bunch, indexable
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted
+
+from sksoftmax._scikit_learn import (
+    BaseSearchCV,
+    Interval,
+    _check_method_params,
+    _fit_context,
     _insert_error_scores,
+    _MultimetricScorer,
     _warn_or_raise_about_fit_failures,
 )
-from sklearn.utils import indexable
-from sklearn.utils._param_validation import Interval
-from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params, check_is_fitted
-
+from sksoftmax.estimators.attributes import replace_fitted, unchanged_on_error
 from sksoftmax.estimators.final import final_estimator
 from sksoftmax.model_selection.folds import Evaluation, Fold
-from sksoftmax.training.callbacks import CallbackSupportMixin, FitTasks
+from sksoftmax.training.callbacks import CallbackSupportMixin, SearchTasks, Subtask
 
 __all__ = ["SoftmaxSearchCV"]
 
@@ -198,15 +202,15 @@ class SoftmaxSearchCV(
         self.halving = halving
 
     @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
-    def fit(self, X: ArrayLike, y: ArrayLike, **params: Any) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None, **params: Any) -> Self:
         """Train, score and compare all candidates, and fit the best one.
 
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
             Rows.
-        y : array-like of shape (n_samples,)
-            Labels.
+        y : array-like of shape (n_samples,), default=None
+            Labels; None for an estimator that needs none.
         **params : dict of str to object
             Passed to the estimator's ``fit``; `groups` goes to the splitter. Whatever is as
             long as the rows, like `sample_weight`, is split with them. As in `GridSearchCV`,
@@ -221,7 +225,8 @@ class SoftmaxSearchCV(
         ------
         ValueError
             If all fits fail, or one with ``error_score="raise"``; or if neither or both of
-            `param_grid` and `param_distributions` are passed.
+            `param_grid` and `param_distributions` are passed. A search fitted before is then
+            left as it was.
 
         Warns
         -----
@@ -243,19 +248,61 @@ class SoftmaxSearchCV(
         >>> search.fit(X, y, groups=np.arange(150) % 5).n_splits_
         5
         """
-        scorer, metric = self._get_scorers()
-        candidates = self._candidates()
         X, y = indexable(X, y)
         params = _check_method_params(X, params=params)
         routed = self._get_routed_params_for_fit(params)
-        tasks = FitTasks(
-            self, self._init_callback_context(max_subtasks=0), X, y, params.get("sample_weight")
-        )
+        context = self._init_callback_context(max_subtasks=1 + (self.refit is not False))
+        with unchanged_on_error(self):
+            tasks = SearchTasks(self, context, X, y, params.get("sample_weight"))
+            replace_fitted(self, self._search(X, y, routed, tasks))
+            tasks.end()
+        return self
+
+    _note: Callable[[Any], Any] | None = None
+    """What a subclass wants to know of each fitted estimator."""
+
+    _to_score: Callable[[Any], Any] | None = None
+    """What a subclass has scored in place of each fitted estimator."""
+
+    def trim_for_prediction(self) -> Self:
+        """Drop what only further training of ``best_estimator_`` needs.
+
+        Returns
+        -------
+        SoftmaxSearchCV
+            The search, which predicts as before; its results stay.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing has been fitted, or ``refit=False``.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sksoftmax import SoftmaxClassifier, SoftmaxSearchCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> search = SoftmaxSearchCV(SoftmaxClassifier(random_state=0), {"alpha": [1e-4, 1e-2]})
+        >>> search.fit(X, y).trim_for_prediction().predict(X[:1]).tolist()
+        [0]
+        """
+        check_is_fitted(self, "best_estimator_")
+        final_estimator(self.best_estimator_)[0].trim_for_prediction()
+        return self
+
+    def _search(self, X: Any, y: Any, routed: Bunch, tasks: SearchTasks) -> dict[str, Any]:
+        """Compare all candidates and fit the best; return what this leaves behind."""
+        scorer, metric = self._get_scorers()
+        numbered = dict(enumerate(self._candidates()))
         splits = self._splits(X, y, routed.splitter.split)
+        if not splits or not numbered:
+            raise ValueError(
+                "No fits were performed. Was the CV iterator empty? Were there no candidates?"
+            )
         if self.verbose > 0:
             print(
-                f"Fitting {len(splits)} folds for each of {len(candidates)} candidates,"
-                f" totalling {len(splits) * len(candidates)} fits"
+                f"Fitting {len(splits)} folds for each of {len(numbered)} candidates,"
+                f" totalling {len(splits) * len(numbered)} fits"
             )
         evaluation = Evaluation(
             scorer=scorer,
@@ -264,68 +311,26 @@ class SoftmaxSearchCV(
             return_train_score=self.return_train_score,
             error_score=self.error_score,
             verbose=self.verbose,
+            n_folds=len(splits),
+            n_candidates=len(numbered),
             note=self._note,
+            to_score=self._to_score,
         )
+        folds = [
+            partial(Fold, X=X, y=y, split=split, evaluation=evaluation, number=i)
+            for i, split in enumerate(splits)
+        ]
         evaluate = self._evaluate if self.halving is None else self._evaluate_by_halves
-        out, more = evaluate(X, y, splits, candidates, evaluation, metric)
-        _warn_or_raise_about_fit_failures(out, self.error_score)
-        if callable(self.scoring):
-            _insert_error_scores(out, self.error_score)
-        results = self._format_results(candidates, len(splits), out, more)
-        if more:
-            _rank_survivors_first(results)
-        first_scores = out[0]["test_scores"]
-        self.multimetric_ = isinstance(first_scores, dict)
-        if callable(self.scoring) and self.multimetric_:
-            self._check_refit_for_multimetric(first_scores)
-            metric = self.refit
-        self._choose(results, metric)
+        subtasks = tasks.begin_search(len(numbered), len(splits))
+        out, more = evaluate(folds, numbered, subtasks)
+        tasks.end_search()
+        attributes = self._compare(list(numbered.values()), len(splits), out, more, metric)
         if self.refit:
-            self._refit(X, y, routed.estimator.fit)
+            best = attributes["best_params_"]
+            attributes |= self._refit(X, y, best, routed.estimator.fit, tasks.refit())
         # As in GridSearchCV, several scorers are kept as a dict.
-        self.scorer_ = scorer._scorers if isinstance(scorer, _MultimetricScorer) else scorer
-        self.cv_results_ = results
-        self.n_splits_ = len(splits)
-        tasks.end()
-        return self
-
-    def drop_training_state(self) -> Self:
-        """Forget what only further training of ``best_estimator_`` needs.
-
-        Returns
-        -------
-        SoftmaxSearchCV
-            The search, whose ``best_estimator_`` predicts as before and is trained no further:
-            see `SoftmaxClassifier.drop_training_state`.
-
-        Raises
-        ------
-        NotFittedError
-            If nothing has been fitted.
-        AttributeError
-            If `refit` is False, or what was searched over has no such method.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_iris
-        >>> from sksoftmax import SoftmaxClassifier
-        >>> from sksoftmax.model_selection import SoftmaxSearchCV
-        >>> X, y = load_iris(return_X_y=True)
-        >>> search = SoftmaxSearchCV(SoftmaxClassifier(random_state=0), {"alpha": [1e-3, 1]})
-        >>> search.fit(X, y).drop_training_state().predict(X[:1]).tolist()
-        [0]
-        """
-        check_is_fitted(self, "cv_results_")
-        if not hasattr(self, "best_estimator_"):
-            raise AttributeError(
-                f"This {type(self).__name__} was fitted with refit={self.refit} and holds no"
-                " model. drop_training_state is available only after refitting."
-            )
-        final_estimator(self.best_estimator_)[0].drop_training_state()
-        return self
-
-    _note: Callable[[Any], Any] | None = None
-    """What a subclass wants to know of each fitted estimator."""
+        several = isinstance(scorer, _MultimetricScorer)
+        return attributes | {"scorer_": scorer._scorers if several else scorer}
 
     def _candidates(self) -> list[dict[str, Any]]:
         """The parameters to be tried."""
@@ -350,113 +355,158 @@ class SoftmaxSearchCV(
         splits = list(cv.split(X, y, **split_params))
         if len(splits) != n_splits:
             raise ValueError(
-                "cv.split and cv.get_n_splits returned inconsistent results. Expected"
+                "cv.split and cv.get_n_splits return inconsistent results. Expected"
                 f" {n_splits} splits, got {len(splits)}"
             )
-        if not splits:
-            raise ValueError("No fits were performed. Was the CV iterator empty?")
         return splits
 
     def _evaluate(
         self,
-        X: Any,
-        y: Any,
-        splits: Sequence[Any],
-        candidates: Sequence[dict[str, Any]],
-        evaluation: Evaluation,
-        metric: Any,
+        folds: Sequence[Callable[..., Fold]],
+        candidates: Mapping[int, dict[str, Any]],
+        tasks: Sequence[Sequence[Subtask]],
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """Results of all candidates, each on all splits, fold after fold."""
-        numbers = list(range(len(candidates)))
+        """Results of all candidates, each on all folds, fold after fold."""
+        numbers = list(candidates)
         n_jobs = effective_n_jobs(self.n_jobs)
         # With several processes, enough parts of folds to keep them all at work.
-        n_parts = 1 if n_jobs == 1 else min(len(numbers), -(-2 * n_jobs // len(splits)))
-        parts = [numbers[i::n_parts] for i in range(n_parts)]
+        n_parts = 1 if n_jobs == 1 else min(len(numbers), -(-2 * n_jobs // len(folds)))
         jobs = [
-            (split, {number: candidates[number] for number in part})
-            for split in splits
-            for part in parts
+            (i, numbers[part::n_parts]) for i in range(len(folds)) for part in range(n_parts)
         ]
         done = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)(
-            delayed(_whole_fold)(clone(self.estimator), X, y, split, part, evaluation)
-            for split, part in jobs
+            delayed(_whole_fold)(
+                folds[i],
+                clone(self.estimator),
+                {number: candidates[number] for number in part},
+                {number: tasks[number][i] for number in part},
+            )
+            for i, part in jobs
         )
-        of_fold: list[dict[int, dict[str, Any]]] = [{} for _ in splits]
-        for i, results in enumerate(done):
-            of_fold[i // n_parts].update(results)
+        of_fold: list[dict[int, dict[str, Any]]] = [{} for _ in folds]
+        for (i, _), results in zip(jobs, done, strict=True):
+            of_fold[i].update(results)
         return [results[number] for number in numbers for results in of_fold], {}
 
     def _evaluate_by_halves(
         self,
-        X: Any,
-        y: Any,
-        splits: Sequence[Any],
-        candidates: Sequence[dict[str, Any]],
-        evaluation: Evaluation,
-        metric: Any,
+        folds: Sequence[Callable[..., Fold]],
+        candidates: Mapping[int, dict[str, Any]],
+        tasks: Sequence[Sequence[Subtask]],
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """The same, but that the worse half is dropped at each rung; all folds go in step."""
-        numbered = dict(enumerate(candidates))
-        folds = [
-            Fold(clone(self.estimator), X, y, split, numbered, evaluation) for split in splits
+        begun = [
+            fold(clone(self.estimator), candidates, {n: tasks[n][i] for n in candidates})
+            for i, fold in enumerate(folds)
         ]
         results: list[dict[int, dict[str, Any]]] = [{} for _ in folds]
         rungs = np.zeros(len(candidates), np.int64)
         left = np.arange(len(candidates))
         limit: float = math.inf if self.halving is None else self.halving
         while True:
-            for fold, found in zip(folds, results, strict=True):
+            for fold, found in zip(begun, results, strict=True):
                 found.update(fold.run(limit))
-            if not any(fold.goes_on for fold in folds):
+            if not any(fold.goes_on for fold in begun):
                 break
-            scores = [_mean_score(results, number, metric) for number in left.tolist()]
-            order = np.argsort(-np.array(scores), kind="stable")
+            scores = [
+                [_score_to_rank_by(found[number], self.refit) for found in results]
+                for number in left.tolist()
+            ]
+            means = mean_of_scored_folds(np.array(scores, np.float64))
+            order = np.argsort(np.where(np.isfinite(means), -means, np.inf), kind="stable")
             left, dropped = np.split(left[order], [-(-len(left) // 2)])
-            for fold in folds:
+            for fold in begun:
                 fold.drop(dropped.tolist())
             rungs[left] += 1
             limit = math.inf if len(left) == 1 else 2 * limit
-        out = [found[number] for number in numbered for found in results]
+        out = [found[number] for number in candidates for found in results]
         return out, {"rung": rungs.tolist()}
 
-    def _choose(self, results: dict[str, Any], metric: Any) -> None:
-        """Set ``best_index_`` and what follows from it."""
-        if not self.refit and self.multimetric_:
-            return
-        self.best_index_ = self._select_best_index(self.refit, metric, results)
+    def _compare(
+        self,
+        candidates: list[dict[str, Any]],
+        n_splits: int,
+        out: list[dict[str, Any]],
+        more: dict[str, Any],
+        metric: Any,
+    ) -> dict[str, Any]:
+        """``cv_results_``, ``best_index_`` and what follows from it."""
+        _warn_or_raise_about_fit_failures(out, self.error_score)
+        if callable(self.scoring):
+            _insert_error_scores(out, self.error_score)
+        results = self._format_results(candidates, n_splits, out, more)
+        if more:
+            _rank_survivors_first(results)
+        first_scores = out[0]["test_scores"]
+        several = isinstance(first_scores, dict)
+        if callable(self.scoring) and several:
+            self._check_refit_for_multimetric(first_scores)
+            metric = self.refit
+        attributes = {"cv_results_": results, "multimetric_": several, "n_splits_": n_splits}
+        if several and not self.refit:
+            return attributes
+        best = self._select_best_index(self.refit, metric, results)
+        attributes |= {"best_index_": best, "best_params_": results["params"][best]}
         if not callable(self.refit):
-            self.best_score_ = results[f"mean_test_{metric}"][self.best_index_]
-        self.best_params_ = results["params"][self.best_index_]
+            attributes["best_score_"] = results[f"mean_test_{metric}"][best]
+        return attributes
 
-    def _refit(self, X: Any, y: Any, fit_params: Mapping[str, Any]) -> None:
-        """Fit the best candidate on all rows."""
-        best = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
+    def _refit(
+        self,
+        X: Any,
+        y: Any,
+        parameters: dict[str, Any],
+        fit_params: Mapping[str, Any],
+        task: Subtask,
+    ) -> dict[str, Any]:
+        """The best candidate, fitted on all rows."""
+        best = clone(self.estimator).set_params(**clone(parameters, safe=False))
+        task.begin(best, X, y, fit_params.get("sample_weight"))
         start = time.perf_counter()
-        self.best_estimator_ = best.fit(X, y, **fit_params)
-        self.refit_time_ = time.perf_counter() - start
+        best.fit(X, *([] if y is None else [y]), **fit_params)
+        attributes = {"best_estimator_": best, "refit_time_": time.perf_counter() - start}
+        task.end()
         if hasattr(best, "feature_names_in_"):
-            self.feature_names_in_ = best.feature_names_in_
+            attributes["feature_names_in_"] = best.feature_names_in_
+        return attributes
 
 
-def _whole_fold(*arguments: Any) -> dict[int, dict[str, Any]]:
+def mean_of_scored_folds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each candidate's mean score over the folds on which any candidate has one.
+
+    A fold on which all have failed says nothing of which is the best.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_candidates, n_folds)
+        NaN where there is none.
+
+    Returns
+    -------
+    ndarray of shape (n_candidates,)
+        NaN for a candidate that lacks a score which others have, and for all where no fold has
+        any.
+    """
+    scored = ~np.isnan(scores).all(axis=0)
+    return scores[:, scored].mean(axis=1) if scored.any() else scores[:, 0]
+
+
+def _whole_fold(fold: Callable[..., Fold], *arguments: Any) -> dict[int, dict[str, Any]]:
     """The results of all candidates of one Fold."""
-    return dict(Fold(*arguments).run())
+    return dict(fold(*arguments).run())
 
 
-def _mean_score(
-    results: Sequence[Mapping[int, dict[str, Any]]], number: int, metric: Any
-) -> float:
-    """The score by which a candidate is dropped or kept; the least where a fit failed."""
-    scores = [found[number]["test_scores"] for found in results]
-    if isinstance(scores[0], dict):
-        if not isinstance(metric, str) or metric not in scores[0]:
-            raise ValueError(
-                "halving needs one score to rank by: set refit to the name of one of"
-                f" {sorted(scores[0])}."
-            )
-        scores = [score[metric] for score in scores]
-    mean = float(np.mean(scores))
-    return mean if math.isfinite(mean) else -math.inf
+def _score_to_rank_by(result: Mapping[str, Any], refit: Any) -> float:
+    """The one score, of perhaps several, by which a candidate is dropped or kept."""
+    scores = result["test_scores"]
+    if not isinstance(scores, dict):
+        return float(scores)
+    if not isinstance(refit, str) or refit not in scores:
+        raise ValueError(
+            "halving needs one score to rank by: set refit to the name of one of"
+            f" {sorted(scores)}."
+        )
+    return float(scores[refit])
 
 
 def _rank_survivors_first(results: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ This module must not know how anything is trained.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from sksoftmax.backend.contract import Backend
 from sksoftmax.backend.registry import (
     CPU_PREFERENCE,
     GPU_PREFERENCE,
+    SMALL_PREFERENCE,
     get_backend,
     registered_names,
 )
@@ -109,7 +111,15 @@ class Settings:
         )
 
 
-def candidate_backends(backend: str | Backend, X: Array) -> Iterator[Backend]:
+SMALL_EPOCH = 10**7
+"""Multiplications of an epoch below which NumPy trains before a backend that must compile would
+start. The rule asks for nothing but the data: were it to ask what is compiled already, a second
+run of the same program would give other bits."""
+
+
+def candidate_backends(
+    backend: str | Backend, X: Array, n_multiplications: float = math.inf
+) -> Iterator[Backend]:
     """Yield the backends that may train, the best first.
 
     Parameters
@@ -119,6 +129,9 @@ def candidate_backends(backend: str | Backend, X: Array) -> Iterator[Backend]:
         GPU's for rows on a GPU, or a backend object.
     X : array of shape (n_rows, n_features)
         The rows.
+    n_multiplications : float, default=inf
+        Of an epoch: stored elements of the rows, times classes. Where they are few, NumPy is
+        the best for "auto".
 
     Yields
     ------
@@ -132,11 +145,11 @@ def candidate_backends(backend: str | Backend, X: Array) -> Iterator[Backend]:
     ImportError, RuntimeError
         If rows are on a GPU where no backend can train.
     """
-    for candidate in _named(backend, X):
+    for candidate in _named(backend, X, n_multiplications < SMALL_EPOCH):
         yield BlockBackend(candidate) if isinstance(X, StoredRows) else candidate
 
 
-def _named(backend: str | Backend, X: Array) -> Iterator[Backend]:
+def _named(backend: str | Backend, X: Array, is_small: bool) -> Iterator[Backend]:
     """Those that a name stands for."""
     if not isinstance(backend, str):
         yield backend
@@ -146,9 +159,10 @@ def _named(backend: str | Backend, X: Array) -> Iterator[Backend]:
         yield from map(get_backend, GPU_PREFERENCE)
     else:
         installed = registered_names()
-        for name in (name for name in CPU_PREFERENCE if name in installed):
+        order = SMALL_PREFERENCE if is_small else CPU_PREFERENCE
+        for name in (name for name in order if name in installed):
             try:
                 found = get_backend(name)
-            except ImportError:
-                continue  # it comes along with us, its library does not
+            except Exception:  # list_backends says why it cannot start
+                continue
             yield found

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.parallel import _get_threadpool_controller
 
+from sksoftmax._scikit_learn import _get_threadpool_controller
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.training.batches import run_batches
+from sksoftmax.training.callbacks import FitTasks
 from sksoftmax.training.epochs import Epochs
 from sksoftmax.training.stopping import Plateau
 from sksoftmax.training.training import Training
@@ -47,10 +48,14 @@ class Member:
         When it stops.
     max_epochs : int
         Most epochs to run.
+    tasks : FitTasks or None
+        Whom to tell of each epoch.
+    attributes : callable or None
+        Passed on to ``tasks.end_epoch``.
     stopped : bool
-        Whether its rule has stopped it.
-    error : ValueError or None
-        What has ended it before: a loss that is not finite.
+        Whether its rule, or a callback, has stopped it.
+    error : Exception or None
+        What has ended it before: a loss that is not finite, or an error in a callback.
     seconds : float
         Its share of the time that its stacks took.
     """
@@ -58,8 +63,10 @@ class Member:
     epochs: Epochs
     rule: Plateau
     max_epochs: int
+    tasks: FitTasks | None = None
+    attributes: Callable[[], dict[str, Any]] | None = None
     stopped: bool = False
-    error: ValueError | None = None
+    error: Exception | None = None
     seconds: float = 0.0
 
     def is_over(self, limit: float = math.inf) -> bool:
@@ -78,8 +85,16 @@ class Member:
         n_epochs = len(self.epochs.history.losses)
         return self.stopped or self.error is not None or n_epochs >= min(limit, self.max_epochs)
 
+    def begin_epoch(self) -> None:
+        """Tell callbacks that an epoch begins; an error in one of them ends the fit."""
+        if self.tasks is not None:
+            try:
+                self.tasks.begin_epoch()
+            except Exception as error:
+                self.error = error
+
     def take_in(self, loss: float, validation: NDArray[np.float64]) -> None:
-        """Note an epoch, and stop where the rule says so.
+        """Note an epoch, and stop where the rule or a callback says so.
 
         Parameters
         ----------
@@ -88,10 +103,14 @@ class Member:
         validation : ndarray of shape (2,)
             Loss and accuracy on the validation rows, or NaN.
         """
+        if self.error is not None:
+            return
         try:
             seen = self.epochs.note(loss, *validation.tolist())
             self.stopped = self.epochs.ends(seen, self.rule)
-        except ValueError as error:
+            if self.tasks is not None and self.attributes is not None:
+                self.stopped |= self.tasks.end_epoch(self.attributes)
+        except Exception as error:
             self.error = error
 
     def leave(self) -> None:
@@ -188,6 +207,8 @@ def run_together(members: Sequence[Member], limit: float = math.inf) -> None:
         stack = Stack([member.epochs.training for member in running])
         while not any(member.is_over(limit) for member in running):
             start = time.perf_counter()
+            for member in running:
+                member.begin_epoch()
             losses, validation = stack.run_epoch()
             for member, loss, measured in zip(
                 running, losses.tolist(), validation.T, strict=True

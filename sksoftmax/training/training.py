@@ -6,7 +6,7 @@ pickles; it does not know why or when to stop, nor anything about prediction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -115,7 +115,7 @@ class Training:
         self.validation = validation
         self.backend_seconds = 0.0
         noisy = stream or self.n_batches > 1
-        candidates = candidate_backends(backend, X) if measured is None else [measured.backend]
+        candidates = self._candidates(backend, X, measured)
         for self.backend in candidates:
             if measured is None:
                 self._place(canonical(X), validation is not None and validation.X is X)
@@ -171,6 +171,18 @@ class Training:
     def _totals(self) -> tuple[int, float]:
         """The rows that count, and the sum of their weights."""
         return self.targets.n_rows, self.targets.total_weight
+
+    def _candidates(
+        self, backend: str | Backend, X: Array, measured: Training | None
+    ) -> Iterable[Backend]:
+        """The backends that may train, the best first."""
+        if measured is not None:
+            return [measured.backend]
+        return candidate_backends(backend, X, self._n_elements(X) * len(self.targets.classes))
+
+    def _n_elements(self, X: Array) -> int:
+        """Stored elements of the rows."""
+        return int(X.nnz) if is_csr(X) else self.targets.n_rows * self._n_features
 
     def _reason_against_backend(self) -> str | None:
         """Why the backend cannot train this; None where it can."""

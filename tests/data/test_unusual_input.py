@@ -63,6 +63,7 @@ def test_units_do_not_matter_where_squares_have_no_room(backend, parameters, of_
     np.testing.assert_allclose(clf.scale_, scale * units, rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:The objective has ended")  # there is nothing to learn
 @pytest.mark.parametrize("batch_size", [1, 8, 20])
 @pytest.mark.parametrize("parameters", [{}, {"learning_rate": 0.1}], ids=["auto", "given"])
 @pytest.mark.parametrize("backend", BACKENDS)

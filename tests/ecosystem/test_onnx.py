@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits, load_iris
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sksoftmax import SoftmaxClassifier
+from sksoftmax import SoftmaxClassifier, SoftmaxClassifierCV, SoftmaxSearchCV
 
 skl2onnx = pytest.importorskip("skl2onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -166,3 +167,31 @@ def test_a_missing_skl2onnx_is_an_import_error_with_the_cure():
     last = child.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: ")
     assert "pip install skl2onnx onnxruntime" in last
+
+
+@pytest.mark.parametrize("options", [{}, {"zipmap": False}, {"zipmap": False, "nocl": True}])
+@pytest.mark.parametrize("in_pipeline", [False, True], ids=["alone", "in a pipeline"])
+@pytest.mark.parametrize("kind", ["of classifiers", "of pipelines", "SoftmaxClassifierCV"])
+def test_searches(kind, in_pipeline, options):
+    clf = SoftmaxClassifier(random_state=0)
+    if kind == "of classifiers":
+        search = SoftmaxSearchCV(clf, {"alpha": [1e-3, 1]}, cv=3)
+    elif kind == "of pipelines":
+        search = SoftmaxSearchCV(
+            make_pipeline(StandardScaler(), clf), {"softmaxclassifier__alpha": [1e-3, 1]}, cv=3
+        )
+    else:
+        search = SoftmaxClassifierCV(alphas=[1e-3, 1], cv=3, random_state=0)
+    model = make_pipeline(StandardScaler(), search) if in_pipeline else search
+    rows = X.astype(np.float32)
+    y = Y if "nocl" in options else NAMES[Y]
+    labels, probabilities = run(model.fit(rows, y), rows, **options)
+    if not options:
+        probabilities = [list(row.values()) for row in probabilities]
+    assert_same_predictions(model, rows, labels, probabilities)
+
+
+def test_a_search_that_is_not_fitted():
+    search = SoftmaxSearchCV(SoftmaxClassifier(), {"alpha": [1]}, cv=3, refit=False).fit(X, Y)
+    with pytest.raises(NotFittedError):
+        skl2onnx.to_onnx(search, X[:1])

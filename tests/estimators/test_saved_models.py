@@ -9,8 +9,6 @@ import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -71,7 +69,7 @@ def test_what_is_kept_predicts_the_same_from_any_file(fitted, stored):
     expected = model.predict_proba(X)
     size_before, _ = stored(model)
     coef = final_estimator(model)[0].coef_
-    assert model.drop_training_state() is model
+    assert model.trim_for_prediction() is model
     size, loaded = stored(model)
     assert size < size_before - 2 * coef.nbytes
     for kept in (model, loaded):
@@ -81,7 +79,7 @@ def test_what_is_kept_predicts_the_same_from_any_file(fitted, stored):
 
 
 def test_a_saved_classifier_is_its_coefficients():
-    model = classifier().drop_training_state()
+    model = classifier().trim_for_prediction()
     size, _ = by_pickle(model)
     of_features = model.mean_.nbytes + model.scale_.nbytes
     assert size < model.coef_.nbytes + of_features + 4000
@@ -89,9 +87,9 @@ def test_a_saved_classifier_is_its_coefficients():
 
 def test_training_on_is_refused_and_starting_anew_is_not():
     expected = classifier()
-    loaded = pickle.loads(pickle.dumps(classifier().drop_training_state()))
-    message = (
-        "drop_training_state has dropped what partial_fit.* Call fit with warm_start=False"
+    loaded = pickle.loads(pickle.dumps(classifier().trim_for_prediction()))
+    message = r"has been trimmed for prediction.* Call fit with warm_start=False"
+        "trim_for_prediction has dropped what partial_fit.* Call fit with warm_start=False"
     )
     for model in (loaded, loaded.set_params(warm_start=True)):
         before = pickle.dumps(model)
@@ -109,22 +107,8 @@ def test_training_on_is_refused_and_starting_anew_is_not():
 def test_dropping_twice_or_from_sparse_coefficients():
     model = classifier()
     expected = model.predict(X)
-    assert_array_equal(model.sparsify().drop_training_state().predict(X), expected)
-    assert_array_equal(model.drop_training_state().densify().predict(X), expected)
-
-
-def test_what_holds_no_model_says_so():
-    without_refit = SoftmaxSearchCV(
-        SoftmaxClassifier(**SETTINGS), {"alpha": [1, 2]}, cv=2, refit=False
-    )
-    for model in (SoftmaxClassifier(), SoftmaxClassifierCV(), without_refit):
-        with pytest.raises(NotFittedError):
-            model.drop_training_state()
-    with pytest.raises(AttributeError, match="refit=False and holds no model"):
-        without_refit.fit(X, Y).drop_training_state()
-    another = SoftmaxSearchCV(LogisticRegression(max_iter=1000), {"C": [1e-3, 1e-2]}, cv=2)
-    with pytest.raises(AttributeError, match=r"'LogisticRegression'.*'drop_training_state'"):
-        another.fit(X, Y).drop_training_state()
+    assert_array_equal(model.sparsify().trim_for_prediction().predict(X), expected)
+    assert_array_equal(model.trim_for_prediction().densify().predict(X), expected)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")

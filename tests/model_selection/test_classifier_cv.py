@@ -2,11 +2,29 @@
 
 import numpy as np
 import pytest
+from sklearn import config_context
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
-from sklearn.exceptions import FitFailedWarning, NotFittedError
+from sklearn.exceptions import (
+    FitFailedWarning,
+    NotFittedError,
+    UnsetMetadataPassedError,
+)
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, log_loss, make_scorer
-from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
+from sklearn.metrics import (
+    accuracy_score,
+    get_scorer,
+    log_loss,
+    make_scorer,
+    recall_score,
+)
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    StratifiedKFold,
+    TimeSeriesSplit,
+    cross_validate,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -161,6 +179,164 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was():
         with pytest.raises(ValueError, match=message):
             clf.fit(X[:, :2], bad)
         assert vars(clf) == before
+
+
+def with_a_rare_class():
+    rng = np.random.default_rng(3)
+    y = rng.choice(3, 300)
+    y[:3] = 3
+    return rng.normal(size=(300, 20)) + 0.8 * np.eye(4, 20)[y], y
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class in y has only 3 members")
+@pytest.mark.parametrize("alphas", [[1e-5, 1e-3, 1e-1, 10.0], [10.0, 1e-1, 1e-3, 1e-5]])
+def test_a_class_that_some_folds_do_not_score(alphas):
+    X, y = with_a_rare_class()
+    clf = SoftmaxClassifierCV(alphas=alphas, scoring="neg_log_loss", random_state=0).fit(X, y)
+    assert clf.alpha_ == 0.1  # as LogisticRegressionCV of scikit-learn 1.9 chooses
+    assert np.isfinite(clf.scores_).all()
+    for fold, (train, test) in enumerate(StratifiedKFold(5).split(X, y)):
+        alone = SoftmaxClassifier(alpha=alphas[0], random_state=0).fit(X[train], y[train])
+        loss = log_loss(y[test], alone.predict_proba(X[test]), labels=range(4))
+        assert clf.scores_[fold, 0, 0, 0] == pytest.approx(-loss, rel=1e-6)
+    few = y > 1
+    assert clf.score(X[few], y[few]) < 0  # other rows may lack classes too
+
+
+@pytest.mark.parametrize("n_of_fold", [2, 3], ids=["of two classes", "of three"])
+def test_a_class_that_some_folds_do_not_learn(n_of_fold):
+    X, y = with_a_rare_class()
+    known = y < n_of_fold
+    splits = [(np.flatnonzero(known)[::2], np.flatnonzero(~known | (np.arange(300) % 2 == 1)))]
+    clf = SoftmaxClassifierCV(
+        alphas=[0.1], cv=splits, scoring=["neg_log_loss", "accuracy"], refit=False,
+        random_state=0,
+    ).fit(X, y)  # fmt: skip
+    (train, test), = splits  # fmt: skip
+    alone = SoftmaxClassifier(alpha=0.1, random_state=0).fit(X[train], y[train])
+    probabilities = np.zeros((len(test), 4))
+    probabilities[:, :n_of_fold] = alone.predict_proba(X[test])
+    loss = log_loss(y[test], probabilities, labels=range(4))
+    assert clf.scores_["neg_log_loss"].item() == pytest.approx(-loss)
+    assert clf.scores_["accuracy"].item() == alone.score(X[test], y[test])
+
+
+def test_the_last_of_two_classes_is_the_positive_one():
+    X, y = load_breast_cancer(return_X_y=True)
+    names = np.array(["malignant", "benign"])[y]  # benign comes first
+    clf = SoftmaxClassifierCV(alphas=[0.1], scoring="recall", random_state=0).fit(X, names)
+    by_name = [
+        recall_score(names[test], fitted.predict(X[test]), pos_label="malignant")
+        for train, test in StratifiedKFold(5).split(X, names)
+        for fitted in [SoftmaxClassifier(alpha=0.1, random_state=0).fit(X[train], names[train])]
+    ]
+    np.testing.assert_allclose(clf.scores_.ravel(), by_name)
+    scorer = make_scorer(recall_score, pos_label="benign")  # unless the caller says otherwise
+    clf.set_params(scoring=scorer).fit(X, names)
+    assert np.abs(clf.scores_.ravel() - by_name).max() > 0
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
+@pytest.mark.parametrize("halving", [None, 2])
+def test_a_fold_that_no_candidate_has_a_score_on_is_left_out(halving):
+    X, y = load_wine(return_X_y=True)
+    cv = TimeSeriesSplit(3)  # whose first training rows are of one class
+    clf = SoftmaxClassifierCV(alphas=[30.0, 1e-2], cv=cv, halving=halving, random_state=0)
+    with (
+        pytest.warns(FitFailedWarning),
+        pytest.warns(UserWarning, match="No candidate has a score on fold 0, which"),
+    ):
+        clf.fit(X, y)
+    scores = clf.scores_.reshape(3, 2)
+    assert np.isnan(scores[0]).all()
+    assert clf.best_score_ == pytest.approx(scores[1:, clf.best_index_].mean())
+    results = clf.cv_results_
+    np.testing.assert_allclose(results["mean_test_score"], scores[1:].mean(axis=0))
+    np.testing.assert_allclose(results["std_test_score"], scores[1:].std(axis=0))
+    assert results["rank_test_score"][clf.best_index_] == 1
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
+def test_nothing_is_chosen_where_no_score_is_a_number():
+    X, y = load_iris(return_X_y=True)
+    clf = SoftmaxClassifierCV(alphas=3, random_state=0).fit(X, y)
+    clf.set_params(scoring=lambda estimator, X, y: np.nan)
+    before = dict(vars(clf))
+    with pytest.raises(ValueError, match="No candidate can be chosen"):
+        clf.fit(X, y)
+    assert vars(clf) == before
+    clf.set_params(refit=lambda results: 1).fit(X, y)  # the caller chooses
+    assert clf.alpha_ == clf.alphas_[1]
+
+
+def test_a_refit_that_fails_leaves_the_model_as_it_was():
+    X, y = load_iris(return_X_y=True)
+    clf = SoftmaxClassifierCV(alphas=3, random_state=0).fit(X, y)
+    clf.set_params(refit=lambda results: -1)
+    before = dict(vars(clf))
+    with pytest.raises(IndexError):
+        clf.fit(X, y)
+    assert vars(clf) == before
+
+
+WEIGHTS = np.random.default_rng(0).exponential(size=150)
+GROUPS = np.arange(150) % 7
+
+
+def routed(request):
+    scorer = get_scorer("accuracy").set_score_request(sample_weight=request)
+    return SoftmaxClassifierCV(
+        alphas=[1e-2, 1], cv=GroupKFold(3), scoring=scorer, random_state=0
+    )
+
+
+@pytest.mark.parametrize("request_", [True, False, "of_scores"])
+def test_metadata_reach_who_requests_them(request_):
+    X, y = load_iris(return_X_y=True)
+    ours = {"sample_weight": WEIGHTS, "groups": GROUPS}
+    if request_ == "of_scores":
+        ours["of_scores"] = WEIGHTS**2
+    of_scores = {True: WEIGHTS, False: None, "of_scores": WEIGHTS**2}[request_]
+    with config_context(enable_metadata_routing=True):
+        clf = routed(request_).fit(X, y, **ours)
+        for fold, (train, test) in enumerate(GroupKFold(3).split(X, y, GROUPS)):
+            alone = SoftmaxClassifier(alpha=clf.alphas_[0], random_state=0)
+            alone.fit(X[train], y[train], WEIGHTS[train])
+            weights = None if of_scores is None else of_scores[test]
+            expected = alone.score(X[test], y[test], weights)
+            assert clf.scores_[fold, 0, 0, 0] == pytest.approx(expected)
+        if request_ != "of_scores":
+            expected = accuracy_score(y, clf.predict(X), sample_weight=of_scores)
+            score = clf.score(X, y, sample_weight=WEIGHTS)
+            assert score == pytest.approx(expected)
+
+
+def test_weights_are_routed_through_cross_validation():
+    X, y = load_iris(return_X_y=True)
+    metadata = {"sample_weight": WEIGHTS, "groups": GROUPS}
+    with config_context(enable_metadata_routing=True):
+        clf = routed(True).set_fit_request(sample_weight=True)
+        clf.set_score_request(sample_weight=True)
+        cv = GroupKFold(2)
+        found = cross_validate(clf, X, y, cv=cv, params=metadata)["test_score"]
+        for score, (train, test) in zip(found, cv.split(X, y, GROUPS), strict=True):
+            alone = clone(clf).fit(
+                X[train], y[train], sample_weight=WEIGHTS[train], groups=GROUPS[train]
+            )
+            assert score == alone.score(X[test], y[test], sample_weight=WEIGHTS[test])
+
+
+def test_metadata_that_nobody_requests():
+    X, y = load_iris(return_X_y=True)
+    for call in ("fit", "score"):
+        clf = SoftmaxClassifierCV(alphas=[1e-2], cv=2).fit(X, y)
+        with pytest.raises(ValueError, match=f"SoftmaxClassifierCV.{call} is only supported"):
+            getattr(clf, call)(X, y, colour=1)
+        with config_context(enable_metadata_routing=True):
+            with pytest.raises(TypeError, match="unexpected argument"):
+                getattr(clf, call)(X, y, colour=1)
+            with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+                getattr(clf, call)(X, y, sample_weight=WEIGHTS)
 
 
 @pytest.mark.parametrize(

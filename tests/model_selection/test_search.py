@@ -1,21 +1,27 @@
 """SoftmaxSearchCV beside GridSearchCV and RandomizedSearchCV, which fit one after another."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.exceptions import DataConversionWarning, FitFailedWarning, NotFittedError
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer, make_scorer, recall_score
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
+    KFold,
     RandomizedSearchCV,
     ShuffleSplit,
     StratifiedKFold,
+    TimeSeriesSplit,
     cross_val_score,
 )
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -384,9 +390,244 @@ def test_a_parameter_that_is_none():
         SoftmaxSearchCV(classifier(), GRID, halving=0).fit(X, y)
 
 
-def test_what_is_printed(capsys):
+def lines_of(search, capsys):
+    """What a search prints, in any order, but for starts, seconds and the dots before them."""
     X, y = load_iris(return_X_y=True)
-    SoftmaxSearchCV(classifier(), {"alpha": [1e-3, 1e-1]}, cv=2, verbose=2).fit(X, y)
+    search.fit(X, y)
     first, *lines = capsys.readouterr().out.splitlines()
-    assert first == "Fitting 2 folds for each of 2 candidates, totalling 4 fits"
-    assert [line.split(";")[0] for line in lines] == ["[CV] alpha=0.001", "[CV] alpha=0.1"] * 2
+    ends = [line.split(" total time=")[0] for line in lines if " START " not in line]
+    return first, sorted(re.sub(r"\.{2,}", "..", end) for end in ends)
+
+
+@pytest.mark.parametrize("scoring", [None, ["accuracy", "neg_log_loss"]])
+@pytest.mark.parametrize("return_train_score", [False, True])
+@pytest.mark.parametrize("verbose", [1, 2, 3, 10])
+def test_what_is_printed(verbose, return_train_score, scoring, capsys):
+    arguments = {
+        "cv": 2,
+        "verbose": verbose,
+        "return_train_score": return_train_score,
+        "scoring": scoring,
+        "refit": False,
+    }
+    grid = [{"alpha": [1e-3, 1.0], "momentum": [0.5]}, {}]
+    ours = lines_of(SoftmaxSearchCV(classifier(), grid, **arguments), capsys)
+    assert ours == lines_of(GridSearchCV(classifier(), grid, **arguments), capsys)
+    assert ours[0] == "Fitting 2 folds for each of 3 candidates, totalling 6 fits"
+
+
+class Thinned(Pipeline):
+    """A Pipeline that trains on fewer rows than it is given, as samplers do."""
+
+    def fit(self, X, y):
+        return super().fit(X[::3], y[::3])
+
+
+class OneEpoch(SoftmaxClassifier):
+    """A classifier that trains otherwise, by a method that `fit` calls."""
+
+    def _run(self, epochs, tasks, attributes):
+        epochs.run_one()
+
+
+class ByThirds(SoftmaxClassifier):
+    """A classifier whose `fit` returns nothing."""
+
+    def fit(self, X, y):
+        super().fit(X[::3], y[::3])
+
+
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [
+        (Thinned([("scale", StandardScaler()), ("clf", classifier())]), "clf__alpha"),
+        (Thinned([("clf", classifier())]), "clf__alpha"),
+        (Pipeline([("scale", StandardScaler()), ("clf", OneEpoch(random_state=0))]),
+         "clf__alpha"),
+        (OneEpoch(random_state=0), "alpha"),
+        (ByThirds(random_state=0), "alpha"),
+    ],
+    ids=["pipeline", "pipeline of one step", "last step", "classifier", "fit returns None"],
+)  # fmt: skip
+def test_what_trains_otherwise_is_fitted_by_itself(estimator, name):
+    X, y = load_iris(return_X_y=True)
+    grid = {name: [1e-3, 10.0]}
+    ours = SoftmaxSearchCV(estimator, grid, cv=3).fit(X, y)
+    theirs = GridSearchCV(estimator, grid, cv=3).fit(X, y)
+    assert_same_results(ours.cv_results_, theirs.cv_results_)
+    assert type(ours.best_estimator_) is type(estimator)
+    np.testing.assert_array_equal(ours.predict_proba(X), theirs.predict_proba(X))
+
+
+def test_a_pipeline_that_prints_its_steps_prints_them_all(capsys):
+    X, y = load_iris(return_X_y=True)
+    pipeline = Pipeline([("scale", StandardScaler()), ("clf", classifier())], verbose=True)
+    for search in (SoftmaxSearchCV, GridSearchCV):
+        search(pipeline, {"clf__alpha": [0, 1]}, cv=2, refit=False).fit(X, y)
+        assert capsys.readouterr().out.count("Processing scale") == 4
+
+
+def test_a_number_and_a_share_are_not_the_same_setting():
+    texts = ["plain words", "plain deeds", "other words", "other deeds"] * 5
+    y = [0, 0, 1, 1] * 5
+    pipeline = Pipeline([("count", CountVectorizer()), ("clf", classifier())])
+    grid = {"count__max_df": [1.0, 0.5], "count__min_df": [1, 0.9], "clf__alpha": [0.1, 1]}
+    with pytest.warns(FitFailedWarning):
+        theirs = GridSearchCV(pipeline, grid, cv=2, error_score=-1).fit(texts, y)
+    with pytest.warns(FitFailedWarning):
+        ours = SoftmaxSearchCV(pipeline, grid, cv=2, error_score=-1).fit(texts, y)
+    assert_same_results(ours.cv_results_, theirs.cv_results_)
+    grid = {"count__min_df": [1, 1.0]}  # in one text, or in all
+    with pytest.warns(FitFailedWarning):
+        ours = SoftmaxSearchCV(pipeline, grid, cv=2, error_score=-1).fit(texts, y)
+    assert ours.cv_results_["mean_test_score"].tolist() == [1, -1]
+
+
+def test_an_estimator_that_needs_no_labels():
+    X, _ = load_iris(return_X_y=True)
+    grid = {"n_clusters": [2, 3]}
+    ours, theirs = (
+        search(KMeans(n_init=1, random_state=0), grid).fit(X)
+        for search in (SoftmaxSearchCV, GridSearchCV)
+    )
+    assert_same_results(ours.cv_results_, theirs.cv_results_)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+
+
+def test_our_classifier_needs_labels():
+    X, _ = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match="All the 5 fits failed"):
+        SoftmaxSearchCV(classifier(), {"alpha": [1]}).fit(X)
+
+
+SEVERAL = {"score_a": "accuracy", "score_b": "neg_log_loss"}
+
+
+def several_scores(estimator, X, y):
+    return {"score_a": estimator.score(X, y), "score_b": 1 - estimator.score(X, y)}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
+@pytest.mark.filterwarnings("ignore:One or more of the")
+@pytest.mark.parametrize("return_train_score", [False, True])
+@pytest.mark.parametrize("error_score", [np.nan, -1.0])
+@pytest.mark.parametrize("scoring", [None, SEVERAL, several_scores])
+def test_the_first_of_all_fits_fails(scoring, error_score, return_train_score):
+    X, y = load_iris(return_X_y=True)
+    arguments = {
+        "scoring": scoring,
+        "refit": "score_a" if scoring else True,
+        "error_score": error_score,
+        "return_train_score": return_train_score,
+        "cv": 3,
+    }
+    grid = {"learning_rate": [1e300, "auto"]}
+    ours = SoftmaxSearchCV(classifier(), grid, **arguments).fit(X, y)
+    theirs = GridSearchCV(classifier(), grid, **arguments).fit(X, y)
+    assert_same_results(ours.cv_results_, theirs.cv_results_)
+    assert ours.best_params_ == theirs.best_params_ == {"learning_rate": "auto"}
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
+def test_the_first_fold_fails():
+    X, y = load_wine(return_X_y=True)  # sorted by class, so that the first has one alone
+    grid = {"alpha": [1e-3, 1e-1]}
+    for search in (SoftmaxSearchCV, GridSearchCV):
+        with pytest.warns(FitFailedWarning, match="2 fits failed out of a total of 6"):
+            found = search(classifier(), grid, cv=TimeSeriesSplit(3)).fit(X, y)
+        assert np.isnan(found.cv_results_["split0_test_score"]).all()
+        assert np.isfinite(found.cv_results_["split1_test_score"]).all()
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
+@pytest.mark.filterwarnings("ignore:Scoring failed")
+@pytest.mark.parametrize("weighted", [slice(0, 55), slice(0, 30)], ids=["scores", "fits"])
+def test_a_fold_without_any_weight(weighted):
+    X, y = load_iris(return_X_y=True)
+    X, y = X[:90], np.arange(90) % 3
+    weights = np.zeros(90)
+    weights[weighted] = 1
+    ours, theirs = (
+        search(classifier(), {"alpha": [0.1, 1]}, cv=KFold(3)).fit(X, y, sample_weight=weights)
+        for search in (SoftmaxSearchCV, GridSearchCV)
+    )
+    assert_same_results(ours.cv_results_, theirs.cv_results_)
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
+@pytest.mark.filterwarnings("ignore:Scoring failed")
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_rows_that_cannot_be_scored_are_no_failure_of_a_fit(in_pipeline):
+    X, y = load_iris(return_X_y=True)
+    X[0, 0] = np.inf  # among the rows held out alone
+    rows = np.random.default_rng(0).permutation(np.arange(1, 150))
+    splits = [(rows[:100], np.arange(150)[:1].repeat(2)), (rows[:100], rows[100:])]
+    estimator = classifier()
+    if in_pipeline:
+        estimator = Pipeline([("scale", StandardScaler()), ("clf", estimator)])
+    grid = {"clf__alpha" if in_pipeline else "alpha": [1e-3, 1]}
+    ours, theirs = (
+        search(estimator, grid, cv=splits, refit=False).fit(X, y)
+        for search in (SoftmaxSearchCV, GridSearchCV)
+    )
+    assert_same_results(ours.cv_results_, theirs.cv_results_)
+    assert np.isnan(ours.cv_results_["split0_test_score"]).all()
+    with pytest.raises(ValueError, match="contains infinity"):
+        SoftmaxSearchCV(estimator, grid, cv=splits, error_score="raise").fit(X, y)
+
+
+def test_a_search_whose_refit_fails_is_as_it_was():
+    X, y = load_iris(return_X_y=True)
+    search = SoftmaxSearchCV(classifier(), {"alpha": [1e-4, 1e-2]}, cv=3).fit(X, y)
+    search.set_params(param_grid={"alpha": [1, 2, 3]})
+    before = dict(vars(search))
+    splits = [(np.arange(1, 100), np.arange(100, 150)), (np.arange(50, 150), np.arange(1, 50))]
+    search.cv = before["cv"] = splits
+    X[0] = np.nan  # which is in no fold
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        search.fit(X, y)
+    assert vars(search) == before
+
+
+def test_nothing_stays_of_an_earlier_search():
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    search = SoftmaxSearchCV(classifier(), GRID, cv=3).fit(X, y)
+    search.set_params(refit=False).fit(X.to_numpy(), y)
+    for name in ("best_estimator_", "refit_time_", "feature_names_in_"):
+        assert not hasattr(search, name)
+    with pytest.raises((AttributeError, NotFittedError)):
+        search.predict(X)
+
+
+@pytest.mark.parametrize("given", [{"param_grid": []}, {"cv": iter([])}])
+def test_nothing_to_fit(given):
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match="No fits were performed"):
+        SoftmaxSearchCV(**{"estimator": classifier(), "param_grid": GRID, **given}).fit(X, y)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
+@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
+def test_halving_ranks_by_the_folds_that_have_scores():
+    X, y = load_iris(return_X_y=True)
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(150)
+    splits = [(np.arange(40), np.arange(100, 150)), (rows[:100], rows[100:])]
+    grid = {"alpha": [100.0, 30.0, 10.0, 1e-3]}  # the best comes last
+    search = SoftmaxSearchCV(
+        classifier(), grid, cv=splits, scoring="neg_log_loss", halving=2, refit=False
+    ).fit(X, y)
+    assert search.cv_results_["rung"].argmax() == 3
+
+
+def test_halving_with_a_function_that_returns_several_scores():
+    X, y = load_iris(return_X_y=True)
+    grid = {"alpha": [30.0, 1e-3], "learning_rate": ["auto", 1e300]}
+    search = SoftmaxSearchCV(
+        classifier(), grid, cv=3, scoring=several_scores, refit="score_a", halving=2,
+        error_score=0.0,
+    )  # fmt: skip
+    with pytest.warns(FitFailedWarning):
+        search.fit(X, y)
+    assert search.best_params_ == {"alpha": 1e-3, "learning_rate": "auto"}
