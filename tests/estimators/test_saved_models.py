@@ -89,8 +89,6 @@ def test_training_on_is_refused_and_starting_anew_is_not():
     expected = classifier()
     loaded = pickle.loads(pickle.dumps(classifier().trim_for_prediction()))
     message = r"has been trimmed for prediction.* Call fit with warm_start=False"
-        "trim_for_prediction has dropped what partial_fit.* Call fit with warm_start=False"
-    )
     for model in (loaded, loaded.set_params(warm_start=True)):
         before = pickle.dumps(model)
         with pytest.raises(ValueError, match=message):
