@@ -89,11 +89,11 @@ def test_training_on_is_refused_and_starting_anew_is_not():
     expected = classifier()
     loaded = pickle.loads(pickle.dumps(classifier().trim_for_prediction()))
     message = r"has been trimmed for prediction.* Call fit with warm_start=False"
-    for model in (loaded, loaded.set_params(warm_start=True)):
-        before = pickle.dumps(model)
+    for warm_start in (False, True):
+        before = pickle.dumps(loaded.set_params(warm_start=warm_start))
         with pytest.raises(ValueError, match=message):
-            model.partial_fit(X, Y)
-        assert pickle.dumps(model) == before
+            loaded.partial_fit(X, Y)
+        assert pickle.dumps(loaded) == before
     with pytest.raises(ValueError, match=message):
         loaded.fit(X, Y)
     assert_array_equal(loaded.predict_proba(X), expected.predict_proba(X))
