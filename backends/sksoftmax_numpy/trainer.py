@@ -72,6 +72,7 @@ class NumpyTrainer(ArrayTrainer):
         self._block_gradient = np.zeros((k, n + 1), problem.dtype)
         self._coef, self._intercept = self._point[0, :, :n], self._point[0, :, n:]
         self._mean_row = self._means
+        self._positions = np.zeros(0, np.int64)
         self._copies_whole_rows = (
             problem.X.flags.c_contiguous and problem.X.dtype == problem.dtype
         )
@@ -80,7 +81,7 @@ class NumpyTrainer(ArrayTrainer):
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Take one step for each batch of `order`; unshuffled rows are read where they lie."""
-        self._consecutive = len(order) > 0 and bool((np.diff(order) == 1).all())
+        self._consecutive = _is_run(order)
         self._n_done = 0
         # Where the target class of each row stands in the flattened (classes, width) scores.
         self._targets = self._y.take(order) * np.int64(self._width)
@@ -98,7 +99,10 @@ class NumpyTrainer(ArrayTrainer):
     def _position_in_block(self, n_rows: int) -> NDArray[np.int64]:
         """Where in its block of its batch each row of an order stands."""
         if self.batch_ends is None:
-            return np.resize(np.arange(self.problem.batch_size) % self._block, n_rows)
+            if len(self._positions) != n_rows:  # of another part of an epoch
+                in_batch = np.arange(self.problem.batch_size) % self._block
+                self._positions = np.resize(in_batch, n_rows)
+            return self._positions
         position = np.arange(n_rows)
         sizes = np.diff(self.batch_ends, prepend=0)
         return (position - np.repeat(self.batch_ends - sizes, sizes)) % self._block
@@ -161,6 +165,13 @@ class NumpyTrainer(ArrayTrainer):
         flat[targets] -= 1
         if self._row_weights is not None:
             logits *= self._row_weights[done]
+
+
+def _is_run(order: NDArray[np.int64]) -> bool:
+    """Whether rows are taken as they lie; most other orders are told by their ends."""
+    if len(order) == 0 or order[-1] - order[0] != len(order) - 1:
+        return False
+    return bool((np.diff(order) == 1).all())
 
 
 def _block_rows(problem: Problem) -> int:

@@ -206,7 +206,8 @@ class ArrayTrainer:
         """Take the steps, and add the loss of each batch."""
         finds_steps = isinstance(self._optimizer, DistanceOverGradients)
         factors, steps = self.xp.asarray(step_sizes), self._float(step_sizes)[:, :, None, None]
-        changes = np.asarray((np.diff(step_sizes, axis=1, prepend=np.nan) != 0).any(axis=0))
+        changes = np.ones(step_sizes.shape[1], bool)
+        changes[1:] = (step_sizes[:, 1:] != step_sizes[:, :-1]).any(axis=0)
         start = 0
         for i, end in enumerate(self._batch_ends(len(order))):
             if changes[i]:

@@ -17,6 +17,9 @@ from sksoftmax.data.arrays import Array
 AVERAGING_DECAY = 8
 """The exponent eta of polynomial-decay averaging: large enough to forget the first steps."""
 
+TINY = float(np.finfo(np.float64).tiny)
+"""What is divided by in place of zero."""
+
 
 class Momentum:
     r"""Stochastic gradient descent with heavy-ball or Nesterov momentum.
@@ -334,9 +337,8 @@ class DistanceOverGradients:
         total = xp.where(is_first, (area * self.curvature) ** 2, total + area * squares)
         weight = norms["weight"] + area * n_steps
         norms["distance"], norms["squares"], norms["weight"] = distance, total, weight
-        tiny = np.finfo(np.float64).tiny
-        step = area / xp.sqrt(xp.maximum(total, tiny))
-        newest = area * n_steps / xp.maximum(weight, tiny)
+        step = area / xp.sqrt(xp.maximum(total, TINY))
+        newest = area * n_steps / xp.maximum(weight, TINY)
         return step, xp.maximum(newest, self.least_weight)
 
 

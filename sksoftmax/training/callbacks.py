@@ -101,8 +101,9 @@ class FitTasks:
     def __init__(self, estimator: Any, context: Any, X: Any, y: Any, sample_weight: Any):
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self._arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        self._context = context
-        context.call_on_fit_task_begin(**self._arguments)
+        # Contexts of epochs that nobody is told of would take longer than a small epoch.
+        self._context = context if has_callbacks(estimator) else _NoContext()
+        self._context.call_on_fit_task_begin(**self._arguments)
 
     def begin_epoch(self) -> None:
         """Tell callbacks that an epoch begins."""

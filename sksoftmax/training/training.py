@@ -508,8 +508,12 @@ class Training:
 
     def _rows_per_segment(self, n_models: int) -> int:
         """Rows of this process in about a second."""
-        width = elements_a_row(self._placed) * len(self.targets.classes) * n_models
-        return rows_in_a_second(width)
+        return rows_in_a_second(self._row_operations * n_models)
+
+    @cached_property
+    def _row_operations(self) -> int:
+        """Multiplications of a row in each product of a step."""
+        return elements_a_row(self._placed) * len(self.targets.classes)
 
     def checkpoint(self) -> Checkpoint:
         """Return what must be remembered.
