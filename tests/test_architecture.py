@@ -1,5 +1,6 @@
 """Packages import downward only, backends the seam alone, and public paths stay."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +47,17 @@ def test_dir_shows_what_is_public():
         "__version__", "backend", "distributed", "get_backend", "inspection", "list_backends",
         "model_selection", "onnx", "testing",
     ]  # fmt: skip
+
+
+def private_names(path):
+    """What a module imports of scikit-learn that scikit-learn does not document."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sklearn"):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name for name in names if "._" in name)
+
+
+def test_one_module_imports_what_is_private_to_scikit_learn():
+    paths = [*ROOT.glob("sksoftmax/**/*.py"), *ROOT.glob("backends/**/*.py")]
+    found = {path.name for path in paths if list(private_names(path))}
+    assert found == {"_scikit_learn.py"}

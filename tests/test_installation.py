@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 TOKEN = r"""(?:"[^"\n]+"|'[^'\n]+'|[\w.\[\],/<>=-]*[\w\]/-]|\.(?=[\s`)]|$))"""
 PIP_INSTALL = re.compile(rf"pip install((?: {TOKEN})+)")
 WITH_A_VALUE = {"-c", "--group", "--target"}
-TOOLS = {"coverage", "pip"}
-"""What the workflow installs besides."""
+TOOLS = {"coverage", "ipywidgets", "pip"}
+"""What may be installed though none of our extras needs it."""
 
 
 def texts():

@@ -25,9 +25,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.parallel import _get_threadpool_controller
 
-from sksoftmax.backend import Array, ArrayTrainer, Problem, State
+from sksoftmax.backend import Array, ArrayTrainer, Problem, State, threadpool_controller
 
 SMALL_PRODUCT = 10**6
 """Most multiplications of a product for which OpenBLAS takes its small-matrix kernels."""
@@ -180,5 +179,5 @@ def _block_rows(problem: Problem) -> int:
 @cache
 def _has_small_kernels() -> bool:
     """Whether the BLAS is one that runs small products by kernels of their own."""
-    libraries = _get_threadpool_controller().info()
+    libraries = threadpool_controller().info()
     return any(library.get("architecture") in SMALL_KERNELS for library in libraries)

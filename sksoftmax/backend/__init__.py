@@ -7,6 +7,7 @@ must do, ``problem`` and ``rule`` what it is given; ``array_trainer`` with ``opt
 and ``registry`` finds backends by name. This package must not know any estimator.
 """
 
+from sksoftmax._scikit_learn import _get_threadpool_controller as threadpool_controller
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.contract import (
     Backend,
@@ -55,4 +56,5 @@ __all__ = [
     "is_csr",
     "row_blocks",
     "squared_norm",
+    "threadpool_controller",
 ]

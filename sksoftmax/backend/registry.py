@@ -143,6 +143,8 @@ def get_backend(name: str) -> Backend:
 def _what_can_be_used() -> str:
     """The names that would have been right, and what the others lack."""
     infos = list_backends()
+    if not infos:
+        return "None is registered: run `pip install .` in the clone of sksoftmax."
     usable = ", ".join(info.name for info in infos if info.available)
     reasons = [f" {info.name!r} cannot: {info.reason}" for info in infos if not info.available]
     return f"Backends that can be used here: {usable}.{''.join(reasons)}"

@@ -14,16 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import config_context, get_config
 
-try:
-    from sklearn.utils._array_api import (
-        check_same_namespace,
-        get_namespace_and_device,
-        move_to,
-    )
-except ImportError:
-    SUPPORTED = False
-else:
-    SUPPORTED = True
+from sksoftmax._scikit_learn import (
+    HAS_ARRAY_API,
+    check_same_namespace,
+    get_namespace_and_device,
+    move_to,
+)
+
+SUPPORTED = HAS_ARRAY_API
 """Whether the installed scikit-learn can do it."""
 
 Array = Any  #: An array of whatever library, dense or CSR.

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import assert_all_finite
 
-NUMBERS = "biuf"
+NUMBERS = frozenset("biuf")
 """Kinds of dtypes that are trained on as they are."""
 
-TEXT = "STUV"
+TEXT = frozenset("STUV")
 """Kinds that scikit-learn converts where a dtype is asked for, and refuses otherwise."""
 
 

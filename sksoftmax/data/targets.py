@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
+from sksoftmax._scikit_learn import _check_sample_weight
 from sksoftmax.data.arrays import as_numpy
 
 LARGEST_EXACT_FLOAT = 2.0**53

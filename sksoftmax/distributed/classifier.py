@@ -15,8 +15,8 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import HasMethods, validate_parameter_constraints
 
+from sksoftmax._scikit_learn import HasMethods, validate_parameter_constraints
 from sksoftmax.data.holdout import Validation, hold_out
 from sksoftmax.data.rows import is_csr
 from sksoftmax.data.targets import Targets, class_weights, distinct_labels, encode_targets

@@ -17,11 +17,11 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from sksoftmax._scikit_learn import HasMethods, Interval, StrOptions, _fit_context
 from sksoftmax.backend.contract import Backend
 from sksoftmax.data.arrays import SUPPORTED, home_of, to_numpy, within_reach
 from sksoftmax.data.holdout import Validation, hold_out

@@ -8,7 +8,7 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
-from sklearn.utils._param_validation import Interval
+from sksoftmax._scikit_learn import Interval
 
 
 class FloatInterval(Interval):  # type: ignore[misc]

@@ -13,13 +13,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Bunch, Tags, check_random_state
-from sklearn.utils._metadata_requests import _raise_for_params
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
+from sksoftmax._scikit_learn import Interval, _fit_context, _raise_for_params
 from sksoftmax.backend.contract import Backend
 from sksoftmax.data.stored import checked_in_memory
 from sksoftmax.data.targets import encode_targets

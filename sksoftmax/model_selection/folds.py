@@ -22,12 +22,16 @@ from numpy.typing import NDArray
 from sklearn import get_config
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
-from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
-from sklearn.model_selection._validation import _score
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.validation import _check_method_params
 
+from sksoftmax._scikit_learn import (
+    _BaseScorer,
+    _check_method_params,
+    _MultimetricScorer,
+    _PassthroughScorer,
+    _safe_split,
+    _score,
+)
 from sksoftmax.estimators.classifier import SoftmaxClassifier
 from sksoftmax.model_selection.joint_fit import Fit, FitsTogether
 from sksoftmax.training.callbacks import Subtask, has_callbacks

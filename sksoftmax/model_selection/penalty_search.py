@@ -16,8 +16,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.metrics._scorer import _MultimetricScorer
 
+from sksoftmax._scikit_learn import _MultimetricScorer
 from sksoftmax.estimators.classifier import SoftmaxClassifier
 from sksoftmax.model_selection.search import SoftmaxSearchCV, mean_of_scored_folds
 

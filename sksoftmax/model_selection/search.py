@@ -16,21 +16,23 @@ from typing import Any, Self
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import _fit_context, clone, is_classifier
-from sklearn.metrics._scorer import _MultimetricScorer
+from sklearn.base import clone, is_classifier
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
-from sklearn.model_selection._search import BaseSearchCV
-from sklearn.model_selection._validation import (
+from sklearn.utils import Bunch, indexable
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted
+
+from sksoftmax._scikit_learn import (
+    BaseSearchCV,
+    Interval,
+    _check_method_params,
+    _fit_context,
     _insert_error_scores,
+    _MultimetricScorer,
     _warn_or_raise_about_fit_failures,
 )
-from sklearn.pipeline import Pipeline
-from sklearn.utils import Bunch, indexable
-from sklearn.utils._param_validation import Interval
-from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params, check_is_fitted
-
 from sksoftmax.estimators.attributes import replace_fitted, unchanged_on_error
+from sksoftmax.estimators.final import final_estimator
 from sksoftmax.model_selection.folds import Evaluation, Fold
 from sksoftmax.training.callbacks import CallbackSupportMixin, SearchTasks, Subtask
 
@@ -285,9 +287,7 @@ class SoftmaxSearchCV(
         [0]
         """
         check_is_fitted(self, "best_estimator_")
-        best = self.best_estimator_
-        classifier = best.steps[-1][1] if isinstance(best, Pipeline) else best
-        classifier.trim_for_prediction()
+        final_estimator(self.best_estimator_)[0].trim_for_prediction()
         return self
 
     def _search(self, X: Any, y: Any, routed: Bunch, tasks: SearchTasks) -> dict[str, Any]:

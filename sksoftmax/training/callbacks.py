@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, Self
 
+from sksoftmax._scikit_learn import callback_management_context
+
 __all__ = ["CallbackSupportMixin", "FitTasks", "SearchTasks", "Subtask"]
 
 
@@ -38,11 +40,9 @@ class _NoCallbackSupport:
 
 try:
     from sklearn.callback import AutoPropagatedCallback, CallbackSupportMixin
-    from sklearn.callback._callback_support import callback_management_context
 except ImportError:
     AutoPropagatedCallback = ()
     CallbackSupportMixin = _NoCallbackSupport
-    callback_management_context = nullcontext
 
 
 def has_callbacks(estimator: Any) -> bool:

@@ -86,9 +86,15 @@ class Checkpoint:
         Returns
         -------
         dict
-            Values by field name; no array is copied.
+            Values by field name; no array is copied. An array that stands for two is there
+            once, and None in the other's place: joblib would store it twice.
         """
         plain: dict[str, Any] = _plain(self)
+        state, moments = self.state, self.moments
+        if state.average is state.parameters:
+            plain["state"]["average"] = None
+        if moments is not None and state.means is moments.mean:
+            plain["state"]["means"] = None
         return plain
 
     @classmethod
@@ -106,13 +112,18 @@ class Checkpoint:
             No array is copied.
         """
         moments, deviations = stored["moments"], stored["deviations"]
+        state = dict(stored["state"])
+        if state["average"] is None:
+            state["average"] = state["parameters"]
+        if state["means"] is None:
+            state["means"] = moments["mean"]
         return cls(
             **{
                 **stored,
                 "moments": None if moments is None else Moments(**moments),
                 "deviations": None if deviations is None else Deviations(**deviations),
                 "penalty": tuple(stored["penalty"]),
-                "state": State(**stored["state"]),
+                "state": State(**state),
             }
         )
 

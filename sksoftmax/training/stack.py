@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.parallel import _get_threadpool_controller
 
+from sksoftmax._scikit_learn import _get_threadpool_controller
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.training.batches import run_batches
 from sksoftmax.training.callbacks import FitTasks

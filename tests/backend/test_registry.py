@@ -155,6 +155,16 @@ def test_unknown_name_says_what_can_be_used_and_what_the_others_lack(third_party
     assert "'gpus' cannot: RuntimeError: no device" in lacking
 
 
+def test_unknown_name_where_nothing_is_installed(monkeypatch):
+    # As where the package is imported from a folder that pip knows nothing of.
+    monkeypatch.setattr("sksoftmax.backend.registry.entry_points", lambda group: ())
+    monkeypatch.syspath_prepend(
+        "nothing is installed here"
+    )  # what was found is looked for anew
+    with pytest.raises(ValueError, match=r"None is registered: run `pip install \.` in the"):
+        get_backend("numpy")
+
+
 def test_two_targets_for_one_name(install):
     install("red-dist", "colour", "red_backend:Backend")
     install("blue-dist", "colour", "blue_backend:Backend")

@@ -1,5 +1,8 @@
 """A search and predictions on a real cluster of two worker processes, and dask as input."""
 
+import os
+import signal
+
 import joblib
 import numpy as np
 import pandas as pd
@@ -113,3 +116,26 @@ def test_the_blocks_of_a_dask_array_as_a_stream():
         expected.partial_fit(X[part], Y[part], classes=range(10))
     assert stream.n_samples_seen_ == len(X)
     np.testing.assert_allclose(stream.coef_, expected.coef_, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
+def test_a_worker_killed_in_mid_search_changes_no_bit(client, tmp_path):
+    has_died = tmp_path / "has died"
+
+    def score(model, X, y):
+        if not has_died.exists():
+            has_died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return model.score(X, y)
+
+    grid = {"alpha": [1e-4, 1e-2, 1]}
+    clf = SoftmaxClassifier(random_state=0, backend="numpy", max_iter=3, tol=None)
+    search = SoftmaxSearchCV(clf, grid, cv=3, scoring=score)
+    with joblib.parallel_config(backend="dask"):
+        search.fit(X, Y)
+    assert has_died.exists()
+    serial = clone(search).fit(X, Y)
+    for i in range(3):
+        name = f"split{i}_test_score"
+        np.testing.assert_array_equal(search.cv_results_[name], serial.cv_results_[name])
+    np.testing.assert_array_equal(search.best_estimator_.coef_, serial.best_estimator_.coef_)

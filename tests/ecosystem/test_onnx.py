@@ -58,6 +58,18 @@ def assert_same_predictions(model, rows, labels, probabilities):
     np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_hundred_thousand_rows(n_classes, dtype):
+    y = np.minimum(Y, n_classes - 1)
+    clf = SoftmaxClassifier(random_state=0).fit(X.astype(dtype), y)
+    low, high = X.min(axis=0), X.max(axis=0)
+    rows = np.random.default_rng(0).uniform(low, high, (100_000, 4)).astype(dtype)
+    labels, probabilities = run(clf, rows, zipmap=False)
+    assert_same_predictions(clf, rows, labels, probabilities)
+    assert probabilities.dtype == dtype
+
+
 @pytest.mark.parametrize("trained", ["float32", "float64"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("scaled", [False, True], ids=["alone", "in a pipeline"])

@@ -8,10 +8,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sksoftmax import SoftmaxClassifier
+from sksoftmax import SoftmaxClassifier, SoftmaxClassifierCV, SoftmaxSearchCV
 from sksoftmax.inspection import CoefficientDisplay, LossCurveDisplay
 
 matplotlib.use("Agg")
@@ -78,6 +85,76 @@ def test_two_classes_are_one_image():
     assert display.axes_[0].images[0].get_cmap().name == "PiYG"
 
 
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine(return_X_y=True, as_frame=True)
+
+
+def test_named_columns_are_bars_the_largest_first(wine):
+    X, y = wine
+    clf = SoftmaxClassifier(random_state=0).fit(X, y)
+    display = CoefficientDisplay.from_estimator(clf, max_features=4)
+    assert [ax.get_title() for ax in display.axes_] == ["0", "1", "2"]
+    standardised = clf.coef_ * clf.scale_
+    for ax, row in zip(display.axes_, standardised, strict=True):
+        largest = np.argsort(-np.abs(row))[:4]
+        assert [text.get_text() for text in ax.get_yticklabels()] == list(X.columns[largest])
+        assert_allclose([bar.get_width() for bar in ax.patches], row[largest])
+    assert len({ax.get_xlim() for ax in display.axes_}) == 1
+    assert display.axes_[0].yaxis_inverted()
+    unnamed = SoftmaxClassifier(random_state=0).fit(X.to_numpy(), y).sparsify()
+    labels = CoefficientDisplay.from_estimator(unnamed).axes_[0].get_yticklabels()
+    assert len(labels) == 10
+    assert {text.get_text() for text in labels} <= {f"x{i}" for i in range(13)}
+
+
+def test_pipelines_and_searches_show_the_model_at_their_end(wine):
+    X, y = wine
+    columns = make_column_transformer(
+        (StandardScaler(), ["alcohol", "hue"]), ("passthrough", ["proline"])
+    )
+    pipeline = make_pipeline(columns, SoftmaxClassifier(random_state=0))
+    grid = {"softmaxclassifier__alpha": [1e-2, 1]}
+    names = {"standardscaler__alcohol", "standardscaler__hue", "passthrough__proline"}
+    for estimator in (
+        clone(pipeline),
+        GridSearchCV(pipeline, grid),
+        SoftmaxSearchCV(pipeline, grid),
+        make_pipeline("passthrough", clone(pipeline)),
+    ):
+        estimator.fit(X, y)
+        labels = CoefficientDisplay.from_estimator(estimator).axes_[0].get_yticklabels()
+        assert {text.get_text() for text in labels} == names
+        curve = LossCurveDisplay.from_estimator(estimator)
+        assert curve.estimator_name == "SoftmaxClassifier"
+    unnamed = make_pipeline(FunctionTransformer(np.log1p), SoftmaxClassifier()).fit(X, y)
+    label = CoefficientDisplay.from_estimator(unnamed).axes_[0].get_yticklabels()[0]
+    assert label.get_text() in {*X.columns, *(f"x{i}" for i in range(13))}
+    cv = SoftmaxClassifierCV(alphas=[1e-2, 1], cv=2, random_state=0).fit(X, y)
+    assert LossCurveDisplay.from_estimator(cv).validation_line_ is None
+    assert len(CoefficientDisplay.from_estimator(cv).axes_) == 3
+
+
+def test_models_that_have_nothing_to_show_are_named(wine):
+    X, y = wine
+    others = {
+        LossCurveDisplay: GaussianNB(),
+        CoefficientDisplay: make_pipeline(StandardScaler(), LogisticRegression()),
+    }
+    for display, estimator in others.items():
+        with pytest.raises(TypeError, match=r"needs a model with .* has no (loss_c|scale)"):
+            display.from_estimator(estimator.fit(X, y))
+    search = GridSearchCV(SoftmaxClassifier(), {"alpha": [1e-2, 1]}, refit=False).fit(X, y)
+    with pytest.raises(TypeError, match=r"was refitted\. GridSearchCV has no coef_ and no sc"):
+        CoefficientDisplay.from_estimator(search)
+    for unfitted in (
+        make_pipeline(StandardScaler(), SoftmaxClassifier()),
+        SoftmaxSearchCV(SoftmaxClassifier(), {"alpha": [1]}),
+    ):
+        with pytest.raises(NotFittedError):
+            CoefficientDisplay.from_estimator(unfitted)
+
+
 def test_errors_say_what_is_wrong(digits):
     for draw in (
         lambda: LossCurveDisplay.from_estimator(SoftmaxClassifier()),
@@ -88,7 +165,7 @@ def test_errors_say_what_is_wrong(digits):
     with pytest.raises(ValueError, match=r"has 63 pixels, but there are 64 features"):
         CoefficientDisplay.from_estimator(digits, image_shape=(7, 9))
     _, axes = plt.subplots(3, 3)
-    with pytest.raises(ValueError, match="10 images need as many axes, got 9"):
+    with pytest.raises(ValueError, match="10 classes need as many axes, got 9"):
         CoefficientDisplay.from_estimator(digits, image_shape=(8, 8), axes=axes)
 
 

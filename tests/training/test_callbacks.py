@@ -1,5 +1,7 @@
 """scikit-learn's callbacks: what they are told of each epoch, and that they can end a fit."""
 
+import pickle
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -89,6 +91,38 @@ def test_each_epoch_hands_over_the_estimator_as_if_fit_ended_there(early_stoppin
         assert fitted.n_iter_ == n_epochs
         assert fitted.loss_curve_ == alone.loss_curve_
         assert fitted.best_iter_ == alone.best_iter_
+
+
+class Saver:
+    """Saves the model of each epoch, as one does against a machine that may go down."""
+
+    def __init__(self):
+        self.saved = []
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+        if context.task_name == "epoch":
+            self.saved.append(pickle.dumps(fitted_estimator))
+
+
+def test_a_fit_goes_on_from_what_a_callback_has_saved():
+    saver = Saver()
+    whole = estimator().set_callbacks(saver).fit(X, Y)
+    assert len(saver.saved) == 6
+    for n_epochs, saved in enumerate(saver.saved[:-1], start=1):
+        loaded = pickle.loads(saved)
+        assert loaded.n_iter_ == n_epochs
+        loaded.set_params(warm_start=True, max_iter=6 - n_epochs).fit(X, Y)
+        np.testing.assert_array_equal(loaded.coef_, whole.coef_)
+        assert loaded.loss_curve_ == whole.loss_curve_
 
 
 def test_a_callback_ends_the_fit_without_a_warning_of_convergence():
