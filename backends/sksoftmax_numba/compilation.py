@@ -69,13 +69,35 @@ def inlined(function: Function, freedoms: Set[str] = ANY_ORDER) -> Function:
     return _jitted(function, "-inlined", freedoms, forceinline=True, **no_wrappers)
 
 
+def written_out(function: Function) -> Function:
+    """Write a function out where a kernel calls it, before anything is compiled.
+
+    This is for what does little but call others. LLVM optimises what is `inlined` on its own,
+    with all that it calls, and then again as part of its caller: of functions that call each
+    other down to the loops, each level would take a second or two of a first fit.
+
+    Parameters
+    ----------
+    function : callable
+        As for `compiled`.
+
+    Returns
+    -------
+    callable
+        The same, for compiled functions.
+    """
+    kernel: Any = njit(inline="always")(function)
+    result: Function = kernel
+    return result
+
+
 def for_python(kernel: Function) -> Function:
-    """Return an `inlined` function in a form that Python can call, too.
+    """Return a function in a form that Python can call, too.
 
     Parameters
     ----------
     kernel : callable
-        What `inlined` returned.
+        What `inlined` or `written_out` returned.
 
     Returns
     -------

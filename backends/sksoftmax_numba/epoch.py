@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from sksoftmax_numba.compilation import compiled, inlined
+from sksoftmax_numba.compilation import compiled, inlined, written_out
 from sksoftmax_numba.kernels import ROWS, copy_coefficients, summed_gradient
 from sksoftmax_numba.threads import all_arrived
 
@@ -65,7 +65,7 @@ def add_up(gradients: Any, c: int, first: int, last: int, thread: int, n_threads
         span *= 2
 
 
-@inlined
+@written_out
 def write_gradients(
     thread: int, n_threads: int, X: Any, y: Any, weights: Any, order: Any, batch_size: int,
     i: int, coef: Any, intercept: Any, x: Any, z: Any, gradients: Any, of_intercepts: Any,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sksoftmax_numba.compilation import inlined
+from sksoftmax_numba.compilation import inlined, written_out
 from sksoftmax_numba.exponential import exponential
 from sksoftmax_numba.intrinsics import MANY_REGISTERS, PREFETCHES, prefetch
 
@@ -210,7 +210,7 @@ def copy_coefficients(parameters: Any, means: Any, coef: Any, intercept: Any) ->
         intercept[c] = parameters[c, len(means)] - shift
 
 
-@inlined
+@written_out
 def summed_gradient(
     X: Any, y: Any, weights: Any, rows: Any, then: Any, coef: Any, intercept: Any, x: Any,
     z: Any, gradient: Any, of_intercept: Any,
