@@ -362,9 +362,9 @@ class _OneByOne:
         return State(
             parameters=np.concatenate([state.parameters for state in states]),
             average=np.concatenate([state.average for state in states]),
-            moments={
-                name: np.concatenate([state.moments[name] for state in states])
-                for name in states[0].moments
+            memory={
+                name: np.concatenate([state.memory[name] for state in states])
+                for name in states[0].memory
             },
             means=states[0].means,
             n_steps=states[0].n_steps,
@@ -386,7 +386,7 @@ def _only(several: Any, model: int) -> Any:
     }
     if isinstance(several, Problem):
         changes["rule"] = replace(several.rule, momentum=several.rule.momentum[one])
-    for name in {"moments", "norms"} & values.keys():
+    for name in {"memory", "norms"} & values.keys():
         changes[name] = {key: array[one] for key, array in values[name].items()}
     return replace(several, **changes)
 
@@ -461,14 +461,14 @@ def _epoch_arguments(
 
 def _arrays(state: State) -> dict[str, NDArray[Any]]:
     """Everything in a state that can be compared."""
-    moments = {f"moment {name!r}": array for name, array in state.moments.items()}
-    moments |= {f"norm {name!r}": array for name, array in state.norms.items()}
+    memory = {f"memory {name!r}": array for name, array in state.memory.items()}
+    memory |= {f"norm {name!r}": array for name, array in state.norms.items()}
     return {
         "parameters": state.parameters,
         "average": state.average,
         "means": state.means,
         "steps": np.array(state.n_steps),
-        **moments,
+        **memory,
     }
 
 

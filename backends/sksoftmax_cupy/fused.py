@@ -51,7 +51,7 @@ class FusedTrainer(CupyTrainer):
                 self._second = self._point
             else:
                 # Without momentum the kernels still have a velocity, which nobody keeps.
-                velocity = self._moments.get("velocity")
+                velocity = self._memory.get("velocity")
                 self._second = xp.zeros_like(self._parameters) if velocity is None else velocity
             self._place_norms()
 

@@ -109,7 +109,7 @@ class NumbaStackTrainer(StackTrainer):
         newest = averaging_weight(self._n_steps) if averaged else 0.0
         momentum_steps(
             self._parameters,
-            self._moments.get("velocity", self._nothing),
+            self._memory.get("velocity", self._nothing),
             self._average if averaged else self._nothing,
             gradient,
             self._no_means,

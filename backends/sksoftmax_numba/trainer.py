@@ -93,7 +93,7 @@ class NumbaTrainer(ArrayTrainer):
         newest = np.zeros(n_batches)
         if problem.average:
             newest[:] = [averaging_weight(self._n_steps + 1 + i) for i in range(n_batches)]
-        velocity = self._moments.get("velocity", self._nothing)[0]
+        velocity = self._memory.get("velocity", self._nothing)[0]
         average = (self._average if problem.average else self._nothing)[0]
         arrays = self._parameters[0], velocity, average
         steps, newest = self._float(step_sizes), self._float(newest)

@@ -129,11 +129,11 @@ class ArrayTrainer:
         xp = self.xp
         self._parameters = xp.array(state.parameters, dtype=self.problem.dtype)
         self._average = xp.array(state.average, dtype=self.problem.dtype)
-        self._moments = {
-            name: xp.array(state.moments[name], dtype=self.problem.dtype)
-            if name in state.moments
+        self._memory = {
+            name: xp.array(state.memory[name], dtype=self.problem.dtype)
+            if name in state.memory
             else xp.zeros_like(self._parameters)
-            for name in self._optimizer.moment_names
+            for name in self._optimizer.memory_names
         }
         self._n_steps = state.n_steps
         self._point = self._parameters
@@ -171,15 +171,15 @@ class ArrayTrainer:
             The last iterate, what is averaged, the optimiser's memory, and where the next
             gradient is taken if that is elsewhere; always in the same order.
         """
-        last, average, moments = self._current()
+        last, average, memory = self._current()
         point = [] if self._point is self._parameters else [self._point]
         averaged = [average] if self.problem.average else []
-        return [last, *averaged, *moments.values(), *point, *self._norms.values()]
+        return [last, *averaged, *memory.values(), *point, *self._norms.values()]
 
     def _current(self) -> tuple[Array, Array, dict[str, Array]]:
         """The last iterate, what is averaged, and the optimiser's memory: no copies."""
         average = self._average if self.problem.average else self._parameters
-        return self._parameters, average, self._moments
+        return self._parameters, average, self._memory
 
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
@@ -237,7 +237,7 @@ class ArrayTrainer:
             self._set_point()
             return loss
         self._optimizer.update(
-            parameters, self._moments, gradient, step, self._threshold, self._n_steps
+            parameters, self._memory, gradient, step, self._threshold, self._n_steps
         )
         if self.problem.average:
             self._add_to_average(average, parameters)
@@ -381,7 +381,7 @@ class ArrayTrainer:
             The state after the last step.
         """
         problem = self.problem
-        last, average, moments = self._current()
+        last, average, memory = self._current()
         parameters = self._to_numpy(last)
         means = problem.means
         if means is None:
@@ -389,7 +389,7 @@ class ArrayTrainer:
         return State(
             parameters=parameters,
             average=self._to_numpy(average) if problem.average else parameters,
-            moments={name: self._to_numpy(array) for name, array in moments.items()},
+            memory={name: self._to_numpy(array) for name, array in memory.items()},
             means=means,
             n_steps=self._n_steps,
             norms={name: self._to_numpy(array) for name, array in self._norms.items()},

@@ -61,7 +61,7 @@ class Momentum:
     """
 
     def __init__(self, problem: Problem, momentum: Array, xp: Any):
-        self.moment_names = ("velocity",) if problem.rule.momentum.any() else ()
+        self.memory_names = ("velocity",) if problem.rule.momentum.any() else ()
         self.nesterov = problem.rule.nesterov
         self.momentum = momentum
         self.xp = xp
@@ -69,19 +69,19 @@ class Momentum:
     def update(
         self,
         parameters: Array,
-        moments: dict[str, Any],
+        memory: dict[str, Any],
         gradient: Array,
         scaled_step: Array,
         threshold: Array | None,
         n_steps: int,
     ) -> None:
-        """Change `parameters` and `moments` in place; `gradient` is used up.
+        """Change `parameters` and `memory` in place; `gradient` is used up.
 
         Parameters
         ----------
         parameters : array of shape (n_models, n_classes, n_features + 1)
             The iterate, in the caller's units.
-        moments : dict of str to array
+        memory : dict of str to array
             The velocity, in the caller's units.
         gradient : array of the parameters' shape
             The mean gradient of a batch, in standardised coordinates.
@@ -95,12 +95,12 @@ class Momentum:
         """
         gradient *= scaled_step
         if threshold is not None:
-            self._update_proximally(parameters, moments, gradient, threshold * scaled_step)
+            self._update_proximally(parameters, memory, gradient, threshold * scaled_step)
             return
-        if not self.moment_names:
+        if not self.memory_names:
             parameters -= gradient
             return
-        velocity = moments["velocity"]
+        velocity = memory["velocity"]
         velocity *= self.momentum
         velocity -= gradient
         if self.nesterov:
@@ -110,14 +110,14 @@ class Momentum:
             parameters += velocity
 
     def _update_proximally(
-        self, parameters: Array, moments: dict[str, Any], change: Array, threshold: Array
+        self, parameters: Array, memory: dict[str, Any], change: Array, threshold: Array
     ) -> None:
         """The same with a soft threshold; `change` is the gradient times the step."""
-        if not self.moment_names:
+        if not self.memory_names:
             parameters -= change
             soft_threshold(self.xp, parameters, threshold)
             return
-        velocity = moments["velocity"]
+        velocity = memory["velocity"]
         velocity *= self.momentum
         if self.nesterov:
             start = parameters - velocity
@@ -156,7 +156,7 @@ class Adam:
     Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
     """
 
-    moment_names = ("first_moment", "second_moment")
+    memory_names = ("first_moment", "second_moment")
 
     def __init__(self, problem: Problem, xp: Any):
         self.beta_1, self.beta_2 = problem.rule.beta_1, problem.rule.beta_2
@@ -166,19 +166,19 @@ class Adam:
     def update(
         self,
         parameters: Array,
-        moments: dict[str, Any],
+        memory: dict[str, Any],
         gradient: Array,
         scaled_step: Array,
         threshold: Array | None,
         n_steps: int,
     ) -> None:
-        """Change `parameters` and `moments` in place; `gradient` is used up.
+        """Change `parameters` and `memory` in place; `gradient` is used up.
 
         Parameters
         ----------
         parameters : array of shape (n_models, n_classes, n_features + 1)
             The iterate, in the caller's units.
-        moments : dict of str to array
+        memory : dict of str to array
             Both moments, in standardised coordinates.
         gradient : array of the parameters' shape
             The mean gradient of a batch, in standardised coordinates.
@@ -190,7 +190,7 @@ class Adam:
         n_steps : int
             Steps so far, this one included: it corrects the moments' bias towards zero.
         """
-        first, second = moments["first_moment"], moments["second_moment"]
+        first, second = memory["first_moment"], memory["second_moment"]
         first += (1 - self.beta_1) * (gradient - first)
         gradient *= gradient
         second += (1 - self.beta_2) * (gradient - second)
@@ -242,7 +242,7 @@ class DistanceOverGradients:
     Defazio et al., "The road less scheduled", NeurIPS 2024.
     """
 
-    moment_names = ()
+    memory_names = ()
     norm_names = ("distance", "squares", "weight")
     """r, v and the sum of the weights."""
 

@@ -141,7 +141,7 @@ class State:
     average : ndarray of the same shape
         The averaged iterate, from which `predicting` makes what predicts; `parameters`
         itself where iterates are not averaged.
-    moments : mapping of str to ndarray of the same shape
+    memory : mapping of str to ndarray of the same shape
         The optimiser's memory, by name: ``"velocity"`` in the units of the parameters, or
         Adam's ``"first_moment"`` and ``"second_moment"`` of the gradient G / s.
     means : ndarray of shape (n_features,), float64
@@ -155,7 +155,7 @@ class State:
 
     parameters: NDArray[Any]
     average: NDArray[Any]
-    moments: Mapping[str, NDArray[Any]]
+    memory: Mapping[str, NDArray[Any]]
     means: NDArray[np.float64]
     n_steps: int
     norms: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -226,9 +226,9 @@ class State:
             self,
             parameters=recentred(self.parameters),
             average=recentred(self.average),
-            moments={
+            memory={
                 name: recentred(array) if name == "velocity" else array
-                for name, array in self.moments.items()
+                for name, array in self.memory.items()
             },
             means=target,
         )

@@ -185,7 +185,7 @@ class Stack:
         return State(
             parameters=parameters,
             average=several.average[one].copy() if is_averaged else parameters,
-            moments={name: array[one].copy() for name, array in several.moments.items()},
+            memory={name: array[one].copy() for name, array in several.memory.items()},
             means=several.means,
             n_steps=several.n_steps,
             norms={name: array[one].copy() for name, array in several.norms.items()},
@@ -266,9 +266,9 @@ def _joined_state(states: Sequence[State]) -> State:
     return State(
         parameters=np.concatenate([state.parameters for state in states]),
         average=np.concatenate([state.average for state in states]),
-        moments={
-            name: np.concatenate([state.moments[name] for state in states])
-            for name in first.moments
+        memory={
+            name: np.concatenate([state.memory[name] for state in states])
+            for name in first.memory
         },
         means=first.means,
         n_steps=first.n_steps,

@@ -79,8 +79,8 @@ class WritesIntoTheState(ArrayTrainer):
     def _set_state(self, state):
         super()._set_state(state)
         self._parameters = state.parameters
-        for name in self._moments:
-            self._moments[name] = state.moments.get(name, self._moments[name])
+        for name in self._memory:
+            self._memory[name] = state.memory.get(name, self._memory[name])
 
 
 class EvaluatesWithoutWeights(ArrayTrainer):

@@ -53,7 +53,7 @@ def test_update_rule_is_that_of_scikit_learn(rule, threshold):
         ours._n_steps += 1
         ours._optimizer.update(
             ours._parameters,
-            ours._moments,
+            ours._memory,
             gradient,
             np.full((1, 1, 1), 1e-3),
             threshold,

@@ -212,8 +212,8 @@ def many_steps(trainer, X, **changes):
     )  # fmt: skip
     problem = Problem(**{**vars(problem), **changes})
     start = rng.standard_normal((1, 3, n_features + 1))
-    moments = {"velocity": rng.standard_normal(start.shape) / 100}
-    state = State(start, start / 2, moments, np.zeros(n_features), 5)
+    memory = {"velocity": rng.standard_normal(start.shape) / 100}
+    state = State(start, start / 2, memory, np.zeros(n_features), 5)
     running = trainer(problem, state)
     for _ in range(3):
         order = rng.permutation(n_rows)
@@ -250,8 +250,8 @@ def test_lazy_updates_are_the_dense_ones_over_long_runs(parameters, average):
         assert_allclose(state.parameters, exact.parameters, rtol=1e-9, atol=1e-11)
         assert_allclose(state.average, exact.average, rtol=1e-9, atol=1e-11)
         assert_array_equal(state.parameters == 0, exact.parameters == 0)
-        for name, moment in exact.moments.items():
-            assert_allclose(state.moments[name], moment, rtol=1e-9, atol=1e-11)
+        for name, moment in exact.memory.items():
+            assert_allclose(state.memory[name], moment, rtol=1e-9, atol=1e-11)
 
 
 @settings(max_examples=60, deadline=None)

@@ -37,9 +37,9 @@ class ResidentBackend(StreamedBackend):
 def assert_same(state, other):
     np.testing.assert_array_equal(state.parameters, other.parameters)
     np.testing.assert_array_equal(state.average, other.average)
-    assert state.moments.keys() == other.moments.keys()
-    for name, moment in state.moments.items():
-        np.testing.assert_array_equal(moment, other.moments[name])
+    assert state.memory.keys() == other.memory.keys()
+    for name, moment in state.memory.items():
+        np.testing.assert_array_equal(moment, other.memory[name])
     assert state.norms == other.norms
     assert state.n_steps == other.n_steps
 

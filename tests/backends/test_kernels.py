@@ -95,7 +95,7 @@ def differences(problem, backend, n_epochs=2):
         state, exact_state = trainer.state(), reference.state()
         pairs += [(state.parameters, exact_state.parameters)]
         pairs += [(state.average, exact_state.average)]
-        pairs += [(m, exact_state.moments[key]) for key, m in state.moments.items()]
+        pairs += [(m, exact_state.memory[key]) for key, m in state.memory.items()]
         pairs += [(norm, exact_state.norms[key]) for key, norm in state.norms.items()]
         pairs += [(trainer.penalty(), reference.penalty())]
         for got, expected in pairs:

@@ -66,8 +66,8 @@ class LazyTrainer(ArrayTrainer):
     def _set_state(self, state: State) -> None:
         problem, xp = self.problem, self.xp
         arrays = {"weight": state.parameters}
-        for name in self._optimizer.moment_names:
-            arrays[name] = state.moments.get(name, np.zeros_like(state.parameters))
+        for name in self._optimizer.memory_names:
+            arrays[name] = state.memory.get(name, np.zeros_like(state.parameters))
         if problem.average:
             arrays["average"] = state.average
         # Zeros of a new model need not be read, nor their memory be taken.

@@ -58,7 +58,7 @@ class TransposedTrainer:
         state = state.centred_at(problem.means)
         self.parameters = transposed(state.parameters)
         self.average = transposed(state.average)
-        velocity = state.moments.get("velocity", np.zeros_like(state.parameters))
+        velocity = state.memory.get("velocity", np.zeros_like(state.parameters))
         self.velocity = transposed(velocity)
         self.n_steps = state.n_steps
         self.norms: dict[str, Any] = {}
@@ -161,11 +161,11 @@ class TransposedTrainer:
 
         averaged = self.average if self.problem.average else self.parameters
         has_velocity = self.problem.rule.momentum[0] > 0 and not self.finds_steps
-        moments = {"velocity": for_state(self.velocity)} if has_velocity else {}
+        memory = {"velocity": for_state(self.velocity)} if has_velocity else {}
         return State(
             parameters=for_state(self.parameters),
             average=for_state(averaged),
-            moments=moments,
+            memory=memory,
             means=self.means,
             n_steps=self.n_steps,
             norms={name: np.array([x]) for name, x in self.norms.items()},
