@@ -77,8 +77,8 @@ def test_pieces_of_any_length_give_the_bits_of_resident_rows(kind, batches, late
         np.testing.assert_array_equal(loss, resident.run_epoch(order, steps))
         assert_same(ours.state(), resident.state())
         for X in (streamed.X, problem.X):
-            measured = ours.evaluate(X, problem.y, problem.weights[0])
-            expected = resident.evaluate(problem.X, problem.y, problem.weights[0])
+            measured = ours.evaluate(X, problem.y, problem.weights)
+            expected = resident.evaluate(problem.X, problem.y, problem.weights)
             np.testing.assert_array_equal(measured, expected)
 
 
