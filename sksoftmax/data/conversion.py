@@ -30,7 +30,8 @@ def wanted_dtype(X: Any) -> Any:
     Returns
     -------
     "numeric" or dtype
-        "numeric" keeps a dtype. float64 for text, which may be that of numbers.
+        "numeric" keeps a dtype. float64 for text, which may be that of numbers, and for data
+        frames with time zones, which would come as objects.
 
     Examples
     --------
@@ -40,7 +41,8 @@ def wanted_dtype(X: Any) -> Any:
     dtype('float64')
     """
     is_text = getattr(getattr(X, "dtype", None), "kind", "") in TEXT
-    return np.dtype(np.float64) if is_text else "numeric"
+    has_zone = any(getattr(dtype, "tz", None) for dtype in getattr(X, "dtypes", ()))
+    return np.dtype(np.float64) if is_text or has_zone else "numeric"
 
 
 def as_numbers(rows: Any, reader: str) -> Any:

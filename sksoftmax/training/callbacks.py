@@ -98,11 +98,15 @@ class FitTasks:
         Their weights.
     """
 
+    has_fits_of_others = False
+    """Whether the estimator fits others, which may have callbacks where it has none."""
+
     def __init__(self, estimator: Any, context: Any, X: Any, y: Any, sample_weight: Any):
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self._arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         # Contexts of epochs that nobody is told of would take longer than a small epoch.
-        self._context = context if has_callbacks(estimator) else _NoContext()
+        is_heard = self.has_fits_of_others or has_callbacks(estimator)
+        self._context = context if is_heard else _NoContext()
         self._context.call_on_fit_task_begin(**self._arguments)
 
     def begin_epoch(self) -> None:
@@ -141,6 +145,8 @@ class SearchTasks(FitTasks):
     Its first subtask is the search, with a subtask for each candidate on each fold; its second
     one is the last fit, on all rows.
     """
+
+    has_fits_of_others = True
 
     def begin_search(self, n_candidates: int, n_folds: int) -> list[list[Subtask]]:
         """Tell callbacks that the search begins.

@@ -14,6 +14,7 @@ import pytest
 from scipy import sparse
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils.fixes import parse_version
 
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.backend.array_trainer import ArrayTrainer
@@ -145,8 +146,14 @@ REFUSED = {
 }
 
 
+NOT_BY_OLD_POLARS = ("polars decimals", "polars mixed", "polars dates", "polars durations")
+OLD_POLARS = parse_version(pl.__version__) < parse_version("1.10")
+
+
 @pytest.mark.parametrize("case", CONVERTED)
 def test_converted_where_logistic_regression_converts(case):
+    if OLD_POLARS and case in NOT_BY_OLD_POLARS:
+        pytest.skip("this polars cannot build the frame, or ends the process as NumPy reads it")
     rows, y = CONVERTED[case](), (COUNTS > 4) * 1
     LogisticRegression().fit(rows, y)
     numbers = np.asarray(rows, dtype=np.float64)

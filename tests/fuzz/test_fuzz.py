@@ -82,6 +82,9 @@ def examples(draw, backends):
         where, flaw = example["flaw"]
         if where != "rows" or flaw == "short":
             example["flaw"] = None
+    if example["values"] == "mixed units":
+        # Not standardised, in float32, the small ones would drown in the rounding of others.
+        example["parameters"].pop("standardize", None)
     if example["method"] == "search":
         example["n_rows"] += 20  # each fold is to have every class
     if example["fitted_before"] and example["method"] == "partial_fit":
