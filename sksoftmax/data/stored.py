@@ -178,16 +178,18 @@ def checked_in_memory(
         X = np.asarray(X)
     if sparse.issparse(X):
         X = checked_format(X)
-    checked = validate_data(
-        estimator,
-        X,
-        y,
-        accept_sparse="csr",
-        dtype=wanted_dtype(X),
-        ensure_all_finite=not finite,
-        ensure_min_samples=least,
-        reset=reset,
-    )
+    # Sums of finite numbers may be infinite on the way, by which NaN is looked for.
+    with np.errstate(over="ignore", invalid="ignore"):
+        checked = validate_data(
+            estimator,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=wanted_dtype(X),
+            ensure_all_finite=not finite,
+            ensure_min_samples=least,
+            reset=reset,
+        )
     rows, labels = checked if isinstance(checked, tuple) else (checked, None)
     return as_numbers(rows, type(estimator).__name__), labels
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
@@ -27,6 +28,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.fixes import parse_version
 
 from sksoftmax import SoftmaxClassifier, SoftmaxClassifierCV
 from sksoftmax.model_selection import SoftmaxSearchCV
@@ -326,6 +328,10 @@ def test_weights_are_routed_through_cross_validation():
             assert score == alone.score(X[test], y[test], sample_weight=WEIGHTS[test])
 
 
+NEW_ROUTING = parse_version(sklearn.__version__) >= parse_version("1.9")
+"""Older routers pass on weights that nobody has requested."""
+
+
 def test_metadata_that_nobody_requests():
     X, y = load_iris(return_X_y=True)
     for call in ("fit", "score"):
@@ -335,8 +341,9 @@ def test_metadata_that_nobody_requests():
         with config_context(enable_metadata_routing=True):
             with pytest.raises(TypeError, match="unexpected argument"):
                 getattr(clf, call)(X, y, colour=1)
-            with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
-                getattr(clf, call)(X, y, sample_weight=WEIGHTS)
+            if NEW_ROUTING:
+                with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+                    getattr(clf, call)(X, y, sample_weight=WEIGHTS)
 
 
 @pytest.mark.parametrize(
