@@ -123,7 +123,7 @@ def test_extreme_scores_stay_probabilities(dtype):
 
 def test_equal_scores_go_to_the_first_class():
     for n_classes in (2, 3):
-        clf = SoftmaxClassifier(max_iter=1, tol=None).fit(X, np.arange(len(X)) % n_classes)
+        clf = SoftmaxClassifier(random_state=0).fit(X, np.minimum(Y, n_classes - 1))
         clf.coef_[:], clf.intercept_[:] = 0, 0
         labels, probabilities = run(clf, X, zipmap=False)
         assert_same_predictions(clf, X, labels, probabilities)
