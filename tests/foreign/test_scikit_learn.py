@@ -13,32 +13,62 @@ from sklearn.utils.fixes import parse_version
 
 FOLDER = Path(__file__).parent
 
-EXCLUDED: dict[str, str] = {}
-"""Names of scikit-learn's tests that ours cannot pass, each with the reason."""
+SUITES = {
+    "in_place_of_grid_search": (["model_selection.tests.test_search"], 130),
+    "in_place_of_logistic_regression": (
+        [
+            "ensemble.tests.test_bagging",
+            "ensemble.tests.test_stacking",
+            "ensemble.tests.test_voting",
+            "feature_selection.tests.test_from_model",
+            "feature_selection.tests.test_rfe",
+            "inspection._plot.tests.test_boundary_decision_display",
+            "inspection.tests.test_partial_dependence",
+            "inspection.tests.test_permutation_importance",
+            "tests.test_calibration",
+            "tests.test_pipeline",
+        ],
+        1100,
+    ),
+}
+"""For each plugin the modules of scikit-learn that it serves, and how many tests must pass."""
+
+UNPENALISED = "one Newton step from the unpenalised optimum, which 200 epochs do not reach"
+EXCLUDED = {
+    "test_temperature_scaling[False-2]": UNPENALISED,
+    "test_temperature_scaling[False-3]": UNPENALISED,
+    "test_temperature_scaling[False-5]": UNPENALISED,
+    "test_importance_getter[estimator0-named_steps.logisticregression.coef_]": (
+        "counts the weights above their mean, of features whose own units the penalty goes by"
+    ),
+    "test_bagging_small_max_features": (
+        "gives all rows of one class the weight 0, and rows of weight 0 count for nothing here"
+    ),
+}
+"""scikit-learn's tests that ours cannot pass, each with the reason."""
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(
     parse_version(sklearn.__version__) < parse_version("1.9"),
-    reason="searches are held to scikit-learn 1.9",
+    reason="held to the tests of scikit-learn 1.9",
 )
-def test_scikit_learns_tests_of_searches():
-    if find_spec("sklearn.model_selection.tests") is None:
+@pytest.mark.parametrize("plugin", SUITES)
+def test_scikit_learns_tests(plugin):
+    modules, least = SUITES[plugin]
+    if find_spec("sklearn.tests") is None:
         pytest.skip("scikit-learn is installed without its tests")
-    search_path = os.pathsep.join([str(FOLDER), *sys.path])
     environment = {
         **os.environ,
-        "PYTHONPATH": search_path,
+        "PYTHONPATH": os.pathsep.join([str(FOLDER), *sys.path]),
         "PYTEST_ADDOPTS": "",
         "SCIPY_ARRAY_API": "1",
     }
     settings = ["-c", os.devnull, "-p", "no:cacheprovider"]  # theirs, not ours
-    arguments = ["-q", *settings, "-p", "in_place_of_grid_search", "--tb=short"]
-    if EXCLUDED:
-        arguments += ["-k", " and ".join(f"not {name}" for name in EXCLUDED)]
+    excluded = " and ".join(f"not {name}" for name in EXCLUDED)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments, "--pyargs",
-         "sklearn.model_selection.tests.test_search"],
+        [sys.executable, "-m", "pytest", "-q", *settings, "-p", plugin, "--tb=short",
+         "-k", excluded, "--pyargs", *(f"sklearn.{module}" for module in modules)],
         env=environment,
         cwd=FOLDER,
         capture_output=True,
@@ -46,4 +76,4 @@ def test_scikit_learns_tests_of_searches():
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     passed = re.search(r"(\d+) passed", done.stdout)
-    assert int(passed[1]) > 130, done.stdout[-2000:]
+    assert int(passed[1]) >= least, done.stdout[-2000:]
