@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.data.arrays import HOST, Home
+from sksoftmax.data.arrays import Home
 from sksoftmax.training.checkpoint import Checkpoint
-from sksoftmax.training.epochs import Epochs, History, check_finite
+from sksoftmax.training.epochs import History, Run, check_finite
 
 
 @contextmanager
@@ -56,14 +56,14 @@ def replace_fitted(
     estimator.__dict__.update(attributes)
 
 
-def fitted_attributes(epochs: Epochs, rows: Home = HOST, labels: Home = HOST) -> dict[str, Any]:
-    """Return the attributes of an estimator whose fit ends after these epochs.
+def fitted_attributes(run: Run, rows: Home, labels: Home) -> dict[str, Any]:
+    """Return the attributes of an estimator whose fit ends after the epochs of a run so far.
 
     Parameters
     ----------
-    epochs : Epochs
-        What was run.
-    rows, labels : Home, default=NumPy
+    run : Run
+        The epochs.
+    rows, labels : Home
         Where the caller's X and y live, and so shall the arrays, the labels beside y.
 
     Returns
@@ -76,7 +76,7 @@ def fitted_attributes(epochs: Epochs, rows: Home = HOST, labels: Home = HOST) ->
     ValueError
         If a coefficient is not finite.
     """
-    training, history, checkpoint = epochs.training, epochs.history, epochs.checkpoint
+    training, history, checkpoint = run.training, run.history, run.checkpoint
     state = checkpoint.state
     coef, intercept = _caller_units(state.predicting(training.problem)[0], state.means)
     check_finite(training, np.append(coef, intercept))

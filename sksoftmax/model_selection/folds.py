@@ -33,7 +33,7 @@ from sksoftmax._scikit_learn import (
     _score,
 )
 from sksoftmax.estimators.classifier import SoftmaxClassifier
-from sksoftmax.model_selection.joint_fit import Fit, FitsTogether
+from sksoftmax.model_selection.joint_fit import JointFit, JointFits
 from sksoftmax.training.callbacks import Subtask, has_callbacks
 
 
@@ -305,7 +305,7 @@ class Branch:
                 with suppress(Exception):
                     self.X_test = before.transform(self.X_test)
                     self.scored, self.X_train = to_fit, X
-        self._fits = FitsTogether(to_fit, X, y, params)
+        self._fits = JointFits(to_fit, X, y, params)
         self._share = (time.perf_counter() - start) / len(numbers)
 
     @property
@@ -318,23 +318,23 @@ class Branch:
         for fits in self._fits.run(limit):
             while fits:
                 fit = fits.pop(0)
-                yield self.numbers[fit.place], self._result(fit)
+                yield self.numbers[fit.index], self._result(fit)
 
     def drop(self, candidates: Collection[int]) -> None:
         """Run no further epoch of some candidates, as `Fold.drop` does."""
-        self._fits.drop([place for place, i in enumerate(self.numbers) if i in candidates])
+        self._fits.drop([index for index, i in enumerate(self.numbers) if i in candidates])
 
-    def _result(self, fit: Fit) -> dict[str, Any]:
+    def _result(self, fit: JointFit) -> dict[str, Any]:
         seconds = self._share + fit.seconds
-        number, fold = self.numbers[fit.place], self.fold
+        number, fold = self.numbers[fit.index], self.fold
         if fit.error is not None:
             return fold.failed(number, fit.error, seconds)
         if not fit.goes_on:
             fold.tasks[number].end_fit()
         evaluation = fold.evaluation
-        estimator = scored = self.scored[fit.place]
+        estimator = scored = self.scored[fit.index]
         if not fit.goes_on:
-            self.scored[fit.place] = None
+            self.scored[fit.index] = None
         start = time.perf_counter()
         if evaluation.to_score is not None:
             scored = evaluation.to_score(estimator)

@@ -77,7 +77,8 @@ class Training:
     backend_seconds : float
         What the backend took for the last epoch, as apart from orders and evaluation.
     state : callable
-        Returns the state after the last step, whoever took it: `trainer`, or a stack.
+        Returns the `State` after the last step. It is that of `trainer`, or of the stack while
+        the model is trained in one.
     rank : int
         Which of several processes this is, whose orders differ. The first, or only, one has
         number 0, which changes no random number.
@@ -376,44 +377,46 @@ class Training:
             n_threads=effective_n_jobs(settings.n_jobs),
         )
 
-    def run_epoch(self) -> float:
-        """Take every row once and return the objective.
+    def run_epoch(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Take every row once, and measure the model on the validation rows.
 
         Returns
         -------
-        float
-            The weighted mean loss, each batch measured before its own step, plus penalty.
+        losses : ndarray of shape (1,), float64
+            The objective: the weighted mean loss, each batch measured before its own step,
+            plus the penalty.
+        validation : ndarray of shape (2, 1), float64
+            What `evaluate` returns.
         """
-        objective, self.backend_seconds = run_batches(self, self.trainer, self.step_sizes())
+        losses, self.backend_seconds = run_batches(self, self.trainer, self.step_sizes())
         self.n_epochs += 1
-        return float(objective[0])
+        return losses, self.evaluate(self.trainer)
 
-    def evaluate(self) -> tuple[float, float]:
-        """Return loss and accuracy of the averaged weights on the validation rows.
-
-        Returns
-        -------
-        loss, accuracy : float
-            Weighted means, without the penalty.
-        """
-        loss, accuracy = self.evaluate_by(self.trainer)[:, 0].tolist()
-        return loss, accuracy
-
-    def evaluate_by(self, trainer: Trainer) -> NDArray[np.float64]:
-        """Return loss and accuracy on the validation rows for each model of a trainer.
+    def evaluate(self, trainer: Trainer, n_models: int = 1) -> NDArray[np.float64]:
+        """Return loss and accuracy of averaged weights on the validation rows.
 
         Parameters
         ----------
         trainer : Trainer
-            This model's own, or one of several models.
+            This model's own, or a stack's.
+        n_models : int, default=1
+            How many models it has.
 
         Returns
         -------
         ndarray of shape (2, n_models), float64
-            Weighted means, without the penalty: the losses, then the accuracies.
+            Weighted means, without the penalty: the losses, then the accuracies. NaN without
+            validation rows.
         """
-        assert self.validation is not None
+        if self.validation is None:
+            return np.full((2, n_models), np.nan)
         return self._evaluate(trainer, self._placed_validation, self.validation.targets)
+
+    def hold_state(self) -> None:
+        """Keep a copy of the state, so that the trainer or stack it was in can be freed."""
+        state = self.state()
+        self.state = lambda: state
+        self.__dict__.pop("trainer", None)
 
     def kept_objective(self) -> float:
         """Return the objective of the model that predicts: it takes a pass over the rows.
