@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.data.arrays import Home
+from sksoftmax.data.arrays import Namespace
 from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.epochs import History, Run, check_finite
 
@@ -56,15 +56,15 @@ def replace_fitted(
     estimator.__dict__.update(attributes)
 
 
-def fitted_attributes(run: Run, rows: Home, labels: Home) -> dict[str, Any]:
+def fitted_attributes(run: Run, of_X: Namespace, of_y: Namespace) -> dict[str, Any]:
     """Return the attributes of an estimator whose fit ends after the epochs of a run so far.
 
     Parameters
     ----------
     run : Run
         The epochs.
-    rows, labels : Home
-        Where the caller's X and y live, and so shall the arrays, the labels beside y.
+    of_X, of_y : Namespace
+        Those of the caller's X and y, which the arrays and the class labels shall have too.
 
     Returns
     -------
@@ -84,9 +84,9 @@ def fitted_attributes(run: Run, rows: Home, labels: Home) -> dict[str, Any]:
         coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
     validated = history.best_epoch > 0
     return {
-        "classes_": labels.bring(training.targets.classes),
-        "coef_": rows.bring(coef),
-        "intercept_": rows.bring(intercept),
+        "classes_": of_y.from_numpy(training.targets.classes),
+        "coef_": of_X.from_numpy(coef),
+        "intercept_": of_X.from_numpy(intercept),
         "n_iter_": len(history.losses),
         "alpha_": training.alpha,
         "t_": state.n_steps,
@@ -96,8 +96,8 @@ def fitted_attributes(run: Run, rows: Home, labels: Home) -> dict[str, Any]:
         "best_loss_": history.best_loss if validated else None,
         "best_iter_": history.best_epoch if validated else None,
         "step_size_": training.step_size(state),
-        "mean_": rows.bring(training.mean),
-        "scale_": rows.bring(training.scale),
+        "mean_": of_X.from_numpy(training.mean),
+        "scale_": of_X.from_numpy(training.scale),
         "n_samples_seen_": training.n_samples_seen,
         "backend_": training.backend.name,
         "_checkpoint": checkpoint,

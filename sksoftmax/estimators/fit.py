@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
-from sksoftmax.data.arrays import Home, home_of, to_numpy, within_reach
+from sksoftmax.data.arrays import Namespace, namespace_of, readable, to_numpy
 from sksoftmax.data.holdout import Validation, hold_out
 from sksoftmax.data.rows import is_csr
 from sksoftmax.data.stored import checked_rows
@@ -100,7 +100,7 @@ class Fit:
             As they do.
         """
         known = self._known_classes(classes) if self.is_stream else None
-        self.homes: tuple[Home, Home] = home_of(X), home_of(y)
+        self.namespaces: tuple[Namespace, Namespace] = namespace_of(X), namespace_of(y)
         is_new = self.resume is None or not self.is_stream
         self.X, self.y = self._checked(X, y, reset=is_new)
         self.sample_weight = sample_weight
@@ -125,7 +125,7 @@ class Fit:
             These rows as the caller passed them, for the names of their features.
         """
         validate_data(self.estimator, X, skip_check_array=True)
-        self.homes, self.sample_weight = other.homes, other.sample_weight
+        self.namespaces, self.sample_weight = other.namespaces, other.sample_weight
         self.X, self.y, self.targets = other.X, other.y, other.targets
         self.validation = other.validation
 
@@ -188,7 +188,7 @@ class Fit:
         dict
             Values by name.
         """
-        return fitted_attributes(self.run, *self.homes)
+        return fitted_attributes(self.run, *self.namespaces)
 
     def finish(self) -> None:
         """Give the estimator its attributes after the epochs so far.
@@ -239,7 +239,7 @@ class Fit:
                 "Sparse data was passed, but shuffle='blocks' needs dense X. Set shuffle=True"
                 " for sparse X."
             )
-        return within_reach(rows), labels
+        return readable(rows), labels
 
     def _encoded(
         self, y: Any, sample_weight: Any, X: Any, classes: NDArray[Any] | None = None
