@@ -78,8 +78,9 @@ class BlockBackend:
 class BlockTrainer:
     """A trainer that reads the rows it is given an order of, and lets another one train.
 
-    A block is read when the first of its rows is wanted, and stays until rows of others are.
-    What is then still to be trained on moves to the front of the buffer.
+    A block is read into a buffer when the first of its rows is wanted, and stays there until
+    rows of another block are. Rows that have not been trained on by then move to the front of
+    the buffer.
 
     Parameters
     ----------

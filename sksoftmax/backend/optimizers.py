@@ -75,7 +75,7 @@ class Momentum:
         threshold: Array | None,
         n_steps: int,
     ) -> None:
-        """Change `parameters` and `memory` in place; `gradient` is used up.
+        """Change `parameters` and `memory` in place; `gradient` is overwritten.
 
         Parameters
         ----------
@@ -172,7 +172,7 @@ class Adam:
         threshold: Array | None,
         n_steps: int,
     ) -> None:
-        """Change `parameters` and `memory` in place; `gradient` is used up.
+        """Change `parameters` and `memory` in place; `gradient` is overwritten.
 
         Parameters
         ----------
@@ -274,7 +274,7 @@ class DistanceOverGradients:
         threshold: Array | None,
         n_steps: int,
     ) -> None:
-        """Change `parameters`, `average` and `norms` in place; `gradient` is used up.
+        """Change `parameters`, `average` and `norms` in place; `gradient` is overwritten.
 
         Parameters
         ----------

@@ -2,7 +2,8 @@
 
 Rows are read in blocks over the namespace in which they live, and summaries of chunks
 merge, so a stream ends with the statistics of all its rows. Zeros that a CSR array does not
-store count like any others. This module knows neither classes nor steps.
+store count like any others. This module knows no
+classes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Whether the index arrays of a sparse matrix name elements that it has.
 
-SciPy checks them when a matrix is built, and no longer when somebody writes to its arrays or
-loads them from a damaged file. Compiled code trusts them, and would read or write beyond an
-array. This module knows SciPy's formats, and not what is done with the rows.
+SciPy checks them when a matrix is built, but not after its arrays have been written to or
+loaded from a damaged file. Compiled code trusts them, and would read or write beyond an array.
+This module knows SciPy's formats, and not what is done with the rows.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Rows that lie in a file: read in blocks, in ascending order, and checked as they are read.
 
 Arrays that can be sliced but have no memory of their own (HDF5 datasets, zarr and dask arrays)
-are known by how they behave, so that no library of theirs is imported. Memory maps are read
-in the same way where the caller asks for it. This module knows rows; it must not know
+are recognised by their methods, without importing their libraries. Memory maps are read in the
+same way where the caller asks for it. This module knows rows; it must not know
 what is done with them.
 """
 
@@ -351,7 +351,7 @@ class StoredRows:
         return self._placed(out)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Read everything, for whoever insists."""
+        """Read the whole array into memory: ``np.asarray(rows)``."""
         return np.array(self._X, dtype=dtype)
 
     def _placed(self, block: NDArray[Any]) -> Array:

@@ -1,7 +1,6 @@
-"""What the rows, labels and callbacks of several ranks come to together.
+"""How the values of all ranks are merged: labels, statistics, and whether callbacks stop a fit.
 
-Functions of values that have been exchanged, and one place where they are. This module must
-not know how an epoch is run.
+This module must not know how an epoch is run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """SoftmaxClassifier: its parameters, and ``fit`` and ``partial_fit`` as a few steps each.
 
-``fit`` beside it has these steps, and ``prediction`` reads the result. This module must not
-know what a step does.
+The steps are those of ``Fit`` in the module ``fit``, and ``prediction`` reads the result. This
+module must not know what a step does.
 """
 
 from __future__ import annotations

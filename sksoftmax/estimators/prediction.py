@@ -1,8 +1,8 @@
 """From fitted coefficients to scores, probabilities and labels.
 
 Predicting needs NumPy alone, whatever backend trained, or the library whose arrays the fitted
-ones are. This module knows ``classes_``, ``coef_`` and ``intercept_``, and must not know how
-they came about.
+ones are. This module knows ``classes_``, ``coef_`` and ``intercept_``, and by `shuffle` how to
+read X; it must not know how the coefficients were found.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """SoftmaxClassifierCV: a SoftmaxClassifier that chooses its own penalty by cross-validation.
 
-A search does the work; here its results are put in the shape that users of
+A search compares the candidates; here its results are put in the shape that users of
 ``LogisticRegressionCV`` know. This module must not know how candidates are trained.
 """
 

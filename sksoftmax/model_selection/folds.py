@@ -39,7 +39,7 @@ from sksoftmax.training.callbacks import Subtask, has_callbacks
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a search does with every candidate.
+    """How each candidate is fitted and scored.
 
     Parameters
     ----------

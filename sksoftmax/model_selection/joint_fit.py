@@ -1,7 +1,7 @@
 """Several estimators fitted to the same rows, as if one after another, but together.
 
-Here it is decided which fits can share a stack, and which must be left to ``fit``. Folds,
-scores and what the estimators are compared for are none of this module's business.
+Here it is decided which fits can share a stack, and which must be left to ``fit``. This module
+must not know folds or scores, nor what the estimators are compared for.
 """
 
 from __future__ import annotations

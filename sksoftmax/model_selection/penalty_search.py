@@ -1,7 +1,7 @@
 """The search inside SoftmaxClassifierCV: all classes known to every scorer, coefficients noted.
 
-Folds may lack classes, and scores may be missing: here it is seen to that both leave the
-comparison of candidates fair. This module must not know how candidates are trained.
+Folds may lack classes, and scores may be missing: candidates are compared fairly in both cases.
+This module must not know how candidates are trained.
 """
 
 from __future__ import annotations

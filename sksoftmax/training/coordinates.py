@@ -1,7 +1,8 @@
 """The coordinates in which steps are taken, and how long the very first one is.
 
-Both follow from the moments of the features and from a bounded sample of rows: nothing is
-tuned, and nothing takes another pass. This module knows rows and labels, not models.
+Both follow from the moments of the features and from a bounded sample of rows: no parameter is
+tuned, and no further pass over the rows is needed. This module knows rows and labels, not
+models.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 ``run_epochs`` is the only loop over epochs: of one model, or of several that share their
 batches. It sees losses and checkpoints, and asks the stopping rule and the callbacks after each
-epoch. This module must not know labels, the estimator or what happens within an epoch.
+epoch. This module must not know labels or what happens within an epoch; of the parameters,
+only its errors speak.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sksoftmax.training.training import Training
 
 @dataclass
 class History:
-    """What the epochs so far have left behind, an entry for each.
+    """Losses and scores of the epochs so far, one entry for each epoch.
 
     Parameters
     ----------

@@ -47,11 +47,12 @@ def _counts(xp: Any, indices: Array, n_features: int) -> Array:
 class LazyTrainer(ArrayTrainer):
     """What both kinds of lazy updates share: the layout, the batch, the epoch.
 
-    Weights, velocities and averages stand side by side, feature by feature, so that a batch
-    reads one run of memory for each feature; frequent features come first, and those that no
-    row holds have no place. Between epochs a place holds what these names say, in units that
-    are powers of 2: they change no bit. During a run of steps it holds what a law of
-    ``momentum_laws`` says, in the coordinates of the step.
+    Weights, velocities and averages are one array, ``_parts[place, part, class]``, so that a
+    batch reads one run of memory for each of its features. A place is the row of a feature:
+    frequent features come first, and those that no row of X holds have none. Between epochs the
+    parts are what their names say, multiplied by a power of 2 near the scale of the step, which
+    costs no digit. During a run of steps they are what a law of ``momentum_laws`` says, in the
+    coordinates of the step.
 
     Parameters
     ----------

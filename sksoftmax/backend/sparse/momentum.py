@@ -156,11 +156,15 @@ class ShrinkingTrainer(LazyTrainer):
     def _add_way(
         self, parts: Array, group: Array, start: Array, before: Array, lost: Array, t: int
     ) -> None:
-        """Add what the weights on their way to step t are worth in the average."""
+        """Add to the averages the iterates that weights passed through since they were read.
+
+        A weight that reaches zero on its way to step t stays there.
+        """
         size = abs(parts[:, 0])
         shares, shares_lost = self._shares_on_way(group, start, before, t)
         way = size * self._float(shares)[:, None] - self._float(shares_lost)[:, None]
-        # Those that arrive at 0 on the way count up to the step before they do.
+        # A weight that the threshold takes to zero counts up to the step before that. Which
+        # step it is, a bisection finds for all such weights at once: sums of thresholds rise.
         feature, column = self.xp.nonzero(size <= lost)
         group, start, before = group[feature], start[feature], before[feature]
         size = size[feature, column].astype(np.float64)
