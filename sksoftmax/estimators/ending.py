@@ -1,4 +1,4 @@
-"""How a fit has ended, in words for the user: why, and what to do where it ended badly.
+"""How a fit has ended, in words for the user: the reason, and what to do where it ended badly.
 
 This module reads losses and parameters. It must not know how a fit is run.
 """

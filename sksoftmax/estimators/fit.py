@@ -332,7 +332,7 @@ class Fit:
         return class_weights(self.estimator.class_weight, targets.classes, targets.counts)
 
     def _training(self, *arguments: Any, **named: Any) -> Training:
-        """What runs an epoch."""
+        """The `Training` that runs an epoch of this fit."""
         return Training(*arguments, **named)
 
     def _stopping_rule(self, training: Training) -> Plateau:

@@ -253,7 +253,7 @@ def _by_class(
     scores: Array,
     namespace: Namespace,
 ) -> Array:
-    """What two functions make of the scores: of one column for two classes, or of rows."""
+    """Apply a function to scores of several classes, or another to the log-odds of two."""
     xp, (n_rows, n_scores) = namespace.xp, scores.shape
     if n_scores == 1:
         log_odds = scores[:, 0]
@@ -312,7 +312,7 @@ def _linear_scores(X: Any, coef: Any, intercept: NDArray[Any]) -> NDArray[Any]:
 
 
 def _scores_in(namespace: Namespace, X: Array, coef: Array, intercept: Array) -> Array:
-    """The same over another namespace, in the dtype of coef, or that of X if it is longer."""
+    """Scores in another namespace, in the dtype of coef, or that of X if it is longer."""
     xp = namespace.xp
     floating = xp.isdtype(X.dtype, "real floating")
     dtype = xp.result_type(X.dtype, coef.dtype) if floating else coef.dtype

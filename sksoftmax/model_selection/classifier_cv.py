@@ -456,13 +456,13 @@ class SoftmaxClassifierCV(
         return tags
 
     def _scorer(self) -> Any:
-        """What scores candidates: by default the accuracy."""
+        """The scorer of candidates: by default the accuracy."""
         scoring = "accuracy" if self.scoring is None else self.scoring
         search = PenaltySearch(SoftmaxClassifier(), scoring=scoring, refit=self.refit)
         return search._get_scorers()[0]
 
     def _routed(self, caller: str, sample_weight: Any, params: dict[str, Any]) -> Bunch:
-        """What the estimator, the splitter and the scorer are given of the metadata."""
+        """The metadata of the estimator, the splitter and the scorer."""
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         routed = Bunch(splitter=Bunch(split={}), scorer=Bunch(score={}))
         if get_config()["enable_metadata_routing"]:
@@ -513,7 +513,7 @@ class SoftmaxClassifierCV(
     def _attributes(
         self, search: PenaltySearch, found: dict[str, Any], classes: NDArray[Any]
     ) -> dict[str, Any]:
-        """What a fit leaves behind, but for the units of scikit-learn's C."""
+        """The fitted attributes, without those in the unit of scikit-learn's C."""
         grid, results, n_folds = self._grid(), found["cv_results_"], found["n_splits_"]
         shape = (n_folds, *(len(grid[name]) for name in OF_THE_GRID))
         metrics = [n.removeprefix("mean_test_") for n in results if n.startswith("mean_test_")]

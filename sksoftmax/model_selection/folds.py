@@ -249,7 +249,7 @@ class Fold:
         return clone(self.estimator).set_params(**parameters)
 
     def _line(self, number: int, result: dict[str, Any]) -> str:
-        """What `GridSearchCV` prints of a fit."""
+        """The line that `GridSearchCV` prints for a fit."""
         evaluation = self.evaluation
         start, parameters = "[CV", sorted(self.candidates[number].items())
         if evaluation.verbose > 2:

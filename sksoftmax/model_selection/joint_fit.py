@@ -229,7 +229,7 @@ def _can_stack(estimator: Any) -> bool:
 
 
 def _traits(estimator: SoftmaxClassifier) -> tuple[Any, ...]:
-    """What models of one stack must have in common."""
+    """The traits that models must have in common to share a stack."""
     names = [name for name in estimator._parameter_constraints if name not in OF_ONE_MODEL]
     shared = [_comparable(getattr(estimator, name)) for name in names]
     automatic = estimator.learning_rate == "auto"

@@ -155,7 +155,7 @@ def _fill(
 
 
 def _extended(classes: NDArray[Any], estimator: SoftmaxClassifier) -> SoftmaxClassifier:
-    """The same model, which knows classes that it has not met, and never predicts them."""
+    """A copy of a model that also knows classes it has not met, and never predicts them."""
     of_fold, coef = _coefficients(estimator)
     if len(of_fold) == len(classes):
         return estimator

@@ -16,7 +16,7 @@ __all__ = ["CallbackSupportMixin", "FitTasks", "SearchTasks", "Subtask"]
 
 
 class _NoContext:
-    """A context to which nobody listens."""
+    """A context without callbacks, which does nothing."""
 
     def subcontext(self, **settings: Any) -> Self:
         return self
@@ -32,7 +32,7 @@ class _NoContext:
 
 
 class _NoCallbackSupport:
-    """What takes the place of the mixin before scikit-learn 1.9."""
+    """Replaces the mixin before scikit-learn 1.9, without ``set_callbacks``."""
 
     def _init_callback_context(self, **settings: Any) -> _NoContext:
         return _NoContext()

@@ -119,7 +119,7 @@ class Run:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """Of the best epoch, or of the last one where none was validated."""
+        """The checkpoint of the best epoch, or of the last one where none was validated."""
         return self.training.checkpoint() if self._best is None else self._best
 
     def is_over(self, limit: float = math.inf) -> bool:

@@ -135,7 +135,10 @@ class Training:
         self.state = lambda: first
 
     def _first_state(self, resume: Checkpoint | None, stream: bool) -> State:
-        """Where the steps start: where they ended, unless the objective is another one."""
+        """The state that the first step goes on from: zeros, or that of `resume`.
+
+        The optimiser starts anew where the penalty or the rows have changed.
+        """
         if resume is None:
             shape = (1, self.problem.n_classes, self.problem.n_features)
             return State.zeros(*shape, self.dtype)
@@ -164,7 +167,7 @@ class Training:
 
     @cached_property
     def trainer(self) -> Trainer:
-        """Who takes the steps of this model alone."""
+        """The backend's trainer of this model, made when it is first asked for."""
         trainer = self._new_trainer(self.state())
         self.state = trainer.state
         return trainer
@@ -190,7 +193,7 @@ class Training:
         return self.backend.supports(self.problem)
 
     def _new_trainer(self, state: State) -> Trainer:
-        """What takes the steps from a state on."""
+        """A trainer of the backend that goes on from a state."""
         return self.backend.trainer(self.problem, state)
 
     def _place(self, X: Array, shared: bool) -> None:
@@ -238,7 +241,7 @@ class Training:
     def _automatic_coordinates(
         self, moments: Moments, earlier: Checkpoint | None
     ) -> Coordinates:
-        """Those of steps that find their own size, dense and sparse rows alike."""
+        """Coordinates of steps that find their own size, for dense and sparse rows alike."""
         deviations = self._deviations_of_rows()
         if earlier is not None and earlier.deviations is not None:
             deviations = earlier.deviations.merge(deviations)
@@ -248,7 +251,7 @@ class Training:
         )
 
     def _given_coordinates(self, moments: Moments) -> Coordinates:
-        """Those of steps of a given size: zeros of CSR rows are not stored for centring."""
+        """Coordinates of steps of a given size: CSR rows are not centred, to stay sparse."""
         if is_csr(self._placed):
             return Coordinates(None, on_grid(moments.step_scale(None), moments.scale))
         centre = moments.mean if self.settings.fit_intercept else None
@@ -263,19 +266,19 @@ class Training:
         self.curvature = other.curvature
 
     def _moments_of_rows(self) -> Moments:
-        """Of these rows, without earlier chunks."""
+        """Moments of the features in these rows, without earlier chunks."""
         weights, rows = self.targets.weights, self.targets.rows
         return feature_moments(self.backend, self._placed, weights, rows)
 
     def _deviations_of_rows(self) -> Deviations:
-        """Of these rows, without earlier chunks."""
+        """Deviations of the features in these rows, without earlier chunks."""
         weights, rows = self.targets.weights, self.targets.rows
         return measure_deviations(
             self.backend, self._placed, weights, rows, self.mean, self._rng
         )
 
     def _curvature_of_rows(self) -> float:
-        """Of the loss of one batch of these rows along its first gradient."""
+        """Curvature of the loss of one batch of these rows, along its first gradient."""
         return measure_curvature(
             self.backend,
             self._placed,

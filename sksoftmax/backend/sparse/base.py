@@ -45,7 +45,7 @@ def _counts(xp: Any, indices: Array, n_features: int) -> Array:
 
 
 class LazyTrainer(ArrayTrainer):
-    """What both kinds of lazy updates share: the layout, the batch, the epoch.
+    """The base class of lazy trainers: the layout of weights, the batch and the epoch.
 
     Weights, velocities and averages are one array, ``_parts[place, part, class]``, so that a
     batch reads one run of memory for each of its features. A place is the row of a feature:

@@ -103,7 +103,7 @@ class DistanceTrainer(LazyTrainer):
             self._parts[block] = self._with_product(block, product, shift)
 
     def _with_product(self, block: slice, product: Array, shift: Array) -> Array:
-        """What z and d are of a block of places."""
+        """The z and d of a block of places, from their u and the product of the law."""
         group = self._group[block]
         parts = product[group] @ self._parts[block]
         parts += shift[group] * self._centre[block][:, None, None]
@@ -193,7 +193,7 @@ class DistanceTrainer(LazyTrainer):
     def _sums(
         self, places: Array, parts: Array, gradient: Array, summed: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """What ``RunningLaw.add`` calls along, lengths and centres."""
+        """The arguments `along`, `lengths` and `centres` of ``RunningLaw.add``."""
         law = self._law
         along, lengths, centres = self._sums_of_batch(places, parts, gradient)
         along = along + (law.shift @ centres[:, :, None])[:, :, 0]
@@ -203,7 +203,7 @@ class DistanceTrainer(LazyTrainer):
         return along, np.maximum(lengths, 0), centres
 
     def _sums_of_batch(self, places: Array, parts: Array, gradient: Array) -> tuple[Array, ...]:
-        """The same over the features of a batch, of u and of the stored elements' gradient."""
+        """These sums over the features of a batch, for u and uncentred stored elements."""
         group, n_groups = self._group.take(places), len(self._law.decay)
         along = np.empty((n_groups, 2))
         for i in range(2):
