@@ -24,7 +24,7 @@ from sksoftmax.estimators.classifier import SoftmaxClassifier
 from sksoftmax.estimators.fit import Fit
 from sksoftmax.training.checkpoint import Checkpoint
 
-OWN_TO_A_RANK = ("comm", "backend", "random_state", "verbose")
+MAY_DIFFER_BETWEEN_RANKS = ("comm", "backend", "random_state", "verbose")
 """Parameters that are allowed to differ, or are compared when their effect is known."""
 
 
@@ -271,7 +271,11 @@ class DistributedSoftmaxClassifier(SoftmaxClassifier):
             self._validate_params()
             parameters = self.get_params(deep=False).items()
             ranks.require_same(
-                {name: value for name, value in parameters if name not in OWN_TO_A_RANK},
+                {
+                    name: value
+                    for name, value in parameters
+                    if name not in MAY_DIFFER_BETWEEN_RANKS
+                },
                 "Give all ranks the same parameters.",
             )
             resumed = self._resumable() if goes_on else None

@@ -27,7 +27,7 @@ from sksoftmax.training.epochs import run_epochs
 from sksoftmax.training.stack import models_at_once
 from sksoftmax.training.training import Training
 
-OF_ONE_MODEL = frozenset(
+MAY_DIFFER_IN_A_STACK = frozenset(
     {
         "alpha",
         "l1_ratio",
@@ -230,7 +230,9 @@ def _can_stack(estimator: Any) -> bool:
 
 def _traits(estimator: SoftmaxClassifier) -> tuple[Any, ...]:
     """The traits that models must have in common to share a stack."""
-    names = [name for name in estimator._parameter_constraints if name not in OF_ONE_MODEL]
+    names = [
+        name for name in estimator._parameter_constraints if name not in MAY_DIFFER_IN_A_STACK
+    ]
     shared = [_comparable(getattr(estimator, name)) for name in names]
     automatic = estimator.learning_rate == "auto"
     return (

@@ -129,7 +129,7 @@ def test_what_cannot_share_a_stack_is_trained_in_another(monkeypatch):
 
 
 def test_what_may_differ_is_a_parameter():
-    assert SoftmaxClassifier._parameter_constraints.keys() >= joint_fit.OF_ONE_MODEL
+    assert SoftmaxClassifier._parameter_constraints.keys() >= joint_fit.MAY_DIFFER_IN_A_STACK
 
 
 def test_weights_zeros_included():
