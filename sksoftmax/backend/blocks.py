@@ -116,8 +116,11 @@ class BlockTrainer:
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Take one step for each batch of `order`."""
+        # Where each row is in the buffer: the start of its block, and its number within that.
         block = order // self._problem.X.block_rows
         place = self._start[block] + order % self._problem.X.block_rows
+        # A row that has been trained on since it was read is wanted for another epoch, which
+        # reads its block anew.
         missing = self._start[block] < 0
         missing[~missing] = ~self._is_new[place[~missing]]
         if missing.any():
@@ -134,6 +137,7 @@ class BlockTrainer:
     ) -> NDArray[np.int64]:
         """Read the blocks of missing rows; return where the rows of an order are now."""
         X = self._problem.X
+        # The new buffer: the rows kept, in the order they are wanted in, then whole blocks.
         kept = np.flatnonzero(~missing)
         wanted = np.zeros(X.n_blocks, bool)
         wanted[block[missing]] = True

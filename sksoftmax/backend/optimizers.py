@@ -126,7 +126,7 @@ class Momentum:
             parameters += velocity
         parameters -= change
         soft_threshold(self.xp, parameters, threshold)
-        velocity[...] = parameters - start
+        velocity[...] = parameters - start  # the whole way, threshold included
         if self.nesterov:
             parameters += self.momentum * velocity
 

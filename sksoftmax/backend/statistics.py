@@ -295,7 +295,7 @@ def _dense_moments(
             total += w @ deviation
             deviation *= deviation
             squares += w @ deviation
-    squares -= total * total / weight
+    squares -= total * total / weight  # now from the mean, rather than from the first row
     mean, squares, low, high = backend.to_numpy(
         xp.stack([shift + total / weight, squares, shift + low, shift + high])
     )
@@ -338,6 +338,7 @@ def _csr_moments(
         deviation = values - mean[indices]
         deviation *= deviation
         squares += column_sums(indices, deviation if w is None else deviation * w)
+    # Zeros that are not stored deviate by the mean.
     squares += xp.maximum(weight - stored_weight, 0) * mean * mean
     has_zeros = n_stored < (X.shape[0] if rows is None else len(rows))
     low = xp.where(has_zeros, xp.minimum(low, 0), low)

@@ -114,6 +114,7 @@ class ShardTraining(Training):
         penalty, loss = float(self._steps.penalty()[0]), 0.0
         self.backend_seconds = 0.0
         n_done = 0
+        # Segments are of equally many batches on all ranks, which agree after each of them.
         for first in range(0, self.n_batches, self._n_segment_batches):
             batches = slice(first, first + self._n_segment_batches)
             ends = self._ends[batches]

@@ -269,6 +269,7 @@ def _started(fits: list[JointFit]) -> list[list[JointFit]]:
             measured = measured or each.fit.run.training
     if measured is None or lazy_trainer(measured.problem) is not None:
         return [[fit] for fit in fits]  # lazy steps of one model cost less than dense ones
+    # As few stacks as memory allows, of sizes that differ by one at most.
     size = models_at_once(measured.problem)
     n_stacks = -(-len(fits) // size)
     ends = [len(fits) * i // n_stacks for i in range(n_stacks + 1)]

@@ -261,7 +261,7 @@ def measure_deviations(
     else:
         deviation = x.astype(np.float64) - centre
         above = w @ xp.maximum(deviation, 0)
-        below = above - w @ deviation
+        below = above - w @ deviation  # since deviations add up to above minus below
         differ = (first != second).sum(axis=0)
     sides = xp.stack([above, below, differ.astype(np.float64)])
     above, below, differ = backend.to_numpy(sides)

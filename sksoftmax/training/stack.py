@@ -68,7 +68,7 @@ class Stack:
         with blas.limit(limits=self._most_threads, user_api="blas"):
             losses, _ = run_batches(first, self.trainer, step_sizes)
             validation = first.evaluate(self.trainer, n_models=len(losses))
-        self._state = None
+        self._state = None  # that of an earlier epoch
         for training in self.trainings:
             training.n_epochs += 1
         return losses, validation

@@ -117,6 +117,8 @@ class Training:
         self.backend_seconds = 0.0
         noisy = stream or self.n_batches > 1
         candidates = self._candidates(backend, X, measured)
+        # Whether a backend can train the rows may depend on how it places them. The first that
+        # can keeps them.
         for self.backend in candidates:
             if measured is None:
                 self._place(canonical(X), validation is not None and validation.X is X)
@@ -131,6 +133,7 @@ class Training:
                 break
         else:
             raise ValueError(f"Backend {self.backend.name!r} cannot train this: {reason}")
+        # Not in a trainer yet: a model of a stack needs none of its own.
         first = self._first_state(resume, stream)
         self.state = lambda: first
 

@@ -183,10 +183,13 @@ class LazyTrainer(ArrayTrainer):
         xp = self.xp
         x = self.problem.X[rows]
         of_element = self._place.take(x.indices)
+        # Every element writes its number at the place of its feature, and the last one stays:
+        # that finds each place of the batch once, without sorting.
         number = xp.arange(len(of_element), dtype=self._position.dtype)
         self._position[of_element] = number
-        is_last = self._position.take(of_element) == number  # one element for each place
+        is_last = self._position.take(of_element) == number
         places = of_element[is_last]
+        # From here on, the position of a place is its column in the batch.
         self._position[places] = number[: len(places)]
         data = self._values(x.data, of_element)
         columns = self._position.take(of_element)

@@ -150,6 +150,7 @@ class DistanceTrainer(LazyTrainer):
         sums = self._sums(places, parts, gradient, summed)
         size, newest = self._step_and_weight(point, sums, summed, step)
         if not law.advance(size, newest):
+            # The product can no longer be divided by: apply it everywhere, and begin another.
             self._apply_product()
             self._add_up()
             parts, _ = self._read_point(places, law.point())
