@@ -250,12 +250,12 @@ def measure_deviations(
         # Every row as if it held no element, and then what its elements change.
         above, below = xp.maximum(-centre, 0), xp.maximum(centre, 0)
         elements = x.tocoo()
-        places, of_element = elements.col, w[elements.row]
-        deviation = elements.data.astype(np.float64) - centre[places]
-        more_above = of_element * (xp.maximum(deviation, 0) - above[places])
-        more_below = of_element * (xp.maximum(-deviation, 0) - below[places])
-        above = above + xp.bincount(places, more_above, minlength=len(means))
-        below = below + xp.bincount(places, more_below, minlength=len(means))
+        columns, of_element = elements.col, w[elements.row]
+        deviation = elements.data.astype(np.float64) - centre[columns]
+        more_above = of_element * (xp.maximum(deviation, 0) - above[columns])
+        more_below = of_element * (xp.maximum(-deviation, 0) - below[columns])
+        above = above + xp.bincount(columns, more_above, minlength=len(means))
+        below = below + xp.bincount(columns, more_below, minlength=len(means))
         apart = (first.astype(np.float64) - second.astype(np.float64)).tocoo()
         differ = xp.bincount(apart.col, apart.data != 0, minlength=len(means))
     else:
