@@ -39,6 +39,7 @@ class ShardTraining(Training):
     """
 
     def __init__(self, *arguments: Any, ranks: Ranks, **named: Any):
+        # Before the constructor of Training, whose hooks below ask all ranks.
         self.ranks = ranks
         self.rank = ranks.rank
         super().__init__(*arguments, **named)
