@@ -32,6 +32,9 @@ from scipy.optimize import nnls
 
 from benchmarks.measure import machine, print_table
 from sksoftmax.distributed import DistributedSoftmaxClassifier
+from sksoftmax.distributed.fit import ShardFit
+from sksoftmax.estimators.fit import Fit
+from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.training import Training
 
 N_ROWS, N_FEATURES, N_CLASSES = 32_768, 784, 10
@@ -50,22 +53,33 @@ def rows(n_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return X, rng.permutation(np.arange(n_rows) % N_CLASSES)
 
 
-class Timed(DistributedSoftmaxClassifier):
+class TimedFit(ShardFit):
     """Notes how long each step takes."""
 
     def _training(self, *arguments: Any, **named: Any) -> Training:
         training = super()._training(*arguments, **named)
-        trainer, self.seconds_ = training.trainer, []
+        trainer, self.seconds = training.trainer, []
         step = trainer._step
 
         def timed(*arguments: Any) -> Any:
             start = perf_counter()
             loss = step(*arguments)
-            self.seconds_.append(perf_counter() - start)
+            self.seconds.append(perf_counter() - start)
             return loss
 
         trainer._step = timed
         return training
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes of the estimator, and the times."""
+        return {**super().attributes(), "seconds_": self.seconds}
+
+
+class Timed(DistributedSoftmaxClassifier):
+    """Keeps how long each step took."""
+
+    def _new_fit(self, resume: Checkpoint | None, *, is_stream: bool = False) -> Fit:
+        return TimedFit(self, resume, is_stream=is_stream, ranks=self._ranks)
 
 
 def seconds_a_step(X: np.ndarray, y: np.ndarray, batch_size: int) -> float:

@@ -36,34 +36,12 @@ class NumbaBackend(HostBackend):
     def feature_moments(
         self, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
     ) -> Moments | None:
-        """Return the weighted moments of the columns of X, in one compiled pass.
-
-        Parameters
-        ----------
-        X, weights, rows
-            As in ``sksoftmax.backend.statistics.feature_moments``.
-
-        Returns
-        -------
-        Moments or None
-            None for CSR and for dtypes that Numba lacks.
-        """
+        """Return the weighted moments of the columns of X, in one compiled pass."""
         known = not is_csr(X) and has_dtype(X.dtype)
         return statistics.feature_moments(X, weights, rows) if known else None
 
     def supports(self, problem: Problem) -> str | None:
-        """Say whether Numba knows the dtype of X; it lacks float16 and byte-swapped numbers.
-
-        Parameters
-        ----------
-        problem : Problem
-            What is to be trained.
-
-        Returns
-        -------
-        str or None
-            None, or the reason why not.
-        """
+        """Say whether Numba knows the dtype of X; it lacks float16 and byte-swapped numbers."""
         dtype = problem.X.dtype
         if has_dtype(dtype):
             return None

@@ -233,7 +233,7 @@ def announced(seconds: float) -> Iterator[None]:
     Yields
     ------
     None
-        To whoever runs kernels.
+        To the code that runs kernels.
     """
     global _seconds
     _seconds = seconds

@@ -91,7 +91,7 @@ def finish_gradient(
     """Do one thread's share of what is left of the gradient, and sum its squares.
 
     It adds up the gradients of parts, centres them and adds the penalty's. The gradient of
-    intercepts stays in parts, since whoever centres another range of a class reads it.
+    intercepts stays in parts, since the thread of another range of the class reads it too.
     """
     n = len(means)
     n_ranges = n_ranges_of(n)
@@ -217,7 +217,7 @@ def whole_step(
     parameters, average : arrays of shape (n_classes, n_features + 1)
         Changed.
     gradients, of_intercepts : arrays whose first axis is that of the parts
-        Used up.
+        Overwritten.
     point : array of shape (n_classes, at least n_features)
         Where the gradient was taken.
     means, gradient_scales, decay, inverse_scales, scales
@@ -285,6 +285,7 @@ def distance_epoch(
             gradients, of_intercepts, losses,
         )  # fmt: skip
         of_batch, of_theirs = gradients[:n_parts], of_intercepts[:n_parts]
+        # Three waits a step: until gradients are written, their squares summed, ranges moved.
         if not all_arrived(arrived, n_threads, 3 * i + 1):
             return
         finish_gradient(

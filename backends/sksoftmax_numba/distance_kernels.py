@@ -28,11 +28,11 @@ from sksoftmax_numba.intrinsics import prefetch
 from sksoftmax_numba.kernels import softmax_minus_targets
 
 ROWS_AHEAD, AHEAD = 4, 8
-"""Rows, and features, between those worked on and those that memory is asked for."""
+"""Rows, and features, between those worked on and those that are prefetched."""
 
 
-def places_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the layout of what is known of a place: side by side, it is read at once.
+def slots_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the layout of the record of a slot, whose fields are read at once.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def places_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     Returns
     -------
     numpy dtype
-        The last number given to the place, its group, its centre in the coordinates of the
+        The last number given to the slot, its group, its centre in the coordinates of the
         step, what is subtracted from its elements, and what they are multiplied by then.
     """
     numbers = [(name, dtype) for name in ("centre", "subtracted", "inverse_scale")]
@@ -50,7 +50,7 @@ def places_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 @inlined
-def _ask_for_row(data: Any, indices: Any, start: int, stop: int) -> None:
+def _prefetch_row(data: Any, indices: Any, start: int, stop: int) -> None:
     """Prefetch the elements of a row."""
     for e in range(start, stop, 64 // indices.itemsize):
         prefetch(indices, 0, e)
@@ -59,38 +59,37 @@ def _ask_for_row(data: Any, indices: Any, start: int, stop: int) -> None:
 
 
 @inlined
-def _find_places(
-    rows: Any, X: Any, place: Any, of_place: Any, n_before: int, batch: Any
-) -> int:
-    """Note the distinct places of a batch, and the position and value of each element.
+def _find_slots(rows: Any, X: Any, slot: Any, of_slot: Any, n_before: int, batch: Any) -> int:
+    """Note the distinct slots of a batch, and the position and value of each element.
 
-    Places found are numbered on from `n_before`: a smaller number is of an earlier batch.
-    What is known of places is asked for one row before it is needed: whether a place is new
-    is guessed wrong in half the cases, and then nothing goes on until its number is here.
+    Slots found are numbered on from `n_before`: a smaller number is of an earlier batch.
+    The record of a slot is prefetched one row before it is needed: the processor guesses
+    wrong in half the cases whether a slot is new, and must then wait for its number.
     """
     data, indices, indptr = X
-    places, groups, centres, positions, values = batch
+    slots, groups, centres, positions, values = batch
     n_found = n_read = n_done = 0
+    # Round i reads row i, and looks up the slots of row i - 1.
     for i in range(len(rows) + 1):
         if i + ROWS_AHEAD < len(rows):
-            then = rows[i + ROWS_AHEAD]
-            _ask_for_row(data, indices, indptr[then], indptr[then + 1])
+            ahead = rows[i + ROWS_AHEAD]
+            _prefetch_row(data, indices, indptr[ahead], indptr[ahead + 1])
         if i < len(rows):
             for e in range(indptr[rows[i]], indptr[rows[i] + 1]):
-                p = place[indices[0, e]]
-                prefetch(of_place, 0, p)
+                p = slot[indices[0, e]]
+                prefetch(of_slot, 0, p)
                 positions[n_read], values[n_read] = p, data[0, e]
                 n_read += 1
         if i == 0:
             continue
         for _ in range(indptr[rows[i - 1]], indptr[rows[i - 1] + 1]):
             p = positions[n_done]
-            it = of_place[0, p]
+            it = of_slot[0, p]
             here = it.number - n_before
             if here < 0:
                 here = n_found
                 it.number = n_before + here
-                places[here], groups[here], centres[here] = p, it.group, it.centre
+                slots[here], groups[here], centres[here] = p, it.group, it.centre
                 n_found += 1
             positions[n_done] = here
             values[n_done] = (values[n_done] - it.subtracted) * it.inverse_scale
@@ -99,11 +98,11 @@ def _find_places(
 
 
 @inlined
-def _ask_for(parts: Any, places: Any, u: int, n_found: int) -> None:
-    """Prefetch the parts of the place that comes `AHEAD` after position u."""
+def _prefetch_parts(parts: Any, slots: Any, u: int, n_found: int) -> None:
+    """Prefetch the parts of the slot that comes `AHEAD` after position u."""
     if u + AHEAD < n_found:
         for i in range(0, parts.shape[1], 64 // parts.itemsize):
-            prefetch(parts, places[u + AHEAD], i)
+            prefetch(parts, slots[u + AHEAD], i)
 
 
 @inlined
@@ -111,12 +110,12 @@ def _read_point(
     classes: Any, parts: Any, n_found: int, batch: Any, point: Any, of_shift: Any,
     weights: Any, gradient: Any,
 ) -> None:  # fmt: skip
-    """Weights of a batch's places where the gradient is taken; a gradient of 0."""
-    places, groups, centres, _, _ = batch
+    """Weights of a batch's slots where the gradient is taken; a gradient of 0."""
+    slots, groups, centres, _, _ = batch
     n_classes = len(classes)
     for u in range(n_found):
-        _ask_for(parts, places, u, n_found)
-        p, g, q = places[u], groups[u], centres[u]
+        _prefetch_parts(parts, slots, u, n_found)
+        p, g, q = slots[u], groups[u], centres[u]
         first, second = parts.dtype.type(point[g, 0]), parts.dtype.type(point[g, 1])
         for c in range(n_classes):
             weight = first * parts[p, c] + second * parts[p, n_classes + c]
@@ -179,13 +178,13 @@ def _sums_of_batch(
 def _write_gradient(
     classes: Any, parts: Any, n_found: int, batch: Any, write: Any, gradient: Any, along: Any
 ) -> None:
-    """Add a gradient to the parts of some places; sum it times what they were, by groups."""
-    places, groups, _, _, _ = batch
+    """Add a gradient to the parts of some slots; sum it times what they were, by groups."""
+    slots, groups, _, _, _ = batch
     n_classes = len(classes)
     along[:] = 0
     for u in range(n_found):
-        _ask_for(parts, places, u, n_found)
-        p, g = places[u], groups[u]
+        _prefetch_parts(parts, slots, u, n_found)
+        p, g = slots[u], groups[u]
         first, second = parts.dtype.type(write[g, 0]), parts.dtype.type(write[g, 1])
         of_first, of_second = parts.dtype.type(0), parts.dtype.type(0)
         for c in range(n_classes):
@@ -199,17 +198,17 @@ def _write_gradient(
 
 
 @inlined
-def add_up(classes: Any, parts: Any, of_place: Any, law: Any) -> None:
-    """Begin another product, and add up what the law must know of all places.
+def add_up(classes: Any, parts: Any, of_slot: Any, law: Any) -> None:
+    """Begin another product, and add up what the law must know of all slots.
 
     Parameters
     ----------
     classes : tuple or array
         Its length is the number of classes.
-    parts : array of shape (n_places, 2 * n_classes)
-        z and d of each place.
-    of_place : array of shape (1, n_places)
-        Of `places_dtype`.
+    parts : array of shape (n_slots, 2 * n_classes)
+        z and d of each slot.
+    of_slot : array of shape (1, n_slots)
+        Of `slots_dtype`.
     law : tuple of arrays
         The product, gamma, S, C, Q, decay and moves of ``RunningLaw``.
     """
@@ -219,8 +218,8 @@ def add_up(classes: Any, parts: Any, of_place: Any, law: Any) -> None:
     for g in range(len(product)):
         product[g, 0, 0] = product[g, 1, 1] = 1
         product[g, 0, 1] = product[g, 1, 0] = 0
-    for p in range(of_place.shape[1]):
-        g, q = of_place[0, p].group, np.float64(of_place[0, p].centre)
+    for p in range(of_slot.shape[1]):
+        g, q = of_slot[0, p].group, np.float64(of_slot[0, p].centre)
         zero = parts.dtype.type(0)
         s00 = s01 = s11 = zero
         for c in range(n_classes):
@@ -241,12 +240,12 @@ def add_up(classes: Any, parts: Any, of_place: Any, law: Any) -> None:
 
 
 @inlined
-def apply_product(classes: Any, parts: Any, of_place: Any, law: Any) -> None:
-    """Let all places hold z and d.
+def apply_product(classes: Any, parts: Any, of_slot: Any, law: Any) -> None:
+    """Let all slots hold z and d.
 
     Parameters
     ----------
-    classes, parts, of_place, law
+    classes, parts, of_slot, law
         As in `add_up`.
     """
     product, shift = law[0], law[1]
@@ -258,8 +257,8 @@ def apply_product(classes: Any, parts: Any, of_place: Any, law: Any) -> None:
             for c in range(n_classes):
                 moved = product[g, i, 0] * shift[g, 0, c] + product[g, i, 1] * shift[g, 1, c]
                 shifts[g, i * n_classes + c] = moved
-    for p in range(of_place.shape[1]):
-        g, q = of_place[0, p].group, of_place[0, p].centre
+    for p in range(of_slot.shape[1]):
+        g, q = of_slot[0, p].group, of_slot[0, p].centre
         p00, p01 = number(product[g, 0, 0]), number(product[g, 0, 1])
         p10, p11 = number(product[g, 1, 0]), number(product[g, 1, 1])
         for c in range(n_classes):
@@ -313,14 +312,14 @@ def _residuals(
 @compiled
 def run_batches(
     classes: Any, order: Any, factors: Any, batch_size: int, n_steps: int, y: Any,
-    row_weights: Any, X: Any, place: Any, of_place: Any, parts: Any, law: Any, intercepts: Any,
+    row_weights: Any, X: Any, slot: Any, of_slot: Any, parts: Any, law: Any, intercepts: Any,
     norms: Any, rule: Any, intercept_scales: Any, batch: Any, buffers: Any,
 ) -> float:  # fmt: skip
     """Take one step for each batch, and return the summed loss.
 
     Parameters
     ----------
-    classes, of_place, parts, law
+    classes, of_slot, parts, law
         As in `add_up`.
     order : int64 array
         Rows, batch after batch.
@@ -332,8 +331,8 @@ def run_batches(
         Class codes, and weights: empty for ones.
     X : tuple of arrays
         The data and indices of the rows, of shape (1, n_elements), and where each starts.
-    place : int array of shape (n_features,)
-        The place of each feature.
+    slot : int array of shape (n_features,)
+        The slot of each feature.
     intercepts : array of shape (2, n_classes)
         The iterate and the average.
     norms : float64 array of shape (3,)
@@ -343,10 +342,10 @@ def run_batches(
     intercept_scales : tuple of float
         The scale of the intercepts in the step, and its inverse; 0 where they stay.
     batch : tuple of arrays
-        Room for the places, their groups and their centres; for the positions and the values
+        Room for the slots, their groups and their centres; for the positions and the values
         of elements.
     buffers : tuple of arrays
-        Room for weights and gradients of places, and for scores.
+        Room for weights and gradients of slots, and for scores.
 
     Returns
     -------
@@ -366,11 +365,11 @@ def run_batches(
     at_point, summed = np.empty(n_classes), np.empty(n_classes)
     scale, inverse_scale = intercept_scales
     loss, n_before = 0.0, 0
-    for p in range(of_place.shape[1]):
-        of_place[0, p].number = -1
+    for p in range(of_slot.shape[1]):
+        of_slot[0, p].number = -1
     for i in range(len(factors)):
         rows = order[i * batch_size : (i + 1) * batch_size]
-        n_found = _find_places(rows, X, place, of_place, n_before, batch)
+        n_found = _find_slots(rows, X, slot, of_slot, n_before, batch)
         n_before += n_found
         set_point(law, rule[1], intercepts, point, of_shift, at_point)
         _read_point(classes, parts, n_found, batch, point, of_shift, weights, gradient)
@@ -386,8 +385,9 @@ def run_batches(
         size, newest = step_and_weight(norms, rule, squares, n_steps + i + 1)
         size *= factors[i]
         if not advance(law, rule[1], size, newest):
-            apply_product(classes, parts, of_place, law)
-            add_up(classes, parts, of_place, law)
+            # The product can no longer be divided by: apply it everywhere, and begin another.
+            apply_product(classes, parts, of_slot, law)
+            add_up(classes, parts, of_slot, law)
         set_writing(law, size, newest, write)
         _write_gradient(classes, parts, n_found, batch, write, gradient, along)
         add_change(law, write, along, lengths, centres, summed)

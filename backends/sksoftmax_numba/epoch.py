@@ -48,13 +48,14 @@ def add_up(gradients: Any, c: int, first: int, last: int, thread: int, n_threads
     """Add gradients of parts pair by pair, pairs of pairs and so on, for a run of features.
 
     The sum is where that of the first part was. What lies within the parts of one thread is
-    added by it alone, in its own cache and before it waits; the rest by whoever has these
-    features in the step, who says -1 for `thread`. One thread adds all of it there.
+    added by it alone, in its own cache and before it waits; the rest by the thread that has
+    these features in the step, which passes -1 for `thread`. One thread adds all of it there.
     """
     n_parts, span = len(gradients), 1
     while span < n_parts:
         for left in range(0, n_parts - span, 2 * span):
             right = min(left + 2 * span, n_parts) - 1
+            # The thread that has the part `left`, by the bounds in `write_gradients`.
             owner = ((left + 1) * n_threads - 1) // n_parts
             is_whole = owner == ((right + 1) * n_threads - 1) // n_parts and n_threads > 1
             if thread == (owner if is_whole else -1):
@@ -79,13 +80,14 @@ def write_gradients(
     following = order[(i + 1) * batch_size : (i + 2) * batch_size]
     n_parts, n_following = n_parts_of(len(rows)), n_parts_of(len(following))
     last = n_parts * (thread + 1) // n_threads
+    # The last part of a thread prefetches the first one that it will have of the next batch.
     for p in range(n_parts * thread // n_threads, last):
         if p + 1 < last:
-            then = part_of(rows, p + 1, n_parts)
+            next_rows = part_of(rows, p + 1, n_parts)
         else:
-            then = part_of(following, n_following * thread // n_threads, n_following)
+            next_rows = part_of(following, n_following * thread // n_threads, n_following)
         losses[p] += summed_gradient(
-            X, y, weights, part_of(rows, p, n_parts), then, coef, intercept, x, z,
+            X, y, weights, part_of(rows, p, n_parts), next_rows, coef, intercept, x, z,
             gradients[p], of_intercepts[p],
         )  # fmt: skip
     for c in range(gradients.shape[1]):
@@ -169,6 +171,7 @@ def momentum_epoch(
             thread, n_threads, X, y, weights, order, batch_size, i, coef, intercept, x, z,
             gradients, of_intercepts, losses,
         )  # fmt: skip
+        # Two waits a step: until all gradients are written, and until all ranges have moved.
         if not all_arrived(arrived, n_threads, 2 * i + 1):
             return
         momentum_step(

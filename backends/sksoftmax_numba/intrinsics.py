@@ -1,4 +1,4 @@
-"""What LLVM knows and Numba does not spell: the processor, prefetching, and shared counters."""
+"""LLVM instructions that Numba does not offer: prefetching, and counters shared by threads."""
 
 from __future__ import annotations
 

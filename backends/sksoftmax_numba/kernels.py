@@ -139,13 +139,13 @@ def gather(X: Any, rows: Any, x: Any) -> int:
 
 
 @inlined
-def _ask_for(X: Any, rows: Any, r: int, turn: int, n_turns: int) -> None:
+def _prefetch_share(X: Any, rows: Any, r: int, share: int, n_shares: int) -> None:
     """Prefetch a share of a tile's rows: memory takes no more requests than these at once."""
     if not PREFETCHES:
         return
     line = max(1, 64 // X.itemsize)
-    stop = r + ROWS * (turn + 1) // n_turns
-    for i in range(r + ROWS * turn // n_turns, min(stop, len(rows))):
+    stop = r + ROWS * (share + 1) // n_shares
+    for i in range(r + ROWS * share // n_shares, min(stop, len(rows))):
         for j in range(0, X.shape[2], line):
             prefetch(X[0], rows[i], j)
 
@@ -212,7 +212,7 @@ def copy_coefficients(parameters: Any, means: Any, coef: Any, intercept: Any) ->
 
 @written_out
 def summed_gradient(
-    X: Any, y: Any, weights: Any, rows: Any, then: Any, coef: Any, intercept: Any, x: Any,
+    X: Any, y: Any, weights: Any, rows: Any, next_rows: Any, coef: Any, intercept: Any, x: Any,
     z: Any, gradient: Any, of_intercept: Any,
 ) -> float:  # fmt: skip
     """Write the gradient of the summed loss of some rows, not centred; return that loss.
@@ -225,7 +225,7 @@ def summed_gradient(
         Class codes.
     weights : array of shape (n_rows,) or (0,)
         Row weights; empty for ones.
-    rows, then : int64 arrays
+    rows, next_rows : int64 arrays
         The rows of the batch, and those that will be asked for next.
     coef, intercept : arrays of shape (n_classes, width), (n_classes,)
         Weights, with zeros beyond the features, and intercepts.
@@ -239,10 +239,12 @@ def summed_gradient(
     float
         The weighted loss.
     """
+    # Classes go by whole tiles, and those left over one by one. Each product of a tile of rows
+    # prefetches a share of the same tile in the next block.
     n_classes, block = coef.shape[0], x.shape[0]
     n_tiles = n_classes // CLASSES
     tiled = n_tiles * CLASSES
-    n_turns = 2 * (n_tiles + n_classes - tiled)
+    n_shares = 2 * (n_tiles + n_classes - tiled)
     gradient[:] = 0
     of_intercept[:] = 0
     loss = 0.0
@@ -250,26 +252,26 @@ def summed_gradient(
         here = rows[start : start + block]
         ahead = rows[start + block : start + 2 * block]
         if len(ahead) == 0:
-            ahead = then[:block]
+            ahead = next_rows[:block]
         n_tiled = gather(X, here, x)
         for r in range(0, n_tiled, ROWS):
             for c in range(0, tiled, CLASSES):
-                _ask_for(X, ahead, r, c // CLASSES, n_turns)
+                _prefetch_share(X, ahead, r, c // CLASSES, n_shares)
                 _scores_of_tile(x, r, coef, c, z)
             for c in range(tiled, n_classes):
-                _ask_for(X, ahead, r, n_tiles + c - tiled, n_turns)
+                _prefetch_share(X, ahead, r, n_tiles + c - tiled, n_shares)
                 _scores_of_class(x, r, coef, c, z)
         of_rows = weights[here] if len(weights) > 0 else weights
         loss += softmax_minus_targets(z, intercept, y[here], of_rows)
-        z[len(here) : n_tiled] = 0
+        z[len(here) : n_tiled] = 0  # rows that only fill a tile add nothing
         for i in range(len(here)):
             for c in range(n_classes):
                 of_intercept[c] += z[i, c]
         for r in range(0, n_tiled, ROWS):
             for c in range(0, tiled, CLASSES):
-                _ask_for(X, ahead, r, n_turns // 2 + c // CLASSES, n_turns)
+                _prefetch_share(X, ahead, r, n_shares // 2 + c // CLASSES, n_shares)
                 _add_tile(x, r, gradient, c, z)
             for c in range(tiled, n_classes):
-                _ask_for(X, ahead, r, n_turns // 2 + n_tiles + c - tiled, n_turns)
+                _prefetch_share(X, ahead, r, n_shares // 2 + n_tiles + c - tiled, n_shares)
                 _add_class(x, r, gradient, c, z)
     return loss

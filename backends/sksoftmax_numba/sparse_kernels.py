@@ -18,20 +18,21 @@ AHEAD = 8
 
 
 @inlined
-def _find_places(
-    rows: Any, X: Any, place: Any, inverse_scales: Any, position: Any, places: Any,
+def _find_slots(
+    rows: Any, X: Any, slot: Any, inverse_scales: Any, position: Any, slots: Any,
     positions: Any, values: Any,
 ) -> int:  # fmt: skip
-    """Note the distinct places of a batch, and the position and value of each element."""
+    """Note the distinct slots of a batch, and the position and value of each element."""
     data, indices, indptr = X
     n_found, n_elements = 0, 0
     for row in rows:
         for e in range(indptr[row], indptr[row + 1]):
-            p = place[indices[0, e]]
+            p = slot[indices[0, e]]
             here = position[p]
-            if here >= n_found or places[here] != p:
+            # A position may be left from an earlier batch: then another slot is there now.
+            if here >= n_found or slots[here] != p:
                 here = n_found
-                position[p], places[here] = here, p
+                position[p], slots[here] = here, p
                 n_found += 1
             positions[n_elements] = here
             values[n_elements] = data[0, e] * inverse_scales[p]
@@ -40,11 +41,11 @@ def _find_places(
 
 
 @inlined
-def _ask_for(parts: Any, places: Any, u: int, n_found: int) -> None:
-    """Prefetch the parts of the place that comes `AHEAD` after position u."""
+def _prefetch_parts(parts: Any, slots: Any, u: int, n_found: int) -> None:
+    """Prefetch the parts of the slot that comes `AHEAD` after position u."""
     if u + AHEAD < n_found:
         for i in range(0, parts.shape[1], 64 // parts.itemsize):
-            prefetch(parts, places[u + AHEAD], i)
+            prefetch(parts, slots[u + AHEAD], i)
 
 
 @inlined
@@ -77,14 +78,14 @@ def _summed_rows(
 
 @inlined
 def _read_weights(
-    classes: Any, modes: Any, parts: Any, places: Any, n_found: int, group: Any, read: Any,
+    classes: Any, modes: Any, parts: Any, slots: Any, n_found: int, group: Any, read: Any,
     weights: Any,
 ) -> None:  # fmt: skip
-    """Weights of places before a step."""
+    """Weights of slots before a step."""
     n_classes = len(classes)
     for u in range(n_found):
-        _ask_for(parts, places, u, n_found)
-        p = places[u]
+        _prefetch_parts(parts, slots, u, n_found)
+        p = slots[u]
         factors = read[group[p]]
         for c in range(n_classes):
             weight = factors[0] * parts[p, c]
@@ -95,14 +96,14 @@ def _read_weights(
 
 @inlined
 def _write_changes(
-    classes: Any, kinds: Any, parts: Any, places: Any, n_found: int, group: Any, write: Any,
+    classes: Any, kinds: Any, parts: Any, slots: Any, n_found: int, group: Any, write: Any,
     change: Any,
 ) -> None:  # fmt: skip
-    """Add changes to all parts of places."""
+    """Add changes to all parts of slots."""
     n_classes = len(classes)
     for u in range(n_found):
-        _ask_for(parts, places, u, n_found)
-        p = places[u]
+        _prefetch_parts(parts, slots, u, n_found)
+        p = slots[u]
         factors = write[group[p]]
         for c in range(n_classes):
             moved = change[u, c]
@@ -116,7 +117,7 @@ def _write_changes(
 @compiled
 def lazy_step(
     classes: Any, modes: Any, kinds: Any, rows: Any, y: Any, row_weights: Any, X: Any,
-    place: Any, inverse_scales: Any, parts: Any, group: Any, read: Any, write: Any,
+    slot: Any, inverse_scales: Any, parts: Any, group: Any, read: Any, write: Any,
     intercept: Any, factor: Any, position: Any, buffers: Any,
 ) -> float:  # fmt: skip
     """Take a step, and return the summed loss of its batch.
@@ -133,19 +134,19 @@ def lazy_step(
         Class codes, and weights: empty for ones.
     X : tuple of arrays
         The data and indices of all rows, of shape (1, n_elements), and where each starts.
-    place, inverse_scales, parts, group
-        The place of each feature; of each place, what its values are multiplied by, the
-        parts, of shape (n_places, n_parts * n_classes), and the group.
+    slot, inverse_scales, parts, group
+        The slot of each feature; of each slot, what its values are multiplied by, the
+        parts, of shape (n_slots, n_parts * n_classes), and the group.
     read, write : arrays
         The tables of this step.
     intercept : array of shape (n_classes,)
         The intercepts.
     factor : float
         What residuals are multiplied by.
-    position : int array of shape (n_places,)
-        Where each place was found last.
+    position : int array of shape (n_slots,)
+        Where each slot was found last.
     buffers : tuple of arrays
-        Room for places, positions and values of elements, for weights and scores; the last
+        Room for slots, positions and values of elements, for weights and scores; the last
         receives the change of the intercepts.
 
     Returns
@@ -153,10 +154,10 @@ def lazy_step(
     float
         The weighted loss.
     """
-    places, positions, values, weights, z, of_intercept = buffers
+    slots, positions, values, weights, z, of_intercept = buffers
     n_classes, indptr = len(classes), X[2]
-    n_found = _find_places(rows, X, place, inverse_scales, position, places, positions, values)
-    _read_weights(classes, modes, parts, places, n_found, group, read, weights)
+    n_found = _find_slots(rows, X, slot, inverse_scales, position, slots, positions, values)
+    _read_weights(classes, modes, parts, slots, n_found, group, read, weights)
     _scores(classes, rows, indptr, positions, values, weights, z)
     of_rows = row_weights[rows] if len(row_weights) > 0 else row_weights
     loss: float = softmax_minus_targets(z, intercept, y[rows], of_rows)
@@ -167,5 +168,5 @@ def lazy_step(
             of_intercept[c] += z[i, c]
     weights[:n_found] = 0  # read no more: now they are changes
     _summed_rows(classes, rows, indptr, positions, values, weights, z)
-    _write_changes(classes, kinds, parts, places, n_found, group, write, weights)
+    _write_changes(classes, kinds, parts, slots, n_found, group, write, weights)
     return loss

@@ -56,7 +56,7 @@ class NumbaLinearTrainer(LinearTrainer):
         with announced(SECONDS):
             loss = lazy_step(
                 *self._lengths, to_read(rows), self._codes, self._row_weights, self._elements,
-                self._place, self._inverse_step_scale,
+                self._slot, self._inverse_step_scale,
                 self._parts.reshape(-1, n_parts * n_classes), self._group, self._reads[t],
                 self._writes[t], self._intercepts[0].reshape(-1),
                 problem.dtype.type(-step / problem.batch_size), self._position, self._buffers,
@@ -89,15 +89,15 @@ class NumbaLinearTrainer(LinearTrainer):
 class NumbaDistanceTrainer(DistanceTrainer):
     """DistanceTrainer with a compiled epoch."""
 
-    def _place_features(self, weighty: NDArray[np.bool_] | None) -> None:
-        super()._place_features(weighty)
+    def _assign_slots(self, weighty: NDArray[np.bool_] | None) -> None:
+        super()._assign_slots(weighty)
         problem = self.problem
-        layout = distance_kernels.places_dtype(problem.dtype)
-        self._of_place = np.zeros((1, len(self._features)), layout)
-        self._of_place["group"], self._of_place["centre"] = self._group, self._centre
-        self._of_place["subtracted"] = 0 if self._subtracted is None else self._subtracted
-        self._of_place["inverse_scale"] = self._inverse_step_scale
-        self._place = self._place.astype(problem.X.indices.dtype)
+        layout = distance_kernels.slots_dtype(problem.dtype)
+        self._of_slot = np.zeros((1, len(self._features)), layout)
+        self._of_slot["group"], self._of_slot["centre"] = self._group, self._centre
+        self._of_slot["subtracted"] = 0 if self._subtracted is None else self._subtracted
+        self._of_slot["inverse_scale"] = self._inverse_step_scale
+        self._slot = self._slot.astype(problem.X.indices.dtype)
         self._class_tuple = class_tuple(problem.n_classes)
         weights = np.zeros(0, problem.dtype) if self._weights is None else self._weights
         self._row_weights, self._codes = to_read(weights), to_read(self._y)
@@ -106,20 +106,7 @@ class NumbaDistanceTrainer(DistanceTrainer):
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Take one step for each batch of `order`.
-
-        Parameters
-        ----------
-        order : ndarray of shape (n_rows,), int64
-            Rows of X, batch after batch.
-        step_sizes : ndarray of shape (1, n_batches), float64
-            What the step of each batch is multiplied by.
-
-        Returns
-        -------
-        ndarray of shape (1,), float64
-            The weighted loss a row, each batch measured before its own update.
-        """
+        """Take one step for each batch of `order`, all of them in one compiled call."""
         problem = self.problem
         size, norms = problem.batch_size, self._norms
         numbers = np.array([norms[name][0] for name in self._optimizer.norm_names])
@@ -129,7 +116,7 @@ class NumbaDistanceTrainer(DistanceTrainer):
             self._begin_run(step_sizes[0])
             loss = distance_kernels.run_batches(
                 self._class_tuple, to_read(order), to_read(step_sizes[0]), size, self._n_steps,
-                self._codes, self._row_weights, self._elements, self._place, self._of_place,
+                self._codes, self._row_weights, self._elements, self._slot, self._of_slot,
                 self._flat_parts(), self._law_arrays(), intercepts, numbers,
                 rules_of(problem)[0], last_scales, *self._buffers(order),
             )  # fmt: skip
@@ -150,15 +137,15 @@ class NumbaDistanceTrainer(DistanceTrainer):
         distance_kernels.end(self._class_tuple, self._flat_parts(), self._step_scale_in_units)
 
     def _add_up(self) -> None:
-        arguments = self._flat_parts(), self._of_place, self._law_arrays()
+        arguments = self._flat_parts(), self._of_slot, self._law_arrays()
         add_up(self._class_tuple, *arguments)
 
     def _apply_product(self) -> None:
-        arguments = self._flat_parts(), self._of_place, self._law_arrays()
+        arguments = self._flat_parts(), self._of_slot, self._law_arrays()
         apply_product(self._class_tuple, *arguments)
 
     def _flat_parts(self) -> NDArray[Any]:
-        """The parts as one row for each place."""
+        """The parts as one row for each slot."""
         parts: NDArray[Any] = self._parts.reshape(len(self._parts), 2 * self.problem.n_classes)
         return parts
 
@@ -176,17 +163,17 @@ class NumbaDistanceTrainer(DistanceTrainer):
         starts = range(0, len(order), problem.batch_size)
         lengths = (problem.X.indptr[order + 1] - problem.X.indptr[order]).astype(np.int64)
         n_elements = int(np.add.reduceat(lengths, starts).max()) if len(order) else 0
-        n_places = min(n_elements, len(self._features))
+        n_slots = min(n_elements, len(self._features))
         batch = (
-            np.empty(n_places, np.int64),
-            np.empty(n_places, np.int32),
-            np.empty(n_places, dtype),
+            np.empty(n_slots, np.int64),
+            np.empty(n_slots, np.int32),
+            np.empty(n_slots, dtype),
             np.empty(n_elements, np.int32),
             np.empty(n_elements, dtype),
         )
         computed = (
-            np.empty((n_places, problem.n_classes), dtype),
-            np.empty((n_places, problem.n_classes), dtype),
+            np.empty((n_slots, problem.n_classes), dtype),
+            np.empty((n_slots, problem.n_classes), dtype),
             np.empty((problem.batch_size, problem.n_classes), dtype),
         )
         return batch, computed

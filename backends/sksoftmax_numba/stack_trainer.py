@@ -48,20 +48,7 @@ class NumbaStackTrainer(StackTrainer):
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Take one step for each batch of `order`, as ArrayTrainer does.
-
-        Parameters
-        ----------
-        order : ndarray of shape (n_rows,), int64
-            Rows of X, batch after batch.
-        step_sizes : ndarray of shape (n_models, n_batches), float64
-            The step of each batch.
-
-        Returns
-        -------
-        ndarray of shape (n_models,), float64
-            The weighted loss a row, each batch measured before its own update.
-        """
+        """Take one step for each batch of `order`, with compiled passes around two products."""
         problem = self.problem
         with announced(SECONDS):
             if problem.rule.name == "adam" or problem.l1.any():

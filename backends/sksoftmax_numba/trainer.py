@@ -57,25 +57,12 @@ class NumbaTrainer(ArrayTrainer):
     """
 
     _is_new = _is_compiled = True
-    _by_products = False
+    _uses_blas = False
 
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Take one step for each batch of `order`.
-
-        Parameters
-        ----------
-        order : ndarray of shape (n_rows,), int64
-            Rows of X, batch after batch.
-        step_sizes : ndarray of shape (1, n_batches), float64
-            The step of each batch.
-
-        Returns
-        -------
-        ndarray of shape (1,), float64
-            The weighted loss a row, each batch measured before its own update.
-        """
+        """Take one step for each batch of `order`, in one compiled call if the rule has one."""
         if self._is_new:
             self._allocate()
         if not self._is_compiled:
@@ -98,7 +85,7 @@ class NumbaTrainer(ArrayTrainer):
         arrays = self._parameters[0], velocity, average
         steps, newest = self._float(step_sizes), self._float(newest)
         momentum = problem.dtype.type(problem.rule.momentum[0]), problem.rule.nesterov
-        if not self._by_products:
+        if not self._uses_blas:
             return self._run_threads(
                 epoch.momentum_epoch, order, steps, newest, *arrays, *self._factors, *momentum
             )
@@ -114,7 +101,7 @@ class NumbaTrainer(ArrayTrainer):
         """Take the steps of the rule that finds them; return the summed loss."""
         norms, arrays = self._norms_of_model, (self._parameters[0], self._average[0])
         numbers = *self._factors, self._scales[0, 0], self._squares
-        if self._by_products:
+        if self._uses_blas:
             loss, (coef, intercept, _, _) = 0.0, self._buffers[0]
             for i, rows in enumerate(self._batches(order)):
                 copy_point(self._rule[1], *arrays, self._centre, coef, intercept)
@@ -155,7 +142,7 @@ class NumbaTrainer(ArrayTrainer):
     def _write_gradient(self, rows: NDArray[np.int64]) -> float:
         """Write the gradient of a batch, not centred, into the buffers; return its loss."""
         copy_coefficients(self._point[0], self._centre, *self._buffers[0][:2])
-        if self._by_products:
+        if self._uses_blas:
             return self._write_products(rows)
         gradient, of_intercept = (array[0] for array in self._gradients)
         return summed_gradient(
@@ -164,7 +151,7 @@ class NumbaTrainer(ArrayTrainer):
         )  # fmt: skip
 
     def _write_products(self, rows: NDArray[np.int64]) -> float:
-        """The same by a BLAS, where the weights have been copied into the buffers."""
+        """Write that gradient by a BLAS, where the weights are in the buffers already."""
         coef, intercept, x, z = self._buffers[0]
         gradient, of_intercept = (array[0] for array in self._gradients)
         gather(self._X, rows, x)
@@ -188,17 +175,19 @@ class NumbaTrainer(ArrayTrainer):
         return centred, loss
 
     def _allocate(self) -> None:
-        """Buffers, and arrays that stand for what the problem lacks."""
+        """Allocate buffers, and zeros in place of arrays that the problem lacks."""
         problem, dtype = self.problem, self.problem.dtype
         n, k = problem.n_features, problem.n_classes
         lane = LINE // dtype.itemsize
         width = -(-n // lane) * lane
-        self._by_products = n * k >= MANY_PARAMETERS
-        n_parts = 1 if self._by_products else n_parts_of(problem.batch_size)
+        self._uses_blas = n * k >= MANY_PARAMETERS
+        n_parts = 1 if self._uses_blas else n_parts_of(problem.batch_size)
         most = max(1, BLOCK_BYTES // (width * dtype.itemsize))
-        most = problem.batch_size if self._by_products else most
+        most = problem.batch_size if self._uses_blas else most
+        # A part is cut into the fewest blocks that fit, of nearly equal size, since each one
+        # prefetches the rows of the next; a block is whole tiles.
         n_rows = -(-problem.batch_size // n_parts)
-        rows = -(-n_rows // -(-n_rows // most))  # alike, since each asks for the next one's
+        rows = -(-n_rows // -(-n_rows // most))
         block = -(-rows // ROWS) * ROWS
         self._buffers = [
             (
@@ -213,7 +202,7 @@ class NumbaTrainer(ArrayTrainer):
             aligned_zeros((n_parts, k, width), dtype),
             np.zeros((n_parts, k), dtype),
         )
-        # A velocity or an average that nobody reads, written to where there is none.
+        # Written to in place of a velocity or an average where there is none; never read.
         self._nothing = np.zeros_like(self._parameters)
         no_decay = np.zeros(n + 1, dtype)
         self._decays = no_decay if self._decay is None else self._decay[0, 0]

@@ -206,6 +206,7 @@ class ArrayTrainer:
         """Take the steps, and add the loss of each batch."""
         finds_steps = isinstance(self._optimizer, DistanceOverGradients)
         factors, steps = self.xp.asarray(step_sizes), self._float(step_sizes)[:, :, None, None]
+        # The product of step and scales is computed again only where the step changes.
         changes = np.ones(step_sizes.shape[1], bool)
         changes[1:] = (step_sizes[:, 1:] != step_sizes[:, :-1]).any(axis=0)
         start = 0
@@ -277,6 +278,7 @@ class ArrayTrainer:
         gradient[..., n] = residual.sum(axis=2)
         gradient[..., :n] = self._summed_rows(residual, x)
         if self._means is not None:
+            # Rows are centred by what that does to the sums: centred CSR rows would be dense.
             gradient[..., :n] -= gradient[..., n:] * self._means
         return gradient, loss.sum(axis=1, dtype=np.float64)
 

@@ -78,8 +78,9 @@ class BlockBackend:
 class BlockTrainer:
     """A trainer that reads the rows it is given an order of, and lets another one train.
 
-    A block is read when the first of its rows is wanted, and stays until rows of others are.
-    What is then still to be trained on moves to the front of the buffer.
+    A block is read into a buffer when the first of its rows is wanted, and stays there until
+    rows of another block are. Rows that have not been trained on by then move to the front of
+    the buffer.
 
     Parameters
     ----------
@@ -115,24 +116,28 @@ class BlockTrainer:
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Take one step for each batch of `order`."""
+        # Where each row is in the buffer: the start of its block, and its number within that.
         block = order // self._problem.X.block_rows
-        place = self._start[block] + order % self._problem.X.block_rows
+        position = self._start[block] + order % self._problem.X.block_rows
+        # A row that has been trained on since it was read is wanted for another epoch, which
+        # reads its block anew.
         missing = self._start[block] < 0
-        missing[~missing] = ~self._is_new[place[~missing]]
+        missing[~missing] = ~self._is_new[position[~missing]]
         if missing.any():
-            place = self._read(order, block, place, missing)
-        self._is_new[place] = (self._start >= 0).all()  # all there is: no need to read again
-        return self._trainer.run_epoch(place, step_sizes)
+            position = self._read(order, block, position, missing)
+        self._is_new[position] = (self._start >= 0).all()  # all there is: no need to read again
+        return self._trainer.run_epoch(position, step_sizes)
 
     def _read(
         self,
         order: NDArray[np.int64],
         block: NDArray[np.int64],
-        place: NDArray[np.int64],
+        position: NDArray[np.int64],
         missing: NDArray[np.bool_],
     ) -> NDArray[np.int64]:
         """Read the blocks of missing rows; return where the rows of an order are now."""
         X = self._problem.X
+        # The new buffer: the rows kept, in the order they are wanted in, then whole blocks.
         kept = np.flatnonzero(~missing)
         wanted = np.zeros(X.n_blocks, bool)
         wanted[block[missing]] = True
@@ -141,7 +146,7 @@ class BlockTrainer:
         # A trainer lays out its buffers for the rows that it sees: never fewer than a batch.
         spare = max(0, self._problem.batch_size - len(rows))
         rows = np.append(rows, np.zeros(spare, np.int64))
-        self._make_room(len(rows), place[kept])
+        self._make_room(len(rows), position[kept])
         self._start[:] = -1
         end = len(kept)
         for b, (start, stop) in zip(np.flatnonzero(wanted), bounds, strict=True):
@@ -150,9 +155,9 @@ class BlockTrainer:
             X.read(start, stop, out=self._buffer[self._start[b] : end])
         self._is_new = np.ones(end, bool)
         self._trainer = self._trainer_on(self._buffer[: len(rows)], rows, self._trainer.state())
-        place = self._start[block] + order % X.block_rows
-        place[kept] = np.arange(len(kept))
-        return place
+        position = self._start[block] + order % X.block_rows
+        position[kept] = np.arange(len(kept))
+        return position
 
     def _make_room(self, n_rows: int, kept: NDArray[np.int64]) -> None:
         """Move what is kept to the front of a buffer that holds so many rows."""

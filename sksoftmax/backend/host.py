@@ -1,7 +1,6 @@
-"""What backends share that train where arrays already lie: in the host's memory.
+"""The base class of the backends for the CPU: X is used in place, without a copy.
 
-It places X without a copy, and knows which kind of trainer a problem asks for, but not how any
-of them trains.
+It knows which kind of trainer a problem asks for, but not how any of them trains.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Momentum:
         threshold: Array | None,
         n_steps: int,
     ) -> None:
-        """Change `parameters` and `memory` in place; `gradient` is used up.
+        """Change `parameters` and `memory` in place; `gradient` is overwritten.
 
         Parameters
         ----------
@@ -126,7 +126,7 @@ class Momentum:
             parameters += velocity
         parameters -= change
         soft_threshold(self.xp, parameters, threshold)
-        velocity[...] = parameters - start
+        velocity[...] = parameters - start  # the whole way, threshold included
         if self.nesterov:
             parameters += self.momentum * velocity
 
@@ -172,7 +172,7 @@ class Adam:
         threshold: Array | None,
         n_steps: int,
     ) -> None:
-        """Change `parameters` and `memory` in place; `gradient` is used up.
+        """Change `parameters` and `memory` in place; `gradient` is overwritten.
 
         Parameters
         ----------
@@ -274,7 +274,7 @@ class DistanceOverGradients:
         threshold: Array | None,
         n_steps: int,
     ) -> None:
-        """Change `parameters`, `average` and `norms` in place; `gradient` is used up.
+        """Change `parameters`, `average` and `norms` in place; `gradient` is overwritten.
 
         Parameters
         ----------

@@ -28,7 +28,7 @@ GPU_PREFERENCE = ("cupy",)
 
 @dataclass(frozen=True)
 class BackendInfo:
-    """What `list_backends` says of one backend.
+    """A row of what `list_backends` returns: one backend, and whether it can be used.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The update rule of a fit: which one, and its numbers.
 
 A rule is made once from the parameters of the estimator and handed on whole, down to the
-kernels, so that a number of its own passes through nobody's hands. This module must not know
-how a step is computed: ``optimizers`` does.
+kernels: no module in between lists its numbers. This module must not know how a step is
+computed: ``optimizers`` does.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Rows are read in blocks over the namespace in which they live, and summaries of chunks
 merge, so a stream ends with the statistics of all its rows. Zeros that a CSR array does not
-store count like any others. This module knows neither classes nor steps.
+store count like any others. This module knows no
+classes.
 """
 
 from __future__ import annotations
@@ -294,7 +295,7 @@ def _dense_moments(
             total += w @ deviation
             deviation *= deviation
             squares += w @ deviation
-    squares -= total * total / weight
+    squares -= total * total / weight  # now from the mean, rather than from the first row
     mean, squares, low, high = backend.to_numpy(
         xp.stack([shift + total / weight, squares, shift + low, shift + high])
     )
@@ -337,6 +338,7 @@ def _csr_moments(
         deviation = values - mean[indices]
         deviation *= deviation
         squares += column_sums(indices, deviation if w is None else deviation * w)
+    # Zeros that are not stored deviate by the mean.
     squares += xp.maximum(weight - stored_weight, 0) * mean * mean
     has_zeros = n_stored < (X.shape[0] if rows is None else len(rows))
     low = xp.where(has_zeros, xp.minimum(low, 0), low)

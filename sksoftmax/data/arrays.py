@@ -34,22 +34,22 @@ CUDA_MEMORY = (2, 13)
 
 
 @dataclass(frozen=True)
-class Home:
-    """Where an array lives.
+class Namespace:
+    """The library of an array, and its device there.
 
     Parameters
     ----------
     xp : module, default=numpy
-        Its namespace.
+        The library's namespace.
     device : object, default=None
-        Its device, as the namespace has it; None for NumPy.
+        The device, as the library has it; None for NumPy.
     """
 
     xp: Any = np
     device: Any = None
 
-    def bring(self, array: NDArray[Any]) -> Array:
-        """Return a NumPy array as one that lives here.
+    def from_numpy(self, array: NDArray[Any]) -> Array:
+        """Return a NumPy array as one of this library, on this device.
 
         Parameters
         ----------
@@ -64,12 +64,12 @@ class Home:
         return array if self.xp is np else move_to(array, xp=self.xp, device=self.device)
 
 
-HOST = Home()
-"""Where NumPy's arrays live."""
+NUMPY = Namespace()
+"""That of NumPy's arrays."""
 
 
-def home_of(array: Any) -> Home:
-    """Return where an array lives: NumPy, unless scikit-learn dispatches.
+def namespace_of(array: Any) -> Namespace:
+    """Return the library and device of an array: NumPy, unless scikit-learn dispatches.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def home_of(array: Any) -> Home:
 
     Returns
     -------
-    Home
+    Namespace
         NumPy for all that is no array, or sparse.
 
     Raises
@@ -89,19 +89,19 @@ def home_of(array: Any) -> Home:
     Examples
     --------
     >>> import numpy as np
-    >>> from sksoftmax.data.arrays import home_of
-    >>> home_of(np.ones(2)) == home_of([[1, 2]])
+    >>> from sksoftmax.data.arrays import namespace_of
+    >>> namespace_of(np.ones(2)) == namespace_of([[1, 2]])
     True
     """
     if not is_foreign(array):
-        return HOST
+        return NUMPY
     if not SUPPORTED:
         raise ImportError(
             f"Arrays of {type(array).__module__.split('.')[0]} need scikit-learn 1.9 or later:"
             " pip install --upgrade scikit-learn"
         )
     xp, _, device = get_namespace_and_device(array)
-    return Home(xp, device)
+    return Namespace(xp, device)
 
 
 def is_foreign(array: Any) -> bool:
@@ -136,8 +136,8 @@ def is_on_gpu(array: Any) -> bool:
     return _of_other_library(array) and array.__dlpack_device__()[0] in CUDA_MEMORY
 
 
-def within_reach(X: Any) -> Any:
-    """Return rows as some backend can read them.
+def readable(X: Any) -> Any:
+    """Return X as one of the kinds that a backend reads: NumPy, sparse, or on an NVIDIA GPU.
 
     Parameters
     ----------
@@ -147,8 +147,8 @@ def within_reach(X: Any) -> Any:
     Returns
     -------
     array-like
-        X itself where it is NumPy, sparse or on an NVIDIA GPU; else a NumPy array, of the same
-        memory if the processor can read that, and copied from any other device.
+        X itself where it is one of them; else a NumPy array, of the same memory if the
+        processor can read that, and copied from any other device.
     """
     return X if is_on_gpu(X) else as_numpy(X)
 
@@ -193,8 +193,8 @@ def to_numpy(array: Array) -> NDArray[Any]:
     return found
 
 
-def check_same_home(X: Any, estimator: Any, method: str) -> None:
-    """Raise where rows live elsewhere than the fitted arrays.
+def check_namespace(X: Any, estimator: Any, method: str) -> None:
+    """Raise where rows are of another library or device than the fitted arrays.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def check_same_home(X: Any, estimator: Any, method: str) -> None:
     ImportError
         If scikit-learn is too old for X.
     """
-    if home_of(X) is HOST and not _of_other_library(estimator.coef_):
+    if namespace_of(X) is NUMPY and not _of_other_library(estimator.coef_):
         return
     if get_config()["array_api_dispatch"]:
         check_same_namespace(X, estimator, attribute="coef_", method=method)

@@ -71,6 +71,8 @@ def hold_out(targets: Targets, fraction: float, seed: int) -> tuple[Targets, Tar
     shuffled = shuffled[np.argsort(targets.codes[shuffled], kind="stable")]
     counts = np.bincount(targets.codes[rows], minlength=len(targets.classes))
     count = np.repeat(counts, counts)
+    # A class gives up its r-th row when (r + 1/2) / count of all rows are held out, but its
+    # first row before any other, and its last one never.
     rank = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     turn = (rank + 0.5) / count
     turn[rank == 0] = 0

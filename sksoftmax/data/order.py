@@ -102,6 +102,7 @@ def block_order(
         if rng is not None:
             rng.shuffle(group)
         group = np.concatenate([left, group])
+        # Rows that do not fill a batch wait for those of the next group.
         n_ready = len(group)
         if first + size < len(blocks):
             n_ready -= n_ready % batch_size

@@ -1,7 +1,7 @@
 """Rows in memory, dense or in CSR format, in arrays of any namespace with SciPy's names.
 
-A module that must treat the two formats differently asks here which one it has. This module
-knows rows, and neither classes nor steps.
+Whether rows are dense or CSR is decided here, for every module that treats them differently.
+This module knows rows, and neither classes nor steps.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Whether the index arrays of a sparse matrix name elements that it has.
 
-SciPy checks them when a matrix is built, and no longer when somebody writes to its arrays or
-loads them from a damaged file. Compiled code trusts them, and would read or write beyond an
-array. This module knows SciPy's formats, and not what is done with the rows.
+SciPy checks them when a matrix is built, but not after its arrays have been written to or
+loaded from a damaged file. Compiled code trusts them, and would read or write beyond an array.
+This module knows SciPy's formats, and not what is done with the rows.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def checked_format(X: Any) -> Any:
 
 
 def _fault_of_compressed(X: Any) -> str | None:
-    """What is wrong with CSR, CSC or BSR; None where nothing is."""
+    """The fault of a CSR, CSC or BSR matrix, in words; None where it has none."""
     block = X.blocksize if X.format == "bsr" else (1, 1)
     lengths = X.shape[0] // block[0], X.shape[1] // block[1]
     of_lines, of_indices = ("column", "row") if X.format == "csc" else ("row", "column")
@@ -90,7 +90,7 @@ def _fault_of_compressed(X: Any) -> str | None:
 
 
 def _fault_of_coordinates(X: Any) -> str | None:
-    """What is wrong with COO; None where nothing is."""
+    """The fault of a COO matrix, in words; None where it has none."""
     for name, indices, bound in zip(("row", "column"), (X.row, X.col), X.shape, strict=True):
         if not _are_integers(indices) or len(indices) != len(X.data):
             return f"it must have one {name} index, an integer, for each value"
@@ -100,7 +100,7 @@ def _fault_of_coordinates(X: Any) -> str | None:
 
 
 def _fault_of_lists(X: Any) -> str | None:
-    """What is wrong with LIL; None where nothing is."""
+    """The fault of a LIL matrix, in words; None where it has none."""
     if len(X.rows) != X.shape[0] or len(X.data) != X.shape[0]:
         return "it must have one list of columns, and one of values, for each row"
     for columns, values in zip(X.rows, X.data, strict=True):

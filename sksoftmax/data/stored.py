@@ -1,8 +1,8 @@
 """Rows that lie in a file: read in blocks, in ascending order, and checked as they are read.
 
 Arrays that can be sliced but have no memory of their own (HDF5 datasets, zarr and dask arrays)
-are known by how they behave, so that no library of theirs is imported. Memory maps are read
-in the same way where the caller asks for it. This module knows rows; it must not know
+are recognised by their methods, without importing their libraries. Memory maps are read in the
+same way where the caller asks for it. This module knows rows; it must not know
 what is done with them.
 """
 
@@ -344,6 +344,7 @@ class StoredRows:
         if isinstance(index, slice):
             index = np.arange(*index.indices(self.shape[0]))
         out = np.empty((len(index), self.shape[1]), self.dtype)
+        # One read for each block: from the first of its rows that is wanted to the last.
         _, starts = np.unique(index // self.block_rows, return_index=True)
         for first, last in pairwise([*starts.tolist(), len(index)]):
             rows = index[first:last]
@@ -351,7 +352,7 @@ class StoredRows:
         return self._placed(out)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Read everything, for whoever insists."""
+        """Read the whole array into memory: ``np.asarray(rows)``."""
         return np.array(self._X, dtype=dtype)
 
     def _placed(self, block: NDArray[Any]) -> Array:
@@ -391,11 +392,14 @@ def forget_pages(X: Any, start: int, stop: int) -> None:
     """
     if not isinstance(X, np.memmap) or X.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
         return
+    # Views of a map keep it as the base of their bases.
     base: Any = X
     while not isinstance(base, mmap.mmap):
         base = base.base
         if base is None:
             return
+    # The first and last byte of the rows, counted from where the map begins. Whole pages are
+    # given back, from the one on in which the first row begins.
     origin = np.frombuffer(base, np.uint8).ctypes.data
     low, high = (address - origin for address in np.lib.array_utils.byte_bounds(X[start:stop]))
     low -= low % mmap.PAGESIZE

@@ -240,7 +240,11 @@ def sorted_classes(classes: ArrayLike) -> NDArray[Any]:
 
 
 def _checked_labels(y: ArrayLike, *, known: bool) -> NDArray[Any]:
-    """Labels that can be told apart; `known` says that all possible ones were declared."""
+    """Validate labels, and return them as an array.
+
+    `known` says that the classes were given, as in ``partial_fit``: y need not look like a
+    classification target by itself.
+    """
     labels: NDArray[Any] = column_or_1d(as_numpy(y), warn=True)
     if labels.dtype.kind in "mM" and np.isnat(labels).any():
         raise ValueError("Input y contains NaT. Leave out rows whose label is missing.")

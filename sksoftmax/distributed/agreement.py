@@ -1,12 +1,10 @@
-"""What the rows, labels and callbacks of several ranks come to together.
+"""How the values of all ranks are merged: labels, statistics, and whether callbacks stop a fit.
 
-Functions of values that have been exchanged, and one place where they are. This module must
-not know how an epoch is run.
+This module must not know how an epoch is run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -108,17 +106,12 @@ class SharedTasks(FitTasks):
         vars(self).update(vars(tasks))
         self._ranks = ranks
 
-    def end_epoch(self, attributes: Callable[[], dict[str, Any]]) -> bool:
+    def end_epoch(self) -> bool:
         """Tell this rank's callbacks that the epoch is over, and ask all whether to stop.
-
-        Parameters
-        ----------
-        attributes : callable
-            As in FitTasks.
 
         Returns
         -------
         bool
             Whether a callback of any rank wants the fit to stop.
         """
-        return self._ranks.any(super().end_epoch(attributes))
+        return self._ranks.any(super().end_epoch())

@@ -1,7 +1,8 @@
 """DistributedSoftmaxClassifier: SoftmaxClassifier, of which each process knows some rows.
 
-What has to be decided once is decided for all ranks: parameters, classes, weights, the rows
-to validate on, when to stop. This module must not know MPI, nor how an epoch is run.
+Here ranks agree on parameters and on the model that training goes on from; ``fit`` beside it
+has the steps of a fit in which they must agree. This module must not know MPI, nor what such a
+step does.
 """
 
 from __future__ import annotations
@@ -9,26 +10,21 @@ from __future__ import annotations
 import copy
 import inspect
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from sksoftmax._scikit_learn import HasMethods, validate_parameter_constraints
-from sksoftmax.data.holdout import Validation, hold_out
-from sksoftmax.data.rows import is_csr
-from sksoftmax.data.targets import Targets, class_weights, distinct_labels, encode_targets
-from sksoftmax.distributed.agreement import SharedTasks, union_of_labels
+from sksoftmax.distributed.fit import ShardFit
 from sksoftmax.distributed.ranks import Ranks
-from sksoftmax.distributed.training import ShardTraining
 from sksoftmax.estimators.classifier import SoftmaxClassifier
-from sksoftmax.training.callbacks import FitTasks
-from sksoftmax.training.epochs import Epochs
-from sksoftmax.training.training import Training
+from sksoftmax.estimators.fit import Fit
+from sksoftmax.training.checkpoint import Checkpoint
 
-OWN_TO_A_RANK = ("comm", "backend", "random_state", "verbose")
+MAY_DIFFER_BETWEEN_RANKS = ("comm", "backend", "random_state", "verbose")
 """Parameters that are allowed to differ, or are compared when their effect is known."""
 
 
@@ -99,7 +95,6 @@ class DistributedSoftmaxClassifier(SoftmaxClassifier):
         **SoftmaxClassifier._parameter_constraints,
         "comm": [HasMethods(["Allreduce", "Bcast", "allgather", "allreduce", "bcast"]), None],
     }
-    _least_rows = 0  # what all ranks have together is counted in training
     _ranks: Ranks
 
     def __init__(self, *, comm: Any = None, **parameters: Any):
@@ -276,7 +271,11 @@ class DistributedSoftmaxClassifier(SoftmaxClassifier):
             self._validate_params()
             parameters = self.get_params(deep=False).items()
             ranks.require_same(
-                {name: value for name, value in parameters if name not in OWN_TO_A_RANK},
+                {
+                    name: value
+                    for name, value in parameters
+                    if name not in MAY_DIFFER_BETWEEN_RANKS
+                },
                 "Give all ranks the same parameters.",
             )
             resumed = self._resumable() if goes_on else None
@@ -292,74 +291,5 @@ class DistributedSoftmaxClassifier(SoftmaxClassifier):
             yield
             del self._ranks
 
-    def _encoded(
-        self, y: Any, sample_weight: Any, X: Any, classes: NDArray[Any] | None = None
-    ) -> Targets:
-        if classes is None:
-            found = self._ranks.gather(distinct_labels(y, sample_weight, X))
-            classes = union_of_labels(found)
-        y = y if X.shape[0] > 0 else classes[:0]
-        return encode_targets(y, sample_weight, X, classes, none_may_count=True)
-
-    def _weight_of_each_class(self, targets: Targets) -> NDArray[np.float64] | None:
-        counts = self._ranks.total(targets.counts)
-        return class_weights(self.class_weight, targets.classes, counts)
-
-    def _known_classes(self, classes: ArrayLike | None, *, first: bool) -> NDArray[Any]:
-        known = super()._known_classes(classes, first=first)
-        self._ranks.require_same(
-            {"classes": known.tolist()}, "Pass all ranks all classes, of all ranks' rows."
-        )
-        return known
-
-    def _draw_seed(self) -> int:
-        return self._ranks.from_first(super()._draw_seed())
-
-    def _given_validation(
-        self, targets: Targets, X_val: Any, y_val: Any, sample_weight_val: Any
-    ) -> Validation | None:
-        given = super()._given_validation(targets, X_val, y_val, sample_weight_val)
-        if not self._ranks.any(given is not None):
-            return None
-        if self._ranks.total(0 if given is None else given.targets.n_rows) == 0:
-            raise ValueError("X_val has no row of positive weight on any rank.")
-        if given is None:
-            nothing = Targets(targets.classes, np.empty(0, np.int32), None, None)
-            return Validation(np.empty((0, self.n_features_in_)), nothing)
-        return given
-
-    def _held_out(
-        self, X: Any, targets: Targets, seed: int
-    ) -> tuple[Targets, Validation | None]:
-        training, held_out = hold_out(targets, self.validation_fraction, seed)
-        if not self._ranks.any(held_out is not None):
-            return super()._held_out(X, targets, seed)  # which says that there are none
-        if held_out is None:
-            held_out = targets.restricted_to(np.empty(0, np.int64))
-        return training, Validation(X, held_out)
-
-    def _start(self, X: Any, targets: Targets, *arguments: Any, **named: Any) -> Epochs:
-        names = getattr(self, "feature_names_in_", None)
-        self._ranks.require_same(
-            {
-                "The number of features of X": X.shape[1],
-                "The dtype of X": str(X.dtype),
-                "Whether X is sparse": is_csr(X),
-                "The list of feature names of X": None if names is None else names.tolist(),
-            },
-            "Bring the rows of all ranks into one form.",
-        )
-        epochs = super()._start(X, targets, *arguments, **named)
-        if self._ranks.rank > 0:
-            epochs.verbose = 0
-        return epochs
-
-    def _training(self, *arguments: Any, **named: Any) -> Training:
-        if self._ranks.size == 1:
-            return super()._training(*arguments, **named)
-        return ShardTraining(*arguments, ranks=self._ranks, **named)
-
-    def _run(
-        self, epochs: Epochs, tasks: FitTasks, attributes: Callable[[], dict[str, Any]]
-    ) -> None:
-        super()._run(epochs, SharedTasks(tasks, self._ranks), attributes)
+    def _new_fit(self, resume: Checkpoint | None, *, is_stream: bool = False) -> Fit:
+        return ShardFit(self, resume, is_stream=is_stream, ranks=self._ranks)

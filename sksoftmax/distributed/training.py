@@ -39,6 +39,7 @@ class ShardTraining(Training):
     """
 
     def __init__(self, *arguments: Any, ranks: Ranks, **named: Any):
+        # Before the constructor of Training, whose hooks below ask all ranks.
         self.ranks = ranks
         self.rank = ranks.rank
         super().__init__(*arguments, **named)
@@ -108,18 +109,13 @@ class ShardTraining(Training):
         rows = self._rows_per_segment(n_models)
         return max(1, rows * self.n_batches // self.targets.n_rows)
 
-    def run_epoch(self) -> float:
-        """Take every row of all ranks once and return the objective.
-
-        Returns
-        -------
-        float
-            The weighted mean loss, each batch measured before its own step, plus penalty.
-        """
+    def run_epoch(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Take every row of all ranks once, as ``Training.run_epoch`` does those of one."""
         (order,), step_sizes = self.order(), self.step_sizes()  # in memory: in one piece
         penalty, loss = float(self._steps.penalty()[0]), 0.0
         self.backend_seconds = 0.0
         n_done = 0
+        # Segments are of equally many batches on all ranks, which agree after each of them.
         for first in range(0, self.n_batches, self._n_segment_batches):
             batches = slice(first, first + self._n_segment_batches)
             ends = self._ends[batches]
@@ -132,7 +128,8 @@ class ShardTraining(Training):
         for array in self._steps.arrays():
             self.ranks.copy_first(array)
         self.n_epochs += 1
-        return self.ranks.total(loss) / self.n_rows + penalty
+        objective = self.ranks.total(loss) / self.n_rows + penalty
+        return np.array([objective]), self.evaluate(self._steps)
 
     def _run_segment(
         self, order: NDArray[np.int64], step_sizes: NDArray[Any], ends: NDArray[np.int64]

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.data.arrays import HOST, Home
+from sksoftmax.data.arrays import Namespace
 from sksoftmax.training.checkpoint import Checkpoint
-from sksoftmax.training.epochs import Epochs, History, check_finite
+from sksoftmax.training.epochs import History, Run, check_finite
 
 
 @contextmanager
@@ -56,15 +56,15 @@ def replace_fitted(
     estimator.__dict__.update(attributes)
 
 
-def fitted_attributes(epochs: Epochs, rows: Home = HOST, labels: Home = HOST) -> dict[str, Any]:
-    """Return the attributes of an estimator whose fit ends after these epochs.
+def fitted_attributes(run: Run, of_X: Namespace, of_y: Namespace) -> dict[str, Any]:
+    """Return the attributes of an estimator whose fit ends after the epochs of a run so far.
 
     Parameters
     ----------
-    epochs : Epochs
-        What was run.
-    rows, labels : Home, default=NumPy
-        Where the caller's X and y live, and so shall the arrays, the labels beside y.
+    run : Run
+        The epochs.
+    of_X, of_y : Namespace
+        Those of the caller's X and y, which the arrays and the class labels shall have too.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def fitted_attributes(epochs: Epochs, rows: Home = HOST, labels: Home = HOST) ->
     ValueError
         If a coefficient is not finite.
     """
-    training, history, checkpoint = epochs.training, epochs.history, epochs.checkpoint
+    training, history, checkpoint = run.training, run.history, run.checkpoint
     state = checkpoint.state
     coef, intercept = _caller_units(state.predicting(training.problem)[0], state.means)
     check_finite(training, np.append(coef, intercept))
@@ -84,9 +84,9 @@ def fitted_attributes(epochs: Epochs, rows: Home = HOST, labels: Home = HOST) ->
         coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
     validated = history.best_epoch > 0
     return {
-        "classes_": labels.bring(training.targets.classes),
-        "coef_": rows.bring(coef),
-        "intercept_": rows.bring(intercept),
+        "classes_": of_y.from_numpy(training.targets.classes),
+        "coef_": of_X.from_numpy(coef),
+        "intercept_": of_X.from_numpy(intercept),
         "n_iter_": len(history.losses),
         "alpha_": training.alpha,
         "t_": state.n_steps,
@@ -96,8 +96,8 @@ def fitted_attributes(epochs: Epochs, rows: Home = HOST, labels: Home = HOST) ->
         "best_loss_": history.best_loss if validated else None,
         "best_iter_": history.best_epoch if validated else None,
         "step_size_": training.step_size(state),
-        "mean_": rows.bring(training.mean),
-        "scale_": rows.bring(training.scale),
+        "mean_": of_X.from_numpy(training.mean),
+        "scale_": of_X.from_numpy(training.scale),
         "n_samples_seen_": training.n_samples_seen,
         "backend_": training.backend.name,
         "_checkpoint": checkpoint,

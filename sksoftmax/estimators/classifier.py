@@ -1,51 +1,33 @@
-"""SoftmaxClassifier: what the caller says in, fitted attributes out.
+"""SoftmaxClassifier: its parameters, and ``fit`` and ``partial_fit`` as a few steps each.
 
-The estimator decides what is trained and for how long; ``epochs`` runs epoch after epoch,
-``training`` one of them on a backend, and ``prediction`` reads the result. This module must
-not know devices.
+The steps are those of ``Fit`` in the module ``fit``, and ``prediction`` reads the result. This
+module must not know what a step does.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
-from functools import partial
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 
 from sksoftmax._scikit_learn import HasMethods, Interval, StrOptions, _fit_context
 from sksoftmax.backend.contract import Backend
-from sksoftmax.data.arrays import SUPPORTED, home_of, to_numpy, within_reach
-from sksoftmax.data.holdout import Validation, hold_out
-from sksoftmax.data.rows import is_csr
-from sksoftmax.data.stored import checked_rows
-from sksoftmax.data.targets import Targets, class_weights, encode_targets, sorted_classes
-from sksoftmax.estimators.attributes import (
-    fitted_attributes,
-    history_up_to,
-    unchanged_on_error,
-)
+from sksoftmax.data.arrays import SUPPORTED
+from sksoftmax.estimators.attributes import unchanged_on_error
 from sksoftmax.estimators.constraints import FloatInterval
+from sksoftmax.estimators.fit import Fit, overflow_is_found_later
 from sksoftmax.estimators.persistence import Persistence
 from sksoftmax.estimators.prediction import SoftmaxPrediction
-from sksoftmax.training.callbacks import CallbackSupportMixin, FitTasks
+from sksoftmax.training.callbacks import CallbackSupportMixin
 from sksoftmax.training.checkpoint import Checkpoint
-from sksoftmax.training.epochs import Epochs, check_finite
+from sksoftmax.training.epochs import run_epochs
 from sksoftmax.training.schedules import PLANNED
-from sksoftmax.training.settings import Settings
-from sksoftmax.training.stopping import LEAST_STEPS, Plateau
-from sksoftmax.training.training import Training
-
-WORSE_BY = 1e-3
-"""Share by which an objective may end above that of the class frequencies without a warning."""
 
 
 class SoftmaxClassifier(
@@ -319,8 +301,6 @@ class SoftmaxClassifier(
         "verbose": ["verbose"],
     }
 
-    _least_rows = 1
-
     def __init__(
         self,
         *,
@@ -442,28 +422,19 @@ class SoftmaxClassifier(
         """
         context = self._init_callback_context(max_subtasks=self.max_iter)
         with self._unchanged_on_error():
-            resume = self._resumable() if self.warm_start else None
-            homes = home_of(X), home_of(y)
-            X, y = self._checked(X, y, reset=True)
-            targets = self._encoded(y, sample_weight, X)
-            if resume is not None:
-                self._check_can_resume(X, targets)
-            given = self._given_validation(targets, X_val, y_val, sample_weight_val)
-            if given is not None and not self.early_stopping:
-                raise ValueError(
-                    "X_val and y_val are passed to fit while early_stopping is False. Set"
-                    " early_stopping=True to stop on them, or leave them out."
-                )
-            tasks = FitTasks(self, context, X, y, sample_weight)
-            seed = self._draw_seed() if resume is None else resume.seed
-            validation = given
-            if self.early_stopping and given is None:
-                targets, validation = self._held_out(X, targets, seed)
-            epochs = self._start(X, targets, validation, resume, seed=seed, stream=False)
-            attributes = partial(fitted_attributes, epochs, *homes)
-            self._run(epochs, tasks, attributes)
-            self.__dict__.update(attributes())
-            tasks.end()
+            fit = self._new_fit(self._resumable() if self.warm_start else None)
+            fit.check(
+                X,
+                y,
+                sample_weight,
+                X_val=X_val,
+                y_val=y_val,
+                sample_weight_val=sample_weight_val,
+            )
+            fit.begin(context)
+            fit.start()
+            run_epochs([fit.run])
+            fit.finish()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
@@ -526,8 +497,6 @@ class SoftmaxClassifier(
         """
         with self._unchanged_on_error():
             self._validate_params()  # the decorator skips it once fitted
-            resume = self._resumable()
-            known = self._known_classes(classes, first=resume is None)
             if self.class_weight == "balanced":
                 raise ValueError(
                     "class_weight 'balanced' is not supported for partial_fit. In order to use"
@@ -541,14 +510,19 @@ class SoftmaxClassifier(
                     f"schedule={self.schedule!r} falls to zero at the end of a fit, and a"
                     " stream has none. Use schedule='constant', 'invscaling' or 'adaptive'."
                 )
-            homes = home_of(X), home_of(y)
-            X, y = self._checked(X, y, reset=resume is None)
-            targets = self._encoded(y, sample_weight, X, known)
-            validation = self._given_validation(targets, X_val, y_val, sample_weight_val)
-            seed = self._draw_seed() if resume is None else resume.seed
-            epochs = self._start(X, targets, validation, resume, seed=seed, stream=True)
-            epochs.run_one()
-            self.__dict__.update(fitted_attributes(epochs, *homes))
+            fit = self._new_fit(self._resumable(), is_stream=True)
+            fit.check(
+                X,
+                y,
+                sample_weight,
+                classes,
+                X_val=X_val,
+                y_val=y_val,
+                sample_weight_val=sample_weight_val,
+            )
+            fit.start()
+            run_epochs([fit.run])
+            fit.finish()
         return self
 
     def __sklearn_tags__(self) -> Tags:
@@ -557,201 +531,12 @@ class SoftmaxClassifier(
         tags.array_api_support = SUPPORTED
         return tags
 
+    def _new_fit(self, resume: Checkpoint | None, *, is_stream: bool = False) -> Fit:
+        """The steps of a fit."""
+        return Fit(self, resume, is_stream=is_stream)
+
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
-        """Put every attribute back as it was if anything is raised, an interrupt included.
-
-        Overflow is looked for in losses and coefficients rather than warned of on the way.
-        """
-        ignored = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-        with unchanged_on_error(self), ignored:
+        """Put every attribute back as it was if anything is raised, an interrupt included."""
+        with unchanged_on_error(self), overflow_is_found_later():
             yield
-
-    def _checked(self, X: Any, y: Any, *, reset: bool, name: str = "X") -> tuple[Any, Any]:
-        """Rows, of any real dtype since batches are converted, and labels."""
-        by_blocks = self.shuffle == "blocks"
-        rows, labels = checked_rows(
-            self, X, y, reset=reset, by_blocks=by_blocks, least=self._least_rows, name=name
-        )
-        if by_blocks and is_csr(rows):
-            raise ValueError(
-                "Sparse data was passed, but shuffle='blocks' needs dense X. Set shuffle=True"
-                " for sparse X."
-            )
-        return within_reach(rows), labels
-
-    def _encoded(
-        self, y: Any, sample_weight: Any, X: Any, classes: NDArray[Any] | None = None
-    ) -> Targets:
-        """Labels and weights as codes and numbers."""
-        return encode_targets(y, sample_weight, X, classes)
-
-    def _weight_of_each_class(self, targets: Targets) -> NDArray[np.float64] | None:
-        """The factors that `class_weight` asks for, None where all are 1."""
-        return class_weights(self.class_weight, targets.classes, targets.counts)
-
-    def _known_classes(self, classes: ArrayLike | None, *, first: bool) -> NDArray[Any]:
-        """The labels that a stream may hold."""
-        if first:
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            return sorted_classes(classes)
-        known = to_numpy(self.classes_)
-        if classes is not None and not np.array_equal(sorted_classes(classes), known):
-            raise ValueError(
-                f"`classes={classes!r}` is not the same as on last call to partial_fit, was:"
-                f" {known!r}"
-            )
-        return known
-
-    def _check_can_resume(self, X: Any, targets: Targets) -> None:
-        """Refuse a warm start on other classes or features."""
-        if not np.array_equal(targets.classes, to_numpy(self.classes_)):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous"
-                f" call to fit. Previously got {self.classes_}, `y` has {targets.classes}."
-                " Set warm_start=False to start anew."
-            )
-        if X.shape[1] != self.coef_.shape[1]:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but warm_start goes on from a fit of"
-                f" {self.coef_.shape[1]} features. Set warm_start=False to start anew."
-            )
-
-    def _draw_seed(self) -> int:
-        """The one random number of a fit."""
-        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-
-    def _given_validation(
-        self, targets: Targets, X_val: Any, y_val: Any, sample_weight_val: Any
-    ) -> Validation | None:
-        """The caller's validation data, None where there are none."""
-        given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
-        passed = [name for name, value in given.items() if value is not None]
-        missing = [name for name in ("X_val", "y_val") if name not in passed]
-        if not passed:
-            return None
-        if missing:
-            raise ValueError(
-                f"{' and '.join(passed)} {'is' if len(passed) == 1 else 'are'} provided, but"
-                f" {' and '.join(missing)} {'was' if len(missing) == 1 else 'were'} not."
-            )
-        try:
-            X_val, y_val = self._checked(X_val, y_val, reset=False, name="X_val")
-            return Validation(
-                X_val, self._encoded(y_val, sample_weight_val, X_val, targets.classes)
-            )
-        except ValueError as error:
-            raise ValueError(f"Invalid {', '.join(passed)}: {error}") from error
-
-    def _held_out(
-        self, X: Any, targets: Targets, seed: int
-    ) -> tuple[Targets, Validation | None]:
-        """A share of the rows to validate on, and the others to train on."""
-        training, held_out = hold_out(targets, self.validation_fraction, seed)
-        if held_out is not None:
-            return training, Validation(X, held_out)
-        warnings.warn(
-            "early_stopping=True can hold out no row, since no class has two: the fit stops on"
-            " the training loss instead. Pass X_val and y_val, or set early_stopping=False.",
-            UserWarning,
-            stacklevel=4,
-        )
-        return targets, None
-
-    def _start(
-        self,
-        X: Any,
-        targets: Targets,
-        validation: Validation | None,
-        resume: Checkpoint | None,
-        *,
-        seed: int,
-        stream: bool,
-        measured: Training | None = None,
-    ) -> Epochs:
-        """Weight the classes, measure the rows and hand them to the backend.
-
-        Those of `measured`, another training on the same rows, may serve here as well.
-        """
-        if measured is not None:
-            targets, validation = measured.targets, measured.validation
-        else:
-            of_class = self._weight_of_each_class(targets)
-            targets = targets.with_class_weights(of_class)
-            if validation is not None:
-                weighted = validation.targets.with_class_weights(of_class)
-                validation = Validation(validation.X, weighted)
-        training = self._training(
-            Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)}),
-            self.backend,
-            X,
-            targets,
-            validation=validation,
-            seed=seed,
-            resume=resume,
-            stream=stream,
-            measured=measured,
-        )
-        return Epochs(training, history_up_to(resume, self), verbose=self.verbose)
-
-    def _training(self, *arguments: Any, **named: Any) -> Training:
-        """What runs an epoch."""
-        return Training(*arguments, **named)
-
-    def _run(
-        self, epochs: Epochs, tasks: FitTasks, attributes: Callable[[], dict[str, Any]]
-    ) -> None:
-        """Run epochs until the loss no longer improves, or max_iter is reached."""
-        rule = self._stopping_rule(epochs)
-        stopped = epochs.run(self.max_iter, rule, tasks, attributes)
-        if self.verbose:
-            print(self._reason(rule) if stopped else f"max_iter={self.max_iter} reached")
-        self._warn_of_the_end(epochs, rule, stopped=stopped, stacklevel=5)
-
-    def _stopping_rule(self, epochs: Epochs) -> Plateau:
-        training, tol = epochs.training, self.tol
-        window = max(self.n_iter_no_change, -(-LEAST_STEPS // training.n_batches))
-        if tol is not None:
-            tol = None if self.schedule in PLANNED else tol * training.frequency_loss
-        return Plateau(tol, window)
-
-    def _reason(self, rule: Plateau) -> str:
-        """Why a fit has stopped."""
-        if not rule.is_reached:
-            return "stopped by a callback"
-        return (
-            f"stopped: the last {rule.window} epochs have improved the loss by at most"
-            f" {rule.tol:.2g}, tol={self.tol} times that of the class frequencies"
-        )
-
-    def _warn_of_the_end(
-        self, epochs: Epochs, rule: Plateau, *, stopped: bool, stacklevel: int
-    ) -> None:
-        """Warn of a fit that ended by max_iter, or worse than without any feature."""
-        if rule.tol is not None and not stopped:
-            warnings.warn(
-                f"Maximum number of epochs (max_iter={self.max_iter}) reached before the loss"
-                f" stopped improving by tol={self.tol} of that of the class frequencies."
-                " Increase max_iter or tol, or set tol=None to run a fixed number of epochs"
-                " without this warning.",
-                ConvergenceWarning,
-                stacklevel=stacklevel,
-            )
-        training, losses = epochs.training, epochs.history.losses
-        frequencies = training.frequency_loss
-        # Only a loss above that is a reason to measure what is kept: that takes a pass.
-        if training.validation is not None or losses[-1] <= frequencies:
-            return
-        objective = training.kept_objective()
-        check_finite(training, objective)
-        if objective > (1 + WORSE_BY) * frequencies:
-            given = self.learning_rate != "auto"
-            cure = f"Lower learning_rate (now {self.learning_rate}), or set it to 'auto'."
-            warnings.warn(
-                f"The objective has ended at {objective:.4g}, above that of the class"
-                f" frequencies alone, {frequencies:.4g}."
-                f" {cure if given else 'Increase max_iter or alpha, or lower tol.'}",
-                ConvergenceWarning,
-                stacklevel=stacklevel,
-            )

@@ -52,7 +52,7 @@ def final_estimator(estimator: Any) -> tuple[Any, Any]:
 
 
 def _names_of_output(pipeline: Pipeline, names: Any) -> Any:
-    """What the steps before the last one call their features; None where one cannot say."""
+    """Names of the features that the last step sees; None where a step gives none."""
     if len(pipeline.steps) == 1:
         return names
     try:

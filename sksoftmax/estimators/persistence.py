@@ -1,7 +1,8 @@
 """Pickles and copies of an estimator, and how to keep only what predicts.
 
-A pickle holds plain dicts and NumPy arrays, whatever trained, so that loading one needs no
-GPU and nobody has to trust types of ours. This module must not know what attributes mean.
+A pickle holds plain dicts and NumPy arrays, whatever backend trained: loading one needs no GPU,
+and skops needs to trust the estimator's class alone. This module must not know what attributes
+mean.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From fitted coefficients to scores, probabilities and labels.
 
 Predicting needs NumPy alone, whatever backend trained, or the library whose arrays the fitted
-ones are. This module knows ``classes_``, ``coef_`` and ``intercept_``, and must not know how
-they came about.
+ones are. This module knows ``classes_``, ``coef_`` and ``intercept_``, and by `shuffle` how to
+read X; it must not know how the coefficients were found.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
 from sksoftmax.data.arrays import (
-    HOST,
+    NUMPY,
     Array,
-    Home,
-    check_same_home,
-    home_of,
+    Namespace,
+    check_namespace,
+    namespace_of,
     to_numpy,
     training_dtype,
 )
@@ -113,16 +113,18 @@ class SoftmaxPrediction:
         >>> clf.predict([[-5], [5]]).tolist()
         [0, 1]
         """
-        scores, home = self._scores(X, "predict")
-        xp = home.xp
+        scores, namespace = self._scores(X, "predict")
+        xp = namespace.xp
         if scores.shape[1] == 1:
             winners = xp.asarray(scores[:, 0] > 0, dtype=xp.int64)
         else:
             winners = xp.argmax(scores, axis=1)
-        if home is not HOST and home_of(self.classes_) == home:
+        if namespace is not NUMPY and namespace_of(self.classes_) == namespace:
             return xp.take(self.classes_, winners, axis=0)
         labels: NDArray[Any] = to_numpy(self.classes_)[to_numpy(winners)]
-        return labels if home is HOST or labels.dtype.kind in "OSTU" else home.bring(labels)
+        if namespace is NUMPY or labels.dtype.kind in "OSTU":
+            return labels
+        return namespace.from_numpy(labels)
 
     def predict_proba(self, X: ArrayLike) -> Array:
         """Return the probabilities of the classes: the softmax of their scores.
@@ -183,15 +185,15 @@ class SoftmaxPrediction:
         """
         return _by_class(_log_sigmoid, _log_softmax, *self._scores(X, "predict_log_proba"))
 
-    def _scores(self, X: Any, method: str) -> tuple[Array, Home]:
+    def _scores(self, X: Any, method: str) -> tuple[Array, Namespace]:
         """Scores of shape (n_samples, n_classes), or one column of log-odds, where X lives."""
         check_is_fitted(self)
-        check_same_home(X, self, method)
+        check_namespace(X, self, method)
         rows, _ = checked_rows(self, X, reset=False, by_blocks=self.shuffle == "blocks")
-        home = home_of(rows)
-        if home is HOST:
-            return _linear_scores(rows, self.coef_, self.intercept_), home
-        return _scores_at(home, rows, self.coef_, self.intercept_), home
+        namespace = namespace_of(rows)
+        if namespace is NUMPY:
+            return _linear_scores(rows, self.coef_, self.intercept_), namespace
+        return _scores_in(namespace, rows, self.coef_, self.intercept_), namespace
 
     def sparsify(self) -> Self:
         """Convert ``coef_`` to a SciPy CSR matrix, which saves memory where most are zero.
@@ -214,7 +216,7 @@ class SoftmaxPrediction:
         1
         """
         check_is_fitted(self)
-        if home_of(self.coef_) is not HOST:
+        if namespace_of(self.coef_) is not NUMPY:
             raise ValueError("SciPy has no sparse matrices in the namespace of coef_.")
         self.coef_ = sparse.csr_matrix(self.coef_)
         return self
@@ -249,10 +251,10 @@ def _by_class(
     of_log_odds: Callable[[Any, Array], Array],
     of_scores: Callable[[Any, Array], Array],
     scores: Array,
-    home: Home,
+    namespace: Namespace,
 ) -> Array:
-    """What two functions make of the scores: of one column for two classes, or of rows."""
-    xp, (n_rows, n_scores) = home.xp, scores.shape
+    """Apply a function to scores of several classes, or another to the log-odds of two."""
+    xp, (n_rows, n_scores) = namespace.xp, scores.shape
     if n_scores == 1:
         log_odds = scores[:, 0]
         return xp.stack([of_log_odds(xp, -log_odds), of_log_odds(xp, log_odds)], axis=1)
@@ -309,9 +311,9 @@ def _linear_scores(X: Any, coef: Any, intercept: NDArray[Any]) -> NDArray[Any]:
     return scores
 
 
-def _scores_at(home: Home, X: Array, coef: Array, intercept: Array) -> Array:
-    """The same over another namespace, in the dtype of coef, or that of X if it is longer."""
-    xp = home.xp
+def _scores_in(namespace: Namespace, X: Array, coef: Array, intercept: Array) -> Array:
+    """Scores in another namespace, in the dtype of coef, or that of X if it is longer."""
+    xp = namespace.xp
     floating = xp.isdtype(X.dtype, "real floating")
     dtype = xp.result_type(X.dtype, coef.dtype) if floating else coef.dtype
     coef, intercept = (
@@ -320,7 +322,7 @@ def _scores_at(home: Home, X: Array, coef: Array, intercept: Array) -> Array:
     )
     n_rows, n_features = X.shape
     size = n_rows if X.dtype == dtype else max(1, PREDICT_ELEMENTS // n_features)
-    scores = xp.empty((n_rows, coef.shape[0]), dtype=dtype, device=home.device)
+    scores = xp.empty((n_rows, coef.shape[0]), dtype=dtype, device=namespace.device)
     for start in range(0, n_rows, size):
         rows = slice(start, min(start + size, n_rows))
         scores[rows, :] = xp.astype(X[rows, :], dtype, copy=False) @ coef.T

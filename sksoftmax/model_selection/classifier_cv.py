@@ -1,6 +1,6 @@
 """SoftmaxClassifierCV: a SoftmaxClassifier that chooses its own penalty by cross-validation.
 
-A search does the work; here its results are put in the shape that users of
+A search compares the candidates; here its results are put in the shape that users of
 ``LogisticRegressionCV`` know. This module must not know how candidates are trained.
 """
 
@@ -37,8 +37,10 @@ from sksoftmax.training.callbacks import CallbackSupportMixin, SearchTasks
 LEAST_ALPHA, LARGEST_ALPHA = 1e-6, 10.0
 """Ends of the grid for `alphas` given as a number."""
 
-OF_THE_GRID = ("alpha", "l1_ratio", "learning_rate")
-OF_THE_REFIT = (
+GRID_PARAMETERS = ("alpha", "l1_ratio", "learning_rate")
+"""Parameters that are chosen among."""
+
+REFIT_ATTRIBUTES = (
     "coef_",
     "intercept_",
     "n_iter_",
@@ -48,6 +50,7 @@ OF_THE_REFIT = (
     "scale_",
     "backend_",
 )
+"""Attributes of the classifier that is fitted to all rows."""
 
 
 class SoftmaxClassifierCV(
@@ -211,7 +214,7 @@ class SoftmaxClassifierCV(
         **{
             name: constraint
             for name, constraint in SoftmaxClassifier._parameter_constraints.items()
-            if name not in (*OF_THE_GRID, "warm_start")
+            if name not in (*GRID_PARAMETERS, "warm_start")
         },
     }
 
@@ -456,13 +459,13 @@ class SoftmaxClassifierCV(
         return tags
 
     def _scorer(self) -> Any:
-        """What scores candidates: by default the accuracy."""
+        """The scorer of candidates: by default the accuracy."""
         scoring = "accuracy" if self.scoring is None else self.scoring
         search = PenaltySearch(SoftmaxClassifier(), scoring=scoring, refit=self.refit)
         return search._get_scorers()[0]
 
     def _routed(self, caller: str, sample_weight: Any, params: dict[str, Any]) -> Bunch:
-        """What the estimator, the splitter and the scorer are given of the metadata."""
+        """The metadata of the estimator, the splitter and the scorer."""
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         routed = Bunch(splitter=Bunch(split={}), scorer=Bunch(score={}))
         if get_config()["enable_metadata_routing"]:
@@ -513,9 +516,9 @@ class SoftmaxClassifierCV(
     def _attributes(
         self, search: PenaltySearch, found: dict[str, Any], classes: NDArray[Any]
     ) -> dict[str, Any]:
-        """What a fit leaves behind, but for the units of scikit-learn's C."""
+        """The fitted attributes, without those in the unit of scikit-learn's C."""
         grid, results, n_folds = self._grid(), found["cv_results_"], found["n_splits_"]
-        shape = (n_folds, *(len(grid[name]) for name in OF_THE_GRID))
+        shape = (n_folds, *(len(grid[name]) for name in GRID_PARAMETERS))
         metrics = [n.removeprefix("mean_test_") for n in results if n.startswith("mean_test_")]
         scores = {
             name: scores_by_fold(results, name, n_folds).reshape(shape) for name in metrics
@@ -533,10 +536,10 @@ class SoftmaxClassifierCV(
         }
         if "best_index_" not in found:
             return attributes
-        attributes |= {f"{name}_": found["best_params_"][name] for name in OF_THE_GRID}
+        attributes |= {f"{name}_": found["best_params_"][name] for name in GRID_PARAMETERS}
         if self.refit:
             best = found["best_estimator_"]
-            return attributes | {name: getattr(best, name) for name in OF_THE_REFIT}
+            return attributes | {name: getattr(best, name) for name in REFIT_ATTRIBUTES}
         mean = np.nanmean(paths[:, found["best_index_"]], axis=0)
         return attributes | {"coef_": mean[:, :-1], "intercept_": mean[:, -1]}
 

@@ -33,13 +33,13 @@ from sksoftmax._scikit_learn import (
     _score,
 )
 from sksoftmax.estimators.classifier import SoftmaxClassifier
-from sksoftmax.model_selection.joint_fit import Fit, FitsTogether
+from sksoftmax.model_selection.joint_fit import JointFit, JointFits
 from sksoftmax.training.callbacks import Subtask, has_callbacks
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a search does with every candidate.
+    """How each candidate is fitted and scored.
 
     Parameters
     ----------
@@ -150,13 +150,13 @@ class Fold:
                 (evaluation.score_params, test),
             )
         )
-        self._new = _branches(estimator, candidates)
-        self._paused: list[Branch] = []
+        self._new = _groups(estimator, candidates)
+        self._paused: list[SharedPipeline] = []
 
     @property
     def goes_on(self) -> bool:
         """Whether any candidate has epochs to come."""
-        return any(branch.goes_on for branch in self._paused)
+        return any(group.goes_on for group in self._paused)
 
     def run(self, limit: float = math.inf) -> Iterator[tuple[int, dict[str, Any]]]:
         """Fit and score the candidates that are not over.
@@ -174,21 +174,21 @@ class Fold:
             Scores, times and the error, as ``BaseSearchCV`` formats them.
         """
         paused, self._paused = self._paused, []
-        for branch in paused:
-            yield from self._run(branch, limit)
+        for group in paused:
+            yield from self._run(group, limit)
         while self._new:
             numbers = self._new.pop(0)
             estimators = [self._with_parameters(number) for number in numbers]
             try:
                 for number, estimator in zip(numbers, estimators, strict=True):
                     self._begin(number, estimator)
-                branch = Branch(self, numbers, estimators)
+                group = SharedPipeline(self, numbers, estimators)
             except Exception as error:
                 for number in numbers:
                     yield number, self.failed(number, error, 0.0)
             else:
-                del estimators  # the branch forgets each as soon as it is scored
-                yield from self._run(branch, limit)
+                del estimators  # the group forgets each as soon as it is scored
+                yield from self._run(group, limit)
 
     def drop(self, candidates: Collection[int]) -> None:
         """Run no further epoch of some candidates that a limit has paused.
@@ -198,8 +198,8 @@ class Fold:
         candidates : collection of int
             Their numbers.
         """
-        for branch in self._paused:
-            branch.drop(candidates)
+        for group in self._paused:
+            group.drop(candidates)
         for candidate in candidates:
             self.tasks[candidate].end()
 
@@ -249,7 +249,7 @@ class Fold:
         return clone(self.estimator).set_params(**parameters)
 
     def _line(self, number: int, result: dict[str, Any]) -> str:
-        """What `GridSearchCV` prints of a fit."""
+        """The line that `GridSearchCV` prints for a fit."""
         evaluation = self.evaluation
         start, parameters = "[CV", sorted(self.candidates[number].items())
         if evaluation.verbose > 2:
@@ -264,16 +264,16 @@ class Fold:
         end += f" total time={short_format_time(seconds)}"
         return f"{start}] END {end:.>{80 - len(start) - 6}}"
 
-    def _run(self, branch: Branch, limit: float) -> Iterator[tuple[int, dict[str, Any]]]:
-        for number, result in branch.run(limit):
+    def _run(self, group: SharedPipeline, limit: float) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, result in group.run(limit):
             if self.evaluation.verbose > 1:
                 print(self._line(number, result))
             yield number, result
-        if branch.goes_on:
-            self._paused.append(branch)
+        if group.goes_on:
+            self._paused.append(group)
 
 
-class Branch:
+class SharedPipeline:
     """The candidates of a fold that share all steps before the classifier.
 
     Parameters
@@ -305,7 +305,7 @@ class Branch:
                 with suppress(Exception):
                     self.X_test = before.transform(self.X_test)
                     self.scored, self.X_train = to_fit, X
-        self._fits = FitsTogether(to_fit, X, y, params)
+        self._fits = JointFits(to_fit, X, y, params)
         self._share = (time.perf_counter() - start) / len(numbers)
 
     @property
@@ -318,23 +318,23 @@ class Branch:
         for fits in self._fits.run(limit):
             while fits:
                 fit = fits.pop(0)
-                yield self.numbers[fit.place], self._result(fit)
+                yield self.numbers[fit.index], self._result(fit)
 
     def drop(self, candidates: Collection[int]) -> None:
         """Run no further epoch of some candidates, as `Fold.drop` does."""
-        self._fits.drop([place for place, i in enumerate(self.numbers) if i in candidates])
+        self._fits.drop([index for index, n in enumerate(self.numbers) if n in candidates])
 
-    def _result(self, fit: Fit) -> dict[str, Any]:
+    def _result(self, fit: JointFit) -> dict[str, Any]:
         seconds = self._share + fit.seconds
-        number, fold = self.numbers[fit.place], self.fold
+        number, fold = self.numbers[fit.index], self.fold
         if fit.error is not None:
             return fold.failed(number, fit.error, seconds)
         if not fit.goes_on:
             fold.tasks[number].end_fit()
         evaluation = fold.evaluation
-        estimator = scored = self.scored[fit.place]
+        estimator = scored = self.scored[fit.index]
         if not fit.goes_on:
-            self.scored[fit.place] = None
+            self.scored[fit.index] = None
         start = time.perf_counter()
         if evaluation.to_score is not None:
             scored = evaluation.to_score(estimator)
@@ -356,12 +356,12 @@ class Branch:
         return result
 
 
-def _branches(estimator: Any, candidates: Mapping[int, dict[str, Any]]) -> list[list[int]]:
+def _groups(estimator: Any, candidates: Mapping[int, dict[str, Any]]) -> list[list[int]]:
     """Numbers of candidates whose parameters are the same but for those of the last step."""
     if not isinstance(estimator, Pipeline):
         return [list(candidates)]
     of_last = f"{estimator.steps[-1][0]}__"
-    branches: dict[tuple[Any, ...], list[int]] = {}
+    groups: dict[tuple[Any, ...], list[int]] = {}
     for number, parameters in candidates.items():
         others = tuple(
             # 1 and 1.0 may mean a number of rows and a share of them.
@@ -369,8 +369,8 @@ def _branches(estimator: Any, candidates: Mapping[int, dict[str, Any]]) -> list[
             for name, value in sorted(parameters.items())
             if not name.startswith(of_last)
         )
-        branches.setdefault(others, []).append(number)
-    return list(branches.values())
+        groups.setdefault(others, []).append(number)
+    return list(groups.values())
 
 
 def _can_share_steps(estimator: Any, fit_params: Mapping[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """The search inside SoftmaxClassifierCV: all classes known to every scorer, coefficients noted.
 
-Folds may lack classes, and scores may be missing: here it is seen to that both leave the
-comparison of candidates fair. This module must not know how candidates are trained.
+Folds may lack classes, and scores may be missing: candidates are compared fairly in both cases.
+This module must not know how candidates are trained.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _fill(
 
 
 def _extended(classes: NDArray[Any], estimator: SoftmaxClassifier) -> SoftmaxClassifier:
-    """The same model, which knows classes that it has not met, and never predicts them."""
+    """A copy of a model that also knows classes it has not met, and never predicts them."""
     of_fold, coef = _coefficients(estimator)
     if len(of_fold) == len(classes):
         return estimator

@@ -259,10 +259,10 @@ class SoftmaxSearchCV(
         return self
 
     _note: Callable[[Any], Any] | None = None
-    """What a subclass wants to know of each fitted estimator."""
+    """Returns what the results shall hold of a fitted estimator; None for nothing."""
 
     _to_score: Callable[[Any], Any] | None = None
-    """What a subclass has scored in place of each fitted estimator."""
+    """Returns the estimator that is scored in place of a fitted one; None for itself."""
 
     def trim_for_prediction(self) -> Self:
         """Drop what only further training of ``best_estimator_`` needs.
@@ -394,7 +394,7 @@ class SoftmaxSearchCV(
         candidates: Mapping[int, dict[str, Any]],
         tasks: Sequence[Sequence[Subtask]],
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """The same, but that the worse half is dropped at each rung; all folds go in step."""
+        """Evaluate candidates, and drop the worse half of them at each rung, on all folds."""
         begun = [
             fold(clone(self.estimator), candidates, {n: tasks[n][i] for n in candidates})
             for i, fold in enumerate(folds)

@@ -1,8 +1,8 @@
 """One fit, from the statistics of its rows to the epoch at which it stops.
 
 ``settings`` is what the fit is told, ``coordinates`` and ``schedules`` say how long its steps
-are, ``training`` runs one epoch on a backend, ``epochs`` one after another until ``stopping``
-ends them, ``stack`` those of several models at once. ``checkpoint`` is what a later call or
-process needs to go on, and ``callbacks`` tells the caller. This package must not know any
+are, ``training`` runs one epoch on a backend, ``stack`` one of several models at once, and
+``epochs`` one after another until ``stopping`` ends them. ``checkpoint`` is what a later call
+or process needs to go on, and ``callbacks`` tells the caller. This package must not know any
 estimator.
 """

@@ -1,7 +1,8 @@
-"""How many rows a batch has, and how many batches run before Python looks up.
+"""How many rows a batch has, and how many batches a backend runs in one call.
 
-Sizes follow from counts of rows and weights alone, so that the same data give the same batches.
-This module must not know what a batch is used for.
+Between two calls Python can react, to an interrupt for instance. Sizes follow from counts of
+rows and weights alone, so that the same data give the same batches. This module must not know
+what a batch is used for.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ if TYPE_CHECKING:  # it imports this module
     from sksoftmax.training.training import Training
 
 SEGMENT_OPERATIONS = 2e9
-"""Multiplications in a run of batches, about a second's work, after which Python looks up."""
+"""Multiplications in one call, about a second's work."""
 
 SEGMENT_ROWS = 2**20
-"""Most rows in such a run, which bounds what a backend keeps for each of them."""
+"""Most rows in one call, which bounds what a backend keeps for each of them."""
 
 LEAST_BATCH, MOST_BATCH = 32, 256
 """Rows of an automatic batch. Fewer leave the processor idle, more take too few steps."""

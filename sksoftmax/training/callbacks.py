@@ -16,7 +16,7 @@ __all__ = ["CallbackSupportMixin", "FitTasks", "SearchTasks", "Subtask"]
 
 
 class _NoContext:
-    """A context to which nobody listens."""
+    """A context without callbacks, which does nothing."""
 
     def subcontext(self, **settings: Any) -> Self:
         return self
@@ -32,7 +32,7 @@ class _NoContext:
 
 
 class _NoCallbackSupport:
-    """What takes the place of the mixin before scikit-learn 1.9."""
+    """Replaces the mixin before scikit-learn 1.9, without ``set_callbacks``."""
 
     def _init_callback_context(self, **settings: Any) -> _NoContext:
         return _NoContext()
@@ -96,12 +96,24 @@ class FitTasks:
         Their labels.
     sample_weight : array-like of shape (n_rows,), or None
         Their weights.
+    attributes : callable
+        Returns the attributes of the estimator as if the fit stopped after the epochs so far.
+        Called only if a callback asks for the fitted estimator.
     """
 
     has_fits_of_others = False
     """Whether the estimator fits others, which may have callbacks where it has none."""
 
-    def __init__(self, estimator: Any, context: Any, X: Any, y: Any, sample_weight: Any):
+    def __init__(
+        self,
+        estimator: Any,
+        context: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        attributes: Callable[[], dict[str, Any]] = dict,
+    ):
+        self._attributes = attributes
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self._arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         # Contexts of epochs that nobody is told of would take longer than a small epoch.
@@ -114,14 +126,8 @@ class FitTasks:
         self._epoch = self._context.subcontext(task_name="epoch")
         self._epoch.call_on_fit_task_begin(**self._arguments)
 
-    def end_epoch(self, attributes: Callable[[], dict[str, Any]]) -> bool:
+    def end_epoch(self) -> bool:
         """Tell callbacks that the epoch is over, and ask them whether to stop.
-
-        Parameters
-        ----------
-        attributes : callable
-            Returns the attributes of the estimator as if the fit stopped here; called only
-            if a callback asks for the fitted estimator.
 
         Returns
         -------
@@ -130,7 +136,7 @@ class FitTasks:
         """
         return bool(
             self._epoch.call_on_fit_task_end(
-                **self._arguments, reconstruction_attributes=attributes
+                **self._arguments, reconstruction_attributes=self._attributes
             )
         )
 

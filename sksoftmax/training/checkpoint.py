@@ -1,7 +1,7 @@
 """What training must remember between epochs, calls and pickles, and how it is stored.
 
-As plain dicts of arrays and numbers, a checkpoint names none of our classes: formats that ask
-whom to trust need trust the estimator alone. This module must not know how an epoch is run.
+A checkpoint is stored as plain dicts of arrays and numbers, so that skops, which asks which
+classes to trust, need trust the estimator alone. This module must not know how an epoch is run.
 """
 
 from __future__ import annotations

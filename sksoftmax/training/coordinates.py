@@ -1,7 +1,8 @@
 """The coordinates in which steps are taken, and how long the very first one is.
 
-Both follow from the moments of the features and from a bounded sample of rows: nothing is
-tuned, and nothing takes another pass. This module knows rows and labels, not models.
+Both follow from the moments of the features and from a bounded sample of rows: no parameter is
+tuned, and no further pass over the rows is needed. This module knows rows and labels, not
+models.
 """
 
 from __future__ import annotations
@@ -249,18 +250,18 @@ def measure_deviations(
         # Every row as if it held no element, and then what its elements change.
         above, below = xp.maximum(-centre, 0), xp.maximum(centre, 0)
         elements = x.tocoo()
-        places, of_element = elements.col, w[elements.row]
-        deviation = elements.data.astype(np.float64) - centre[places]
-        more_above = of_element * (xp.maximum(deviation, 0) - above[places])
-        more_below = of_element * (xp.maximum(-deviation, 0) - below[places])
-        above = above + xp.bincount(places, more_above, minlength=len(means))
-        below = below + xp.bincount(places, more_below, minlength=len(means))
+        columns, of_element = elements.col, w[elements.row]
+        deviation = elements.data.astype(np.float64) - centre[columns]
+        more_above = of_element * (xp.maximum(deviation, 0) - above[columns])
+        more_below = of_element * (xp.maximum(-deviation, 0) - below[columns])
+        above = above + xp.bincount(columns, more_above, minlength=len(means))
+        below = below + xp.bincount(columns, more_below, minlength=len(means))
         apart = (first.astype(np.float64) - second.astype(np.float64)).tocoo()
         differ = xp.bincount(apart.col, apart.data != 0, minlength=len(means))
     else:
         deviation = x.astype(np.float64) - centre
         above = w @ xp.maximum(deviation, 0)
-        below = above - w @ deviation
+        below = above - w @ deviation  # since deviations add up to above minus below
         differ = (first != second).sum(axis=0)
     sides = xp.stack([above, below, differ.astype(np.float64)])
     above, below, differ = backend.to_numpy(sides)

@@ -1,29 +1,31 @@
 """Epoch after epoch: what each one leaves behind, which one is kept, and when to stop.
 
-This module sees losses and checkpoints, and asks the stopping rule and the callbacks after
-each epoch. It must not know labels, the estimator or what happens within an epoch.
+``run_epochs`` is the only loop over epochs: of one model, or of several that share their
+batches. It sees losses and checkpoints, and asks the stopping rule and the callbacks after each
+epoch. This module must not know labels or what happens within an epoch; of the parameters,
+only its errors speak.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sksoftmax.training.callbacks import FitTasks
 from sksoftmax.training.checkpoint import Checkpoint
+from sksoftmax.training.stack import Stack
 from sksoftmax.training.stopping import Plateau
 from sksoftmax.training.training import Training
 
 
 @dataclass
 class History:
-    """What the epochs so far have left behind, an entry for each.
+    """Losses and scores of the epochs so far, one entry for each epoch.
 
     Parameters
     ----------
@@ -65,143 +67,136 @@ class History:
             self.best_loss, self.best_epoch = validation_loss, len(self.losses)
 
 
-class Epochs:
-    """The epochs of one call to ``fit`` or ``partial_fit``.
+class Run:
+    """The epochs of one model in one call to ``fit`` or ``partial_fit``.
 
     Parameters
     ----------
     training : Training
         What runs an epoch.
     history : History
-        Of the epochs that `training` goes on from; this call adds its own.
-    verbose : int
+        Of the epochs that `training` goes on from; this run adds its own.
+    rule : Plateau
+        When to stop. It sees the validation loss, or the objective without validation rows.
+    max_epochs : int
+        Most epochs of this run.
+    tasks : FitTasks or None, default=None
+        Whom to tell of each epoch.
+    verbose : int, default=0
         1 prints a line an epoch, 2 adds the backend's share of the time.
+
+    Attributes
+    ----------
+    stopped : bool
+        Whether the rule, or a callback, has ended the run.
+    error : Exception or None
+        What has ended it otherwise: a loss that is not finite, or an error in a callback. A
+        fit raises it; beside other models, it is this one's alone.
+    seconds : float
+        Time that the epochs took; where models are trained together, this one's share.
     """
 
-    def __init__(self, training: Training, history: History, *, verbose: int):
+    def __init__(
+        self,
+        training: Training,
+        history: History,
+        rule: Plateau,
+        max_epochs: int,
+        *,
+        tasks: FitTasks | None = None,
+        verbose: int = 0,
+    ):
         self.training = training
         self.history = history
+        self.rule = rule
+        self.tasks = tasks
         self.verbose = verbose
+        self.stopped = False
+        self.error: Exception | None = None
+        self.seconds = 0.0
+        self._last_epoch = len(history.losses) + max_epochs
         self._best: Checkpoint | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """Of the best epoch of `run`, or of the last one where none was validated."""
+        """The checkpoint of the best epoch, or of the last one where none was validated."""
         return self.training.checkpoint() if self._best is None else self._best
 
-    def run(
-        self,
-        max_epochs: int,
-        plateau: Plateau,
-        tasks: FitTasks,
-        attributes: Callable[[], dict[str, Any]],
-    ) -> bool:
-        """Run epochs until the loss no longer improves, or a callback wants to stop.
+    def is_over(self, limit: float = math.inf) -> bool:
+        """Say whether there is no further epoch.
 
         Parameters
         ----------
-        max_epochs : int
-            Most epochs to run.
-        plateau : Plateau
-            The rule, to see the validation loss, or the objective without validation rows.
-        tasks : FitTasks
-            Whom to tell of each epoch.
-        attributes : callable
-            Passed on to ``tasks.end_epoch``.
+        limit : float, default=inf
+            Epochs after which to pause.
 
         Returns
         -------
         bool
-            Whether they stopped, rather than ran into `max_epochs`.
+            Whether the run has stopped, failed, or come to its last epoch.
         """
-        self._start_as_best()
-        for _ in range(max_epochs):
-            tasks.begin_epoch()
-            no_better = self.ends(self.run_one(), plateau)
-            if tasks.end_epoch(attributes) or no_better:
-                return True
-        return False
+        if self.stopped or self.error is not None:
+            return True
+        return len(self.history.losses) >= min(limit, self._last_epoch)
 
-    def ends(self, loss: float, plateau: Plateau) -> bool:
-        """Keep the last epoch where it is the best, and say whether it shall be the last.
+    def start_with_best(self) -> None:
+        """Evaluate the model that a warm start goes on from.
 
-        Parameters
-        ----------
-        loss : float
-            What `run_one` or `note` returned.
-        plateau : Plateau
-            The rule.
-
-        Returns
-        -------
-        bool
-            Whether there is a plateau, and no smaller step to leave it by.
+        It is kept where no later epoch has a lower validation loss.
         """
-        if self.training.validation is not None and self.history.is_best:
-            self._best = self.training.checkpoint()
-        return plateau.reached(loss) and not self._smaller_step(plateau)
-
-    def run_one(self) -> float:
-        """Run one epoch, note what it leaves behind, and print its line.
-
-        Returns
-        -------
-        float
-            The validation loss, or the objective without validation rows.
-
-        Raises
-        ------
-        ValueError
-            If a loss is not finite.
-        """
-        start = time.perf_counter()
-        loss = self.training.run_epoch()
-        validation_loss = score = math.nan
-        if self.training.validation is not None:
-            validation_loss, score = self.training.evaluate()
-        seen = self.note(loss, validation_loss, score)
-        if self.verbose:
-            print(self._line(time.perf_counter() - start))
-        return seen
-
-    def note(self, loss: float, validation_loss: float, score: float) -> float:
-        """Note what an epoch has left behind.
-
-        Parameters
-        ----------
-        loss : float
-            Its objective.
-        validation_loss, score : float
-            Loss and accuracy after it, or NaN without validation rows.
-
-        Returns
-        -------
-        float
-            The validation loss, or the objective without validation rows.
-
-        Raises
-        ------
-        ValueError
-            If a loss is not finite.
-        """
-        seen = loss if self.training.validation is None else validation_loss
-        check_finite(self.training, [loss, seen])
-        self.history.add(loss, validation_loss, score)
-        return seen
-
-    def _start_as_best(self) -> None:
-        """Let the model that a warm start goes on from count among the epochs."""
         if self.training.validation is None or not self.history.losses:
             return
-        self.history.best_loss, _ = self.training.evaluate()
+        losses, _ = self.training.evaluate(self.training.trainer)
+        self.history.best_loss = float(losses[0])
         self.history.best_epoch = len(self.history.losses)
         self._best = self.training.checkpoint()
 
-    def _smaller_step(self, plateau: Plateau) -> bool:
+    def begin_epoch(self) -> None:
+        """Tell callbacks that an epoch begins; an error in one of them ends the run."""
+        if self.tasks is None:
+            return
+        try:
+            self.tasks.begin_epoch()
+        except Exception as error:
+            self.error = error
+
+    def end_epoch(
+        self, loss: float, validation_loss: float, score: float, seconds: float
+    ) -> None:
+        """Note an epoch, keep the best model, and stop where the rule or a callback says so.
+
+        Parameters
+        ----------
+        loss : float
+            The objective of the epoch.
+        validation_loss, score : float
+            Loss and accuracy after it, or NaN without validation rows.
+        seconds : float
+            The time it took.
+        """
+        self.seconds += seconds
+        if self.error is not None:
+            return
+        is_validated = self.training.validation is not None
+        seen = validation_loss if is_validated else loss
+        try:
+            check_finite(self.training, [loss, seen])
+            self.history.add(loss, validation_loss, score)
+            if self.verbose:
+                print(self._line(seconds))
+            if is_validated and self.history.is_best:
+                self._best = self.training.checkpoint()
+            self.stopped = self.rule.reached(seen) and not self._smaller_step()
+            if self.tasks is not None:
+                self.stopped |= self.tasks.end_epoch()
+        except Exception as error:
+            self.error = error
+
+    def _smaller_step(self) -> bool:
         """Divide the step on a plateau; False where the schedule or the step forbids it."""
         if self.training.settings.schedule != "adaptive" or not self.training.reduce_step():
             return False
-        plateau.restart()
+        self.rule.restart()
         return True
 
     def _line(self, seconds: float) -> str:
@@ -213,6 +208,41 @@ class Epochs:
         if self.verbose > 1:
             parts.append(f"backend {self.training.backend_seconds:9.4f} s")
         return "   ".join(parts)
+
+
+def run_epochs(runs: Sequence[Run], limit: float = math.inf) -> None:
+    """Run epoch after epoch until every run is over: a fit's, or those of a search together.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        One, or several whose trainings can be those of one `Stack`.
+    limit : float, default=inf
+        Epochs after which to pause.
+    """
+    running = [run for run in runs if not run.is_over(limit)]
+    while running:
+        trainings = [run.training for run in running]
+        models = trainings[0] if len(trainings) == 1 else Stack(trainings)
+        while not any(run.is_over(limit) for run in running):
+            _run_epoch(models, running)
+        for run in running:
+            if run.is_over(limit):
+                run.training.hold_state()
+        # The others go on, in a smaller stack.
+        running = [run for run in running if not run.is_over(limit)]
+
+
+def _run_epoch(models: Training | Stack, runs: Sequence[Run]) -> None:
+    """Take every row once, for each of the models."""
+    for run in runs:
+        run.begin_epoch()
+    start = time.perf_counter()
+    losses, validation = models.run_epoch()
+    share = (time.perf_counter() - start) / len(runs)
+    for model, run in enumerate(runs):
+        validation_loss, score = validation[:, model].tolist()
+        run.end_epoch(float(losses[model]), validation_loss, score, share)
 
 
 def check_finite(training: Training, values: ArrayLike) -> None:

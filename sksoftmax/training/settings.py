@@ -1,6 +1,6 @@
-"""What a fit is told, and what follows from it and the rows: backends to try, and the dtype.
+"""What a fit is told, and which backends may train it.
 
-This module must not know how anything is trained.
+This module must not know how any of them trains.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def candidate_backends(
 
 
 def _named(backend: str | Backend, X: Array, is_small: bool) -> Iterator[Backend]:
-    """Those that a name stands for."""
+    """Yield the backend itself, the one of that name, or the candidates of "auto"."""
     if not isinstance(backend, str):
         yield backend
     elif backend != "auto":

@@ -1,16 +1,13 @@
 """A stack: trainings over the same rows, whose models take their steps together.
 
-Each model keeps its own training, history and stopping rule, as if it were alone, and leaves
-the stack when its rule says so. This module must not know estimators, nor why the models
-differ.
+It runs one epoch, as a single ``Training`` does. This module must not know estimators, nor why
+the models differ or when each of them stops.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,9 +17,6 @@ from numpy.typing import NDArray
 from sksoftmax._scikit_learn import _get_threadpool_controller
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.training.batches import run_batches
-from sksoftmax.training.callbacks import FitTasks
-from sksoftmax.training.epochs import Epochs
-from sksoftmax.training.stopping import Plateau
 from sksoftmax.training.training import Training
 
 STACK_BYTES = 2**25
@@ -34,89 +28,6 @@ less they gain little, and where others want the processor, waiting for them cos
 
 COPIES = 6
 """Parameters, velocity, average, gradient, and two arrays of their size in passing."""
-
-
-@dataclass
-class Member:
-    """A model on its way through stacks.
-
-    Parameters
-    ----------
-    epochs : Epochs
-        Its training, and what the epochs so far have left behind.
-    rule : Plateau
-        When it stops.
-    max_epochs : int
-        Most epochs to run.
-    tasks : FitTasks or None
-        Whom to tell of each epoch.
-    attributes : callable or None
-        Passed on to ``tasks.end_epoch``.
-    stopped : bool
-        Whether its rule, or a callback, has stopped it.
-    error : Exception or None
-        What has ended it before: a loss that is not finite, or an error in a callback.
-    seconds : float
-        Its share of the time that its stacks took.
-    """
-
-    epochs: Epochs
-    rule: Plateau
-    max_epochs: int
-    tasks: FitTasks | None = None
-    attributes: Callable[[], dict[str, Any]] | None = None
-    stopped: bool = False
-    error: Exception | None = None
-    seconds: float = 0.0
-
-    def is_over(self, limit: float = math.inf) -> bool:
-        """Say whether it runs no further epoch.
-
-        Parameters
-        ----------
-        limit : float, default=inf
-            Epochs after which to pause.
-
-        Returns
-        -------
-        bool
-            Whether it has stopped, failed, or run all its epochs.
-        """
-        n_epochs = len(self.epochs.history.losses)
-        return self.stopped or self.error is not None or n_epochs >= min(limit, self.max_epochs)
-
-    def begin_epoch(self) -> None:
-        """Tell callbacks that an epoch begins; an error in one of them ends the fit."""
-        if self.tasks is not None:
-            try:
-                self.tasks.begin_epoch()
-            except Exception as error:
-                self.error = error
-
-    def take_in(self, loss: float, validation: NDArray[np.float64]) -> None:
-        """Note an epoch, and stop where the rule or a callback says so.
-
-        Parameters
-        ----------
-        loss : float
-            Its objective.
-        validation : ndarray of shape (2,)
-            Loss and accuracy on the validation rows, or NaN.
-        """
-        if self.error is not None:
-            return
-        try:
-            seen = self.epochs.note(loss, *validation.tolist())
-            self.stopped = self.epochs.ends(seen, self.rule)
-            if self.tasks is not None and self.attributes is not None:
-                self.stopped |= self.tasks.end_epoch(self.attributes)
-        except Exception as error:
-            self.error = error
-
-    def leave(self) -> None:
-        """Hold the state itself from now on, rather than the stack that it is part of."""
-        state = self.epochs.training.state()
-        self.epochs.training.state = lambda: state
 
 
 class Stack:
@@ -156,10 +67,8 @@ class Stack:
         blas = _get_threadpool_controller()
         with blas.limit(limits=self._most_threads, user_api="blas"):
             losses, _ = run_batches(first, self.trainer, step_sizes)
-            validation = np.full((2, len(losses)), np.nan)
-            if first.validation is not None:
-                validation = first.evaluate_by(self.trainer)
-        self._state = None
+            validation = first.evaluate(self.trainer, n_models=len(losses))
+        self._state = None  # that of an earlier epoch
         for training in self.trainings:
             training.n_epochs += 1
         return losses, validation
@@ -190,37 +99,6 @@ class Stack:
             n_steps=several.n_steps,
             norms={name: array[one].copy() for name, array in several.norms.items()},
         )
-
-
-def run_together(members: Sequence[Member], limit: float = math.inf) -> None:
-    """Run epochs until all members are over.
-
-    Parameters
-    ----------
-    members : sequence of Member
-        What a Stack says of its trainings holds for those that are not over.
-    limit : float, default=inf
-        Epochs after which to pause.
-    """
-    running = [member for member in members if not member.is_over(limit)]
-    while running:
-        stack = Stack([member.epochs.training for member in running])
-        while not any(member.is_over(limit) for member in running):
-            start = time.perf_counter()
-            for member in running:
-                member.begin_epoch()
-            losses, validation = stack.run_epoch()
-            for member, loss, measured in zip(
-                running, losses.tolist(), validation.T, strict=True
-            ):
-                member.take_in(loss, measured)
-            share = (time.perf_counter() - start) / len(running)
-            for member in running:
-                member.seconds += share
-        for member in running:
-            if member.is_over(limit):
-                member.leave()
-        running = [member for member in running if not member.is_over(limit)]
 
 
 def models_at_once(problem: Problem) -> int:

@@ -77,7 +77,8 @@ class Training:
     backend_seconds : float
         What the backend took for the last epoch, as apart from orders and evaluation.
     state : callable
-        Returns the state after the last step, whoever took it: `trainer`, or a stack.
+        Returns the `State` after the last step. It is that of `trainer`, or of the stack while
+        the model is trained in one.
     rank : int
         Which of several processes this is, whose orders differ. The first, or only, one has
         number 0, which changes no random number.
@@ -116,6 +117,8 @@ class Training:
         self.backend_seconds = 0.0
         noisy = stream or self.n_batches > 1
         candidates = self._candidates(backend, X, measured)
+        # Whether a backend can train the rows may depend on how it places them. The first that
+        # can keeps them.
         for self.backend in candidates:
             if measured is None:
                 self._place(canonical(X), validation is not None and validation.X is X)
@@ -130,11 +133,15 @@ class Training:
                 break
         else:
             raise ValueError(f"Backend {self.backend.name!r} cannot train this: {reason}")
+        # Not in a trainer yet: a model of a stack needs none of its own.
         first = self._first_state(resume, stream)
         self.state = lambda: first
 
     def _first_state(self, resume: Checkpoint | None, stream: bool) -> State:
-        """Where the steps start: where they ended, unless the objective is another one."""
+        """The state that the first step goes on from: zeros, or that of `resume`.
+
+        The optimiser starts anew where the penalty or the rows have changed.
+        """
         if resume is None:
             shape = (1, self.problem.n_classes, self.problem.n_features)
             return State.zeros(*shape, self.dtype)
@@ -163,7 +170,7 @@ class Training:
 
     @cached_property
     def trainer(self) -> Trainer:
-        """Who takes the steps of this model alone."""
+        """The backend's trainer of this model, made when it is first asked for."""
         trainer = self._new_trainer(self.state())
         self.state = trainer.state
         return trainer
@@ -189,7 +196,7 @@ class Training:
         return self.backend.supports(self.problem)
 
     def _new_trainer(self, state: State) -> Trainer:
-        """What takes the steps from a state on."""
+        """A trainer of the backend that goes on from a state."""
         return self.backend.trainer(self.problem, state)
 
     def _place(self, X: Array, shared: bool) -> None:
@@ -237,7 +244,7 @@ class Training:
     def _automatic_coordinates(
         self, moments: Moments, earlier: Checkpoint | None
     ) -> Coordinates:
-        """Those of steps that find their own size, dense and sparse rows alike."""
+        """Coordinates of steps that find their own size, for dense and sparse rows alike."""
         deviations = self._deviations_of_rows()
         if earlier is not None and earlier.deviations is not None:
             deviations = earlier.deviations.merge(deviations)
@@ -247,7 +254,7 @@ class Training:
         )
 
     def _given_coordinates(self, moments: Moments) -> Coordinates:
-        """Those of steps of a given size: zeros of CSR rows are not stored for centring."""
+        """Coordinates of steps of a given size: CSR rows are not centred, to stay sparse."""
         if is_csr(self._placed):
             return Coordinates(None, on_grid(moments.step_scale(None), moments.scale))
         centre = moments.mean if self.settings.fit_intercept else None
@@ -262,19 +269,19 @@ class Training:
         self.curvature = other.curvature
 
     def _moments_of_rows(self) -> Moments:
-        """Of these rows, without earlier chunks."""
+        """Moments of the features in these rows, without earlier chunks."""
         weights, rows = self.targets.weights, self.targets.rows
         return feature_moments(self.backend, self._placed, weights, rows)
 
     def _deviations_of_rows(self) -> Deviations:
-        """Of these rows, without earlier chunks."""
+        """Deviations of the features in these rows, without earlier chunks."""
         weights, rows = self.targets.weights, self.targets.rows
         return measure_deviations(
             self.backend, self._placed, weights, rows, self.mean, self._rng
         )
 
     def _curvature_of_rows(self) -> float:
-        """Of the loss of one batch of these rows along its first gradient."""
+        """Curvature of the loss of one batch of these rows, along its first gradient."""
         return measure_curvature(
             self.backend,
             self._placed,
@@ -376,44 +383,46 @@ class Training:
             n_threads=effective_n_jobs(settings.n_jobs),
         )
 
-    def run_epoch(self) -> float:
-        """Take every row once and return the objective.
+    def run_epoch(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Take every row once, and measure the model on the validation rows.
 
         Returns
         -------
-        float
-            The weighted mean loss, each batch measured before its own step, plus penalty.
+        losses : ndarray of shape (1,), float64
+            The objective: the weighted mean loss, each batch measured before its own step,
+            plus the penalty.
+        validation : ndarray of shape (2, 1), float64
+            What `evaluate` returns.
         """
-        objective, self.backend_seconds = run_batches(self, self.trainer, self.step_sizes())
+        losses, self.backend_seconds = run_batches(self, self.trainer, self.step_sizes())
         self.n_epochs += 1
-        return float(objective[0])
+        return losses, self.evaluate(self.trainer)
 
-    def evaluate(self) -> tuple[float, float]:
-        """Return loss and accuracy of the averaged weights on the validation rows.
-
-        Returns
-        -------
-        loss, accuracy : float
-            Weighted means, without the penalty.
-        """
-        loss, accuracy = self.evaluate_by(self.trainer)[:, 0].tolist()
-        return loss, accuracy
-
-    def evaluate_by(self, trainer: Trainer) -> NDArray[np.float64]:
-        """Return loss and accuracy on the validation rows for each model of a trainer.
+    def evaluate(self, trainer: Trainer, n_models: int = 1) -> NDArray[np.float64]:
+        """Return loss and accuracy of averaged weights on the validation rows.
 
         Parameters
         ----------
         trainer : Trainer
-            This model's own, or one of several models.
+            This model's own, or a stack's.
+        n_models : int, default=1
+            How many models it has.
 
         Returns
         -------
         ndarray of shape (2, n_models), float64
-            Weighted means, without the penalty: the losses, then the accuracies.
+            Weighted means, without the penalty: the losses, then the accuracies. NaN without
+            validation rows.
         """
-        assert self.validation is not None
+        if self.validation is None:
+            return np.full((2, n_models), np.nan)
         return self._evaluate(trainer, self._placed_validation, self.validation.targets)
+
+    def hold_state(self) -> None:
+        """Keep a copy of the state, so that the trainer or stack it was in can be freed."""
+        state = self.state()
+        self.state = lambda: state
+        self.__dict__.pop("trainer", None)
 
     def kept_objective(self) -> float:
         """Return the objective of the model that predicts: it takes a pass over the rows.

@@ -438,12 +438,12 @@ def test_products_are_folded_within_an_epoch():
 
 
 def test_own_steps_touch_the_features_of_their_batch_alone():
-    touched, n_places = [], []
+    touched, n_slots = [], []
 
     class Counted(DistanceTrainer):
-        def _write_gradient(self, places, *arguments):
-            touched.append(len(places))
-            super()._write_gradient(places, *arguments)
+        def _write_gradient(self, slots, *arguments):
+            touched.append(len(slots))
+            super()._write_gradient(slots, *arguments)
 
     for n_features in (100, 10_000):
         rng = np.random.default_rng(0)
@@ -451,9 +451,9 @@ def test_own_steps_touch_the_features_of_their_batch_alone():
         dense[rng.random((400, n_features)) > 5 / n_features] = 0
         trainer = Counted(own_steps(dense), State.zeros(1, 3, n_features, np.dtype(float)))
         trainer.run_epoch(np.arange(400), np.ones((1, 100)))
-        n_places.append(len(trainer._features))
+        n_slots.append(len(trainer._features))
     assert max(touched) <= 40  # four rows of about five
-    assert n_places[1] <= 2000  # features that no row holds have no place at all
+    assert n_slots[1] <= 2000  # features that no row holds have no slot at all
 
 
 def test_means_of_earlier_rows_move_features_that_no_row_holds():

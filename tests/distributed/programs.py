@@ -20,6 +20,7 @@ from sklearn.datasets import load_digits
 from sksoftmax import SoftmaxClassifier
 from sksoftmax.distributed import DistributedSoftmaxClassifier
 from sksoftmax.distributed.shares import share_ends
+from sksoftmax.estimators.fit import Fit
 from sksoftmax.training.training import Training
 from sksoftmax_numpy import NumpyBackend
 from sksoftmax_numpy.trainer import NumpyTrainer
@@ -93,9 +94,14 @@ class InOrder(Training):
         yield np.concatenate([part for batch in zip(*orders, strict=True) for part in batch])
 
 
-class OneProcess(SoftmaxClassifier):
+class FitInOrder(Fit):
     def _training(self, *arguments, **named):
         return InOrder(*arguments, **named)
+
+
+class OneProcess(SoftmaxClassifier):
+    def _new_fit(self, resume, *, is_stream=False):
+        return FitInOrder(self, resume, is_stream=is_stream)
 
 
 def one_process_in_the_same_order():

@@ -28,7 +28,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sksoftmax import SoftmaxClassifier
+from sksoftmax.estimators.fit import Fit
 from sksoftmax.model_selection import SoftmaxSearchCV
+from sksoftmax.training.stopping import Plateau
 
 GRID = {"alpha": [1e-3, 1e-2, 1, 30], "learning_rate": ["auto", 0.05]}
 
@@ -423,11 +425,18 @@ class Thinned(Pipeline):
         return super().fit(X[::3], y[::3])
 
 
-class OneEpoch(SoftmaxClassifier):
+class ShortFit(Fit):
+    """A fit of two epochs."""
+
+    def _stopping_rule(self, training):
+        return Plateau(np.inf, 1)
+
+
+class TwoEpochs(SoftmaxClassifier):
     """A classifier that trains otherwise, by a method that `fit` calls."""
 
-    def _run(self, epochs, tasks, attributes):
-        epochs.run_one()
+    def _new_fit(self, resume, *, is_stream=False):
+        return ShortFit(self, resume, is_stream=is_stream)
 
 
 class ByThirds(SoftmaxClassifier):
@@ -442,9 +451,9 @@ class ByThirds(SoftmaxClassifier):
     [
         (Thinned([("scale", StandardScaler()), ("clf", classifier())]), "clf__alpha"),
         (Thinned([("clf", classifier())]), "clf__alpha"),
-        (Pipeline([("scale", StandardScaler()), ("clf", OneEpoch(random_state=0))]),
+        (Pipeline([("scale", StandardScaler()), ("clf", TwoEpochs(random_state=0))]),
          "clf__alpha"),
-        (OneEpoch(random_state=0), "alpha"),
+        (TwoEpochs(random_state=0), "alpha"),
         (ByThirds(random_state=0), "alpha"),
     ],
     ids=["pipeline", "pipeline of one step", "last step", "classifier", "fit returns None"],

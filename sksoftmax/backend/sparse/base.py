@@ -1,4 +1,4 @@
-"""The places of sparse rows' features, and a minibatch loop that touches a batch's alone.
+"""The slots of sparse rows' features, and a minibatch loop that touches a batch's alone.
 
 What happens meanwhile to the features that a batch does not hold is for subclasses to know.
 This module must not know which namespace it runs on, nor why an epoch is run.
@@ -45,13 +45,14 @@ def _counts(xp: Any, indices: Array, n_features: int) -> Array:
 
 
 class LazyTrainer(ArrayTrainer):
-    """What both kinds of lazy updates share: the layout, the batch, the epoch.
+    """The base class of lazy trainers: the layout of weights, the batch and the epoch.
 
-    Weights, velocities and averages stand side by side, feature by feature, so that a batch
-    reads one run of memory for each feature; frequent features come first, and those that no
-    row holds have no place. Between epochs a place holds what these names say, in units that
-    are powers of 2: they change no bit. During a run of steps it holds what a law of
-    ``momentum_laws`` says, in the coordinates of the step.
+    Weights, velocities and averages are one array, ``_parts[slot, part, class]``, so that a
+    batch reads one run of memory for each of its features. A slot is the row of a feature:
+    frequent features come first, and those that no row of X holds have none. Between epochs the
+    parts are what their names say, multiplied by a power of 2 near the scale of the step, which
+    costs no digit. During a run of steps they are what a law of ``momentum_laws`` says, in the
+    coordinates of the step.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ class LazyTrainer(ArrayTrainer):
         weighty = [
             a[0, :, :-1].any(axis=0) for a in arrays.values() if state.n_steps or a.any()
         ]
-        self._place_features(np.logical_or.reduce(weighty) if weighty else None)
+        self._assign_slots(np.logical_or.reduce(weighty) if weighty else None)
         shape = (len(self._features), len(arrays), problem.n_classes)
         self._parts = xp.zeros(shape, dtype=problem.dtype)
         if weighty:
@@ -86,16 +87,16 @@ class LazyTrainer(ArrayTrainer):
         self._n_steps = state.n_steps
         self._norms = {}
 
-    def _place_features(self, weighty: NDArray[np.bool_] | None) -> None:
-        """Give a place to each feature that a row holds or that has a weight."""
+    def _assign_slots(self, weighty: NDArray[np.bool_] | None) -> None:
+        """Give a slot to each feature that a row holds or that has a weight."""
         problem, xp = self.problem, self.xp
         counts = _counts(xp, problem.X.indices, problem.n_features)
         needed = counts > 0 if weighty is None else (counts > 0) | xp.asarray(weighty)
         features = xp.flatnonzero(needed)
         self._features = features[xp.argsort(-counts[features], kind="stable")]
         self._n_stored = counts[self._features]
-        self._place = xp.zeros(problem.n_features, dtype=np.int64)
-        self._place[self._features] = xp.arange(len(features))
+        self._slot = xp.zeros(problem.n_features, dtype=np.int64)
+        self._slot[self._features] = xp.arange(len(features))
         # As wide as the indices of X: a batch has no more elements than X.
         self._position = xp.zeros(len(features), dtype=problem.X.indices.dtype)
         group, self._ratio = penalty_groups(problem)
@@ -121,7 +122,7 @@ class LazyTrainer(ArrayTrainer):
         return parameters, arrays.pop("average", parameters), arrays
 
     def _blocks(self) -> Iterator[slice]:
-        """Places, block by block."""
+        """Slots, block by block."""
         for start in range(0, len(self._features), BLOCK_FEATURES):
             yield slice(start, start + BLOCK_FEATURES)
 
@@ -153,8 +154,8 @@ class LazyTrainer(ArrayTrainer):
 
     def _lazy_step(self, t: int, rows: Array, step: float) -> Array:
         """Step t of a run; returns the batch's summed loss, per model."""
-        places, x = self._places_and_rows(rows)
-        weights, parts = self._read(t, places)
+        slots, x = self._slots_and_rows(rows)
+        weights, parts = self._read(t, slots)
         logits = (x @ weights).T[None] + self._intercepts[0]
         residual, loss = self._residual(logits, self._y[rows] == self._classes)
         if self._weights is not None:
@@ -162,7 +163,7 @@ class LazyTrainer(ArrayTrainer):
             residual *= of_row
             loss = loss * of_row
         residual *= -step / self.problem.batch_size
-        self._write(t, places, parts, x.T @ residual[0].T)
+        self._write(t, slots, parts, x.T @ residual[0].T)
         self._n_steps += 1
         if self.problem.fit_intercept:
             self._step_intercepts(residual.sum(axis=2, keepdims=True))
@@ -177,39 +178,42 @@ class LazyTrainer(ArrayTrainer):
         if average is not None:
             self._add_to_average(average, weight)
 
-    def _places_and_rows(self, rows: Array) -> tuple[Array, Array]:
-        """The places of a batch's features, and its rows with these as columns, scaled."""
+    def _slots_and_rows(self, rows: Array) -> tuple[Array, Array]:
+        """The slots of a batch's features, and its rows with these as columns, scaled."""
         xp = self.xp
         x = self.problem.X[rows]
-        of_element = self._place.take(x.indices)
+        of_element = self._slot.take(x.indices)
+        # Every element writes its number at the slot of its feature, and the last one stays:
+        # that finds each slot of the batch once, without sorting.
         number = xp.arange(len(of_element), dtype=self._position.dtype)
         self._position[of_element] = number
-        is_last = self._position.take(of_element) == number  # one element for each place
-        places = of_element[is_last]
-        self._position[places] = number[: len(places)]
+        is_last = self._position.take(of_element) == number
+        slots = of_element[is_last]
+        # From here on, the position of a slot is its column in the batch.
+        self._position[slots] = number[: len(slots)]
         data = self._values(x.data, of_element)
         columns = self._position.take(of_element)
-        shape = (x.shape[0], len(places))
-        return places, type(x)((data, columns, x.indptr), shape=shape)
+        shape = (x.shape[0], len(slots))
+        return slots, type(x)((data, columns, x.indptr), shape=shape)
 
     def _values(self, data: Array, of_element: Array) -> Array:
-        """Stored elements in the coordinates of the step, by the places of their features."""
+        """Stored elements in the coordinates of the step, by the slots of their features."""
         return data.astype(self.problem.dtype) * self._inverse_step_scale.take(of_element)
 
     def _begin_run(self, step_sizes: NDArray[np.float64]) -> int:
-        """Tabulate a law, turn all places into what it says; return how long it holds."""
+        """Tabulate a law, turn all slots into what it says; return how long it holds."""
         raise NotImplementedError
 
     def _end_run(self) -> None:
-        """Turn all places back into weights, velocities and averages."""
+        """Turn all slots back into weights, velocities and averages."""
         raise NotImplementedError
 
-    def _read(self, t: int, places: Array) -> tuple[Array, Array]:
-        """Weights before step t, (n_places, n_classes), and what `_write` needs."""
+    def _read(self, t: int, slots: Array) -> tuple[Array, Array]:
+        """Weights before step t, (n_slots, n_classes), and what `_write` needs."""
         raise NotImplementedError
 
-    def _write(self, t: int, places: Array, parts: Array, change: Array) -> None:
-        """Add a change of the velocities of some places at step t."""
+    def _write(self, t: int, slots: Array, parts: Array, change: Array) -> None:
+        """Add a change of the velocities of some slots at step t."""
         raise NotImplementedError
 
     def _n_done(self) -> int | None:

@@ -22,7 +22,7 @@ from sksoftmax.data.arrays import Array
 class DistanceTrainer(LazyTrainer):
     r"""Lazy steps of "distance-over-gradients" without an absolute penalty.
 
-    Between epochs, a place holds z and the average; during one, the u of ``RunningLaw``. A
+    Between epochs, a slot holds z and the average; during one, the u of ``RunningLaw``. A
     column that every row stores is centred as it is read: no zero of it would be filled in,
     and its mean, which may be thousands of deviations, would take the digits of everything
     else along. Of any other column the mean q is at most :math:`\sqrt{p / (1 - p)}` deviations
@@ -47,12 +47,12 @@ class DistanceTrainer(LazyTrainer):
             norms = {"distance": np.array([way]), "squares": np.zeros(1), "weight": np.zeros(1)}
         self._norms = {name: np.array(norms[name]) for name in self._optimizer.norm_names}
 
-    def _place_features(self, weighty: NDArray[np.bool_] | None) -> None:
+    def _assign_slots(self, weighty: NDArray[np.bool_] | None) -> None:
         problem = self.problem
         means = np.zeros(problem.n_features) if problem.means is None else problem.means
         # Of earlier rows: the mean of a column that none of these hold need not be 0.
         moving = (means != 0) & np.isfinite(problem.step_scales)
-        super()._place_features(moving if weighty is None else moving | weighty)
+        super()._assign_slots(moving if weighty is None else moving | weighty)
         centre = means[self._features]
         is_full = self._n_stored == problem.X.shape[0]
         self._subtracted = self._float(np.where(is_full, centre, 0)) if is_full.any() else None
@@ -96,21 +96,21 @@ class DistanceTrainer(LazyTrainer):
             parts /= self._step_scale_in_units[block][:, None, None]
 
     def _apply_product(self) -> None:
-        """Let all places hold z and d."""
+        """Let all slots hold z and d."""
         law = self._law
         product, shift = self._float(law.product), self._float(law.product @ law.shift)
         for block in self._blocks():
             self._parts[block] = self._with_product(block, product, shift)
 
     def _with_product(self, block: slice, product: Array, shift: Array) -> Array:
-        """What z and d are of a block of places."""
+        """The z and d of a block of slots, from their u and the product of the law."""
         group = self._group[block]
         parts = product[group] @ self._parts[block]
         parts += shift[group] * self._centre[block][:, None, None]
         return parts
 
     def _add_up(self) -> None:
-        """Begin another product, and add up what the law must know of all places."""
+        """Begin another product, and add up what the law must know of all slots."""
         law = self._law
         law.restart()
         n_groups = len(law.decay)
@@ -135,9 +135,9 @@ class DistanceTrainer(LazyTrainer):
 
     def _lazy_step(self, t: int, rows: Array, step: float) -> Array:
         law = self._law
-        places, x = self._places_and_rows(rows)
+        slots, x = self._slots_and_rows(rows)
         point = law.point()
-        parts, weights = self._read_point(places, point)
+        parts, weights = self._read_point(slots, point)
         logits = self._batch_scores(x, weights).T[None] + self._intercepts_at_point(point)
         residual, loss = self._residual(logits, self._y[rows] == self._classes)
         if self._weights is not None:
@@ -147,16 +147,17 @@ class DistanceTrainer(LazyTrainer):
         residual /= self.problem.batch_size
         summed = residual[0].sum(axis=1, dtype=np.float64)
         gradient = self._batch_gradient(x, residual[0].T)
-        sums = self._sums(places, parts, gradient, summed)
+        sums = self._sums(slots, parts, gradient, summed)
         size, newest = self._step_and_weight(point, sums, summed, step)
         if not law.advance(size, newest):
+            # The product can no longer be divided by: apply it everywhere, and begin another.
             self._apply_product()
             self._add_up()
-            parts, _ = self._read_point(places, law.point())
-            sums = self._sums(places, parts, gradient, summed)
+            parts, _ = self._read_point(slots, law.point())
+            sums = self._sums(slots, parts, gradient, summed)
         write = law.writing()
         law.add(write, *sums, summed)
-        self._write_gradient(places, parts, write, gradient)
+        self._write_gradient(slots, parts, write, gradient)
         self._move_intercepts(size, newest, summed)
         return loss.sum(axis=1, dtype=np.float64)
 
@@ -165,23 +166,23 @@ class DistanceTrainer(LazyTrainer):
         return x @ weights
 
     def _batch_gradient(self, x: Array, residual: Array) -> Array:
-        """Sums of a batch's rows times residuals, (n_places, n_classes)."""
+        """Sums of a batch's rows times residuals, (n_slots, n_classes)."""
         return x.T @ residual
 
-    def _read_point(self, places: Array, point: NDArray[np.float64]) -> tuple[Array, Array]:
-        """The parts of some places, and their weights where the gradient is taken."""
-        group, parts = self._group[places], self._parts[places]
+    def _read_point(self, slots: Array, point: NDArray[np.float64]) -> tuple[Array, Array]:
+        """The parts of some slots, and their weights where the gradient is taken."""
+        group, parts = self._group[slots], self._parts[slots]
         weights = np.einsum("ji,jik->jk", self._float(point)[group], parts)
         of_shift = self._float(np.einsum("gi,gik->gk", point, self._law.shift))
-        weights += of_shift[group] * self._centre[places][:, None]
+        weights += of_shift[group] * self._centre[slots][:, None]
         return parts, weights
 
     def _write_gradient(
-        self, places: Array, parts: Array, write: NDArray[np.float64], gradient: Array
+        self, slots: Array, parts: Array, write: NDArray[np.float64], gradient: Array
     ) -> None:
-        """Add a gradient to the parts of some places."""
-        factors = self._float(write)[self._group[places]]
-        self._parts[places] = parts + factors[:, :, None] * gradient[:, None, :]
+        """Add a gradient to the parts of some slots."""
+        factors = self._float(write)[self._group[slots]]
+        self._parts[slots] = parts + factors[:, :, None] * gradient[:, None, :]
 
     def _intercepts_at_point(self, point: NDArray[np.float64]) -> Array:
         """The intercepts of features that are not centred, without the columns read centred."""
@@ -191,26 +192,26 @@ class DistanceTrainer(LazyTrainer):
         return intercepts - self._float(of_means)[:, None]
 
     def _sums(
-        self, places: Array, parts: Array, gradient: Array, summed: NDArray[np.float64]
+        self, slots: Array, parts: Array, gradient: Array, summed: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """What ``RunningLaw.add`` calls along, lengths and centres."""
+        """The arguments `along`, `lengths` and `centres` of ``RunningLaw.add``."""
         law = self._law
-        along, lengths, centres = self._sums_of_batch(places, parts, gradient)
+        along, lengths, centres = self._sums_of_batch(slots, parts, gradient)
         along = along + (law.shift @ centres[:, :, None])[:, :, 0]
         along -= law.centre_sums @ summed
         lengths = lengths - 2 * centres @ summed + law.centre_squares * (summed @ summed)
         centres = centres - law.centre_squares[:, None] * summed
         return along, np.maximum(lengths, 0), centres
 
-    def _sums_of_batch(self, places: Array, parts: Array, gradient: Array) -> tuple[Array, ...]:
-        """The same over the features of a batch, of u and of the stored elements' gradient."""
-        group, n_groups = self._group.take(places), len(self._law.decay)
+    def _sums_of_batch(self, slots: Array, parts: Array, gradient: Array) -> tuple[Array, ...]:
+        """These sums over the features of a batch, for u and uncentred stored elements."""
+        group, n_groups = self._group.take(slots), len(self._law.decay)
         along = np.empty((n_groups, 2))
         for i in range(2):
             of_feature = np.einsum("jk,jk->j", parts[:, i], gradient)
             along[:, i] = np.bincount(group, of_feature, n_groups)
         lengths = np.bincount(group, np.einsum("jk,jk->j", gradient, gradient), n_groups)
-        centres = self._group_sums(group, self._centre.take(places), gradient)
+        centres = self._group_sums(group, self._centre.take(slots), gradient)
         return along, lengths, centres.astype(np.float64)
 
     def _step_and_weight(

@@ -162,6 +162,8 @@ class RunningLaw:
             matrix[:, 1] = 0, 1
         self.product = matrix @ self.product
         self._source[:] = -step, step * kept
+        # `writing` divides by the determinant: where it is much smaller than its two terms, or
+        # than products within a row, that would cost digits.
         size = abs(self.product).reshape(-1, 4)
         straight, crossed = size[:, 0] * size[:, 3], size[:, 1] * size[:, 2]
         worst = np.maximum(
@@ -185,6 +187,7 @@ class RunningLaw:
             To be multiplied by the gradient; 0 where weights stay.
         """
         p, (of_iterate, of_distance) = self.product, self._source
+        # The inverse of the product, times what a unit of gradient changes in (z, d).
         write = np.empty(p.shape[:2])
         write[:, 0] = p[:, 1, 1] * of_iterate - p[:, 0, 1] * of_distance
         write[:, 1] = p[:, 0, 0] * of_distance - p[:, 1, 0] * of_iterate

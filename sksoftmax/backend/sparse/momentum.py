@@ -65,28 +65,28 @@ class LinearTrainer(LazyTrainer):
         self._reads = self._float(law.read)
         self._writes = self._float(np.where((self._ratio > 0)[:, None], law.write, 0))
         self._finish = self._float(law.finish)
-        self._map_places(self._float(law.start), self._step_scale_in_units)
+        self._map_slots(self._float(law.start), self._step_scale_in_units)
         return law.n_steps
 
     def _end_run(self) -> None:
-        self._map_places(self._finish, 1 / self._step_scale_in_units)
+        self._map_slots(self._finish, 1 / self._step_scale_in_units)
 
-    def _map_places(self, of_group: Array, of_place: Array) -> None:
-        """Multiply the parts of every place by the matrix of its group and a number."""
+    def _map_slots(self, of_group: Array, of_slot: Array) -> None:
+        """Multiply the parts of every slot by the matrix of its group and a number."""
         for block in self._blocks():
             parts = of_group[self._group[block]] @ self._parts[block]
-            parts *= of_place[block][:, None, None]
+            parts *= of_slot[block][:, None, None]
             self._parts[block] = parts
 
-    def _read(self, t: int, places: Array) -> tuple[Array, Array]:
-        parts = self._parts[places]
-        factors = self._reads[t][self._group[places]]
+    def _read(self, t: int, slots: Array) -> tuple[Array, Array]:
+        parts = self._parts[slots]
+        factors = self._reads[t][self._group[slots]]
         modes = parts[:, : factors.shape[1]]
         return self.xp.einsum("jm,jmk->jk", factors, modes), parts
 
-    def _write(self, t: int, places: Array, parts: Array, change: Array) -> None:
-        factors = self._writes[t][self._group[places]]
-        self._parts[places] = parts + self.xp.einsum("jp,jk->jpk", factors, change)
+    def _write(self, t: int, slots: Array, parts: Array, change: Array) -> None:
+        factors = self._writes[t][self._group[slots]]
+        self._parts[slots] = parts + self.xp.einsum("jp,jk->jpk", factors, change)
 
 
 class ShrinkingTrainer(LazyTrainer):
@@ -119,33 +119,33 @@ class ShrinkingTrainer(LazyTrainer):
     def _end_run(self) -> None:
         for block in self._blocks():
             parts = self._caught_up(block, self._n_run)
-            parts[:, 0] *= self._of_places(self._factor[self._n_run], block)
+            parts[:, 0] *= self._of_slots(self._factor[self._n_run], block)
             parts /= self._step_scale_in_units[block][:, None, None]
             self._parts[block] = parts
 
-    def _read(self, t: int, places: Array) -> tuple[Array, Array]:
-        parts = self._caught_up(places, t)
-        return parts[:, 0] * self._of_places(self._factor[t], places), parts
+    def _read(self, t: int, slots: Array) -> tuple[Array, Array]:
+        parts = self._caught_up(slots, t)
+        return parts[:, 0] * self._of_slots(self._factor[t], slots), parts
 
-    def _write(self, t: int, places: Array, parts: Array, change: Array) -> None:
+    def _write(self, t: int, slots: Array, parts: Array, change: Array) -> None:
         weight = parts[:, 0]
-        weight += change * self._of_places(self._moves / self._factor[t + 1], places)
+        weight += change * self._of_slots(self._moves / self._factor[t + 1], slots)
         lost = self._threshold[t + 1] - self._threshold[t]
-        soft_threshold(self.xp, weight, self._of_places(lost, places))
+        soft_threshold(self.xp, weight, self._of_slots(lost, slots))
         if self.problem.average:
-            parts[:, 1] += weight * self._of_places(self._share[t + 1], places)
-        self._parts[places] = parts
-        self._touched_at[places] = t + 1
+            parts[:, 1] += weight * self._of_slots(self._share[t + 1], slots)
+        self._parts[slots] = parts
+        self._touched_at[slots] = t + 1
 
-    def _of_places(self, of_group: Array, places: Any) -> Array:
-        """A number for each group as a column for some places."""
-        return self._float(of_group[self._group[places]])[:, None]
+    def _of_slots(self, of_group: Array, slots: Any) -> Array:
+        """A number for each group as a column for some slots."""
+        return self._float(of_group[self._group[slots]])[:, None]
 
-    def _caught_up(self, places: Any, t: int) -> Array:
-        """A copy of the parts of some places after t steps of the run."""
+    def _caught_up(self, slots: Any, t: int) -> Array:
+        """A copy of the parts of some slots after t steps of the run."""
         xp = self.xp
-        parts = xp.array(self._parts[places])
-        group, start = self._group[places], self._touched_at[places]
+        parts = xp.array(self._parts[slots])
+        group, start = self._group[slots], self._touched_at[slots]
         before = self._threshold[start, group]
         lost = self._float(self._threshold[t, group] - before)[:, None]
         if self.problem.average:
@@ -156,11 +156,15 @@ class ShrinkingTrainer(LazyTrainer):
     def _add_way(
         self, parts: Array, group: Array, start: Array, before: Array, lost: Array, t: int
     ) -> None:
-        """Add what the weights on their way to step t are worth in the average."""
+        """Add to the averages the iterates that weights passed through since they were read.
+
+        A weight that reaches zero on its way to step t stays there.
+        """
         size = abs(parts[:, 0])
         shares, shares_lost = self._shares_on_way(group, start, before, t)
         way = size * self._float(shares)[:, None] - self._float(shares_lost)[:, None]
-        # Those that arrive at 0 on the way count up to the step before they do.
+        # A weight that the threshold takes to zero counts up to the step before that. Which
+        # step it is, a bisection finds for all such weights at once: sums of thresholds rise.
         feature, column = self.xp.nonzero(size <= lost)
         group, start, before = group[feature], start[feature], before[feature]
         size = size[feature, column].astype(np.float64)

@@ -135,6 +135,9 @@ class _Modes:
     def of_momentum(cls, shrink: NDArray[np.float64], momentum: float) -> _Modes:
         """With momentum: a slow and a fast mode, by QR iteration."""
         n_batches, n_groups = shrink.shape
+        # A step without a gradient multiplies (W, V) by A = [[1 - x, mu], [-x, mu]]. With Q the
+        # rotation by (cosine, sine), A Q before the step is Q R after it, where
+        # R = [[slow, coupling], [0, fast]]. Products of A would lose the fast mode in rounding.
         cosine, sine = np.ones((n_batches + 1, n_groups)), np.zeros((n_batches + 1, n_groups))
         slow, coupling = np.ones((2, n_batches + 1, n_groups))
         for t, x in enumerate(shrink, start=1):
@@ -150,6 +153,8 @@ class _Modes:
         slow_factor, fast_factor = np.cumprod(slow, axis=0), np.cumprod(fast, axis=0)
         in_range = np.minimum(fast_factor, np.minimum(slow_factor, 1 / slow_factor))
         n_steps = _steps_in_range(in_range[1:])
+        # R maps (multiple, 1) before a step to fast times (multiple, 1) after it, so that both
+        # modes have a factor of their own. Backwards, each division is by the larger factor.
         multiple = np.zeros((n_steps + 1, n_groups))
         for t in range(n_steps, 0, -1):
             multiple[t - 1] = (multiple[t] * fast[t] - coupling[t]) / slow[t]
@@ -187,9 +192,10 @@ def _steps_in_range(factors: NDArray[np.float64]) -> int:
 def _influence(
     shrink: NDArray[np.float64], momentum: float, n_done: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What a change of V at each step, and W, V, A at the start, add to the last average."""
+    """Factors by which V's changes, and W, V, A at the start, enter the last average."""
     n_steps, n_groups = shrink.shape
     influence = np.empty((n_steps, n_groups))
+    # Backwards: what a unit of W, V and A after step t adds to the average after the last one.
     of_weight, of_velocity, of_average = np.zeros(n_groups), np.zeros(n_groups), 1.0
     for t in range(n_steps - 1, -1, -1):
         newest = averaging_weight(n_done + t + 1)
@@ -267,6 +273,7 @@ class ShrinkingLaw:
         factor = np.concatenate([np.ones((1, len(decay))), factor])
         lost = step_sizes[:n_steps, None] * shrinkage / np.abs(factor[1:])
         threshold = np.concatenate([np.zeros((1, len(decay))), np.cumsum(lost, axis=0)])
+        # Backwards: `kept` is what is left of the average after step t in that after the last.
         share, kept = np.zeros_like(factor), 1.0
         for t in range(n_steps if n_done is not None else 0, 0, -1):
             newest = averaging_weight(n_done + t)  # type: ignore[operator]

@@ -19,7 +19,7 @@ from sklearn.utils._array_api import move_estimator_to
 from sksoftmax import SoftmaxClassifier
 from sksoftmax.backend.registry import get_backend, list_backends
 from sksoftmax.data import arrays
-from sksoftmax.data.arrays import HOST, home_of, is_on_gpu, to_numpy, within_reach
+from sksoftmax.data.arrays import NUMPY, is_on_gpu, namespace_of, readable, to_numpy
 from sksoftmax.training.settings import candidate_backends
 
 X, Y = load_digits(return_X_y=True)
@@ -72,7 +72,7 @@ def of_first(n_classes, dtype):
 
 
 def lives_with(array, other):
-    return home_of(array) == home_of(other) != HOST
+    return namespace_of(array) == namespace_of(other) != NUMPY
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
@@ -211,7 +211,7 @@ def test_an_old_scikit_learn_is_named(host, monkeypatch):
 
 def test_memory_of_the_host_is_not_copied(host):
     there = host.make(X)
-    seen = within_reach(there)
+    seen = readable(there)
     assert type(seen) is np.ndarray
     assert seen.__array_interface__["data"][0] == np.from_dlpack(there).ctypes.data
     np.testing.assert_array_equal(seen, X)
@@ -251,7 +251,7 @@ def test_a_pickle_holds_numpy_and_needs_no_other_library(library):
     expected = to_numpy(clf.predict(library.make(np.zeros((1, 64)))))
     assert done.stdout.decode().strip() == f"{expected.tolist()} ndarray"
     loaded = pickle.loads(pickle.dumps(clf))
-    back = move_estimator_to(loaded, home_of(there).xp, home_of(there).device)
+    back = move_estimator_to(loaded, namespace_of(there).xp, namespace_of(there).device)
     np.testing.assert_array_equal(to_numpy(back.predict(there)), to_numpy(clf.predict(there)))
 
 
@@ -306,7 +306,7 @@ class OnGpu:
 def test_auto_follows_arrays_to_a_gpu_and_never_to_the_cpu():
     assert is_on_gpu(OnGpu())
     assert not is_on_gpu(X)
-    assert within_reach(OnGpu()).__class__ is OnGpu
+    assert readable(OnGpu()).__class__ is OnGpu
     info = {info.name: info for info in list_backends()}["cupy"]
     if info.available:
         assert [backend.name for backend in candidate_backends("auto", OnGpu())] == ["cupy"]

@@ -1,0 +1,81 @@
+"""How a fit has ended, in words for the user: the reason, and what to do where it ended badly.
+
+This module reads losses and parameters. It must not know how a fit is run.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
+
+from sksoftmax.training.epochs import Run, check_finite
+
+WORSE_BY = 1e-3
+"""Share by which an objective may end above that of the class frequencies without a warning."""
+
+
+def reason(run: Run, estimator: Any) -> str:
+    """Return why a fit has ended, as ``verbose`` prints it.
+
+    Parameters
+    ----------
+    run : Run
+        Its epochs.
+    estimator : SoftmaxClassifier
+        What was fitted.
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    if not run.stopped:
+        return f"max_iter={estimator.max_iter} reached"
+    if not run.rule.is_reached:
+        return "stopped by a callback"
+    return (
+        f"stopped: the last {run.rule.window} epochs have improved the loss by at most"
+        f" {run.rule.tol:.2g}, tol={estimator.tol} times that of the class frequencies"
+    )
+
+
+def warn_of_the_end(run: Run, estimator: Any, stacklevel: int) -> None:
+    """Warn of a fit that ended by max_iter, or worse than without any feature.
+
+    Parameters
+    ----------
+    run : Run
+        Its epochs.
+    estimator : SoftmaxClassifier
+        What was fitted.
+    stacklevel : int
+        Whose line the warning is about.
+    """
+    if run.rule.tol is not None and not run.stopped:
+        warnings.warn(
+            f"Maximum number of epochs (max_iter={estimator.max_iter}) reached before the loss"
+            f" stopped improving by tol={estimator.tol} of that of the class frequencies."
+            " Increase max_iter or tol, or set tol=None to run a fixed number of epochs"
+            " without this warning.",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
+        )
+    training, frequencies = run.training, run.training.frequency_loss
+    # Only a loss above that is a reason to measure what is kept: that takes a pass.
+    if training.validation is not None or run.history.losses[-1] <= frequencies:
+        return
+    objective = training.kept_objective()
+    check_finite(training, objective)
+    if objective > (1 + WORSE_BY) * frequencies:
+        cure = "Increase max_iter or alpha, or lower tol."
+        if estimator.learning_rate != "auto":
+            rate = estimator.learning_rate
+            cure = f"Lower learning_rate (now {rate}), or set it to 'auto'."
+        warnings.warn(
+            f"The objective has ended at {objective:.4g}, above that of the class frequencies"
+            f" alone, {frequencies:.4g}. {cure}",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
+        )

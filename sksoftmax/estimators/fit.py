@@ -1,0 +1,354 @@
+"""One fit, step by step: from what the caller passed to the fitted attributes.
+
+``fit`` and ``partial_fit`` take these steps for one estimator, and a search takes them for many
+at once. This module decides what is trained and when to stop; it must not know how an epoch is
+run.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import AbstractContextManager
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+
+from sksoftmax.data.arrays import Namespace, namespace_of, readable, to_numpy
+from sksoftmax.data.holdout import Validation, hold_out
+from sksoftmax.data.rows import is_csr
+from sksoftmax.data.stored import checked_rows
+from sksoftmax.data.targets import Targets, class_weights, encode_targets, sorted_classes
+from sksoftmax.estimators.attributes import fitted_attributes, history_up_to
+from sksoftmax.estimators.ending import reason, warn_of_the_end
+from sksoftmax.training.callbacks import FitTasks
+from sksoftmax.training.checkpoint import Checkpoint
+from sksoftmax.training.epochs import Run
+from sksoftmax.training.schedules import PLANNED
+from sksoftmax.training.settings import Settings
+from sksoftmax.training.stopping import LEAST_STEPS, Plateau
+from sksoftmax.training.training import Training
+
+CALLER = 5
+"""``stacklevel`` of a warning from what `start` or `finish` calls: between it and the caller of
+``fit`` are that method, ``fit`` and scikit-learn's decorator."""
+
+
+class Fit:
+    """One fit of a SoftmaxClassifier.
+
+    Its steps, in this order: `check`, `begin` where callbacks may listen, `start`,
+    ``run_epochs([fit.run])`` and `finish`.
+
+    Parameters
+    ----------
+    estimator : SoftmaxClassifier
+        Whose parameters are followed, and who is given the fitted attributes.
+    resume : Checkpoint or None, default=None
+        Where training goes on from.
+    is_stream : bool, default=False
+        Whether this is one epoch over a chunk of rows that adds to those of `resume`, as in
+        ``partial_fit``, rather than a whole fit.
+
+    Attributes
+    ----------
+    seed : int or None
+        The one random number of the fit; `start` draws it where it is None.
+    tasks : FitTasks or None
+        What callbacks are told of; None where nobody may listen.
+    run : Run
+        The epochs, from `start` on.
+    """
+
+    least_rows = 1
+    """Fewest rows that `check` lets pass."""
+
+    def __init__(
+        self, estimator: Any, resume: Checkpoint | None = None, *, is_stream: bool = False
+    ):
+        self.estimator = estimator
+        self.resume = resume
+        self.is_stream = is_stream
+        self.seed = None if resume is None else resume.seed
+        self.tasks: FitTasks | None = None
+        self.run: Run
+
+    def check(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> None:
+        """Check what the caller passed, and encode labels and weights.
+
+        Parameters
+        ----------
+        X, y, sample_weight, classes, X_val, y_val, sample_weight_val
+            Those of ``SoftmaxClassifier.fit`` and ``partial_fit``.
+
+        Raises
+        ------
+        ValueError
+            As they do.
+        """
+        known = self._known_classes(classes) if self.is_stream else None
+        self.namespaces: tuple[Namespace, Namespace] = namespace_of(X), namespace_of(y)
+        is_new = self.resume is None or not self.is_stream
+        self.X, self.y = self._checked(X, y, reset=is_new)
+        self.sample_weight = sample_weight
+        self.targets = self._encoded(self.y, sample_weight, self.X, known)
+        if self.resume is not None and not self.is_stream:
+            self._check_can_resume()
+        self.validation = self._given_validation(X_val, y_val, sample_weight_val)
+        if self.validation and not (self.is_stream or self.estimator.early_stopping):
+            raise ValueError(
+                "X_val and y_val are passed to fit while early_stopping is False. Set"
+                " early_stopping=True to stop on them, or leave them out."
+            )
+
+    def share_check(self, other: Fit, X: Any) -> None:
+        """Take over what another fit has checked, in place of `check`.
+
+        Parameters
+        ----------
+        other : Fit
+            On the same rows, not started yet.
+        X : array-like
+            These rows as the caller passed them, for the names of their features.
+        """
+        validate_data(self.estimator, X, skip_check_array=True)
+        self.namespaces, self.sample_weight = other.namespaces, other.sample_weight
+        self.X, self.y, self.targets = other.X, other.y, other.targets
+        self.validation = other.validation
+
+    def begin(self, context: Any) -> None:
+        """Tell callbacks that the fit begins.
+
+        Parameters
+        ----------
+        context : CallbackContext
+            What ``estimator._init_callback_context`` returned.
+        """
+        self.tasks = FitTasks(
+            self.estimator, context, self.X, self.y, self.sample_weight, self.attributes
+        )
+
+    def start(self, measured: Training | None = None) -> None:
+        """Hold rows out, weight the classes, measure the rows and make them ready to train on.
+
+        Parameters
+        ----------
+        measured : Training or None, default=None
+            One on the same rows, weights and seed, whose held-out rows, backend and statistics
+            serve here as well.
+        """
+        estimator = self.estimator
+        if self.seed is None:
+            self.seed = self.draw_seed()
+        if measured is None:
+            self._hold_out()
+            self._weight_classes()
+        else:
+            self.targets, self.validation = measured.targets, measured.validation
+        training = self._training(
+            Settings(**{f.name: getattr(estimator, f.name) for f in fields(Settings)}),
+            estimator.backend,
+            self.X,
+            self.targets,
+            validation=self.validation,
+            seed=self.seed,
+            resume=self.resume,
+            stream=self.is_stream,
+            measured=measured,
+        )
+        self.run = Run(
+            training,
+            history_up_to(self.resume, estimator),
+            self._stopping_rule(training),
+            max_epochs=1 if self.is_stream else estimator.max_iter,
+            tasks=self.tasks,
+            verbose=estimator.verbose,
+        )
+        if not self.is_stream:
+            self.run.start_with_best()
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes of the estimator as if the fit ended after the epochs so far.
+
+        Returns
+        -------
+        dict
+            Values by name.
+        """
+        return fitted_attributes(self.run, *self.namespaces)
+
+    def finish(self) -> None:
+        """Give the estimator its attributes after the epochs so far.
+
+        If the run is over, rather than paused, warnings say how it ended, and callbacks are
+        told that it did.
+
+        Raises
+        ------
+        Exception
+            What ended the run, if that was an error.
+        """
+        run, estimator = self.run, self.estimator
+        if run.error is not None:
+            raise run.error
+        if run.is_over() and not self.is_stream:
+            if run.verbose:
+                print(reason(run, estimator))
+            warn_of_the_end(run, estimator, stacklevel=CALLER)
+        estimator.__dict__.update(self.attributes())
+        if run.is_over():
+            self.end()
+
+    def end(self) -> None:
+        """Tell callbacks that the estimator is fitted."""
+        if self.tasks is not None:
+            self.tasks.end()
+
+    def draw_seed(self) -> int:
+        """Return the random number that a whole fit follows from."""
+        random_state = check_random_state(self.estimator.random_state)
+        return int(random_state.randint(np.iinfo(np.int32).max))
+
+    def _checked(self, X: Any, y: Any, *, reset: bool, name: str = "X") -> tuple[Any, Any]:
+        """Rows, of any real dtype since batches are converted, and labels."""
+        by_blocks = self.estimator.shuffle == "blocks"
+        rows, labels = checked_rows(
+            self.estimator,
+            X,
+            y,
+            reset=reset,
+            by_blocks=by_blocks,
+            least=self.least_rows,
+            name=name,
+        )
+        if by_blocks and is_csr(rows):
+            raise ValueError(
+                "Sparse data was passed, but shuffle='blocks' needs dense X. Set shuffle=True"
+                " for sparse X."
+            )
+        return readable(rows), labels
+
+    def _encoded(
+        self, y: Any, sample_weight: Any, X: Any, classes: NDArray[Any] | None = None
+    ) -> Targets:
+        """Labels and weights as codes and numbers."""
+        return encode_targets(y, sample_weight, X, classes)
+
+    def _known_classes(self, classes: ArrayLike | None) -> NDArray[Any]:
+        """The labels that a stream may hold."""
+        if self.resume is None:
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            return sorted_classes(classes)
+        known = to_numpy(self.estimator.classes_)
+        if classes is not None and not np.array_equal(sorted_classes(classes), known):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was:"
+                f" {known!r}"
+            )
+        return known
+
+    def _check_can_resume(self) -> None:
+        """Refuse a warm start on other classes or features."""
+        before, classes = self.estimator, self.targets.classes
+        if not np.array_equal(classes, to_numpy(before.classes_)):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous"
+                f" call to fit. Previously got {before.classes_}, `y` has {classes}."
+                " Set warm_start=False to start anew."
+            )
+        n_features = before.coef_.shape[1]
+        if self.X.shape[1] != n_features:
+            raise ValueError(
+                f"X has {self.X.shape[1]} features, but warm_start goes on from a fit of"
+                f" {n_features} features. Set warm_start=False to start anew."
+            )
+
+    def _given_validation(
+        self, X_val: Any, y_val: Any, sample_weight_val: Any
+    ) -> Validation | None:
+        """The caller's validation data, None where there are none."""
+        given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+        passed = [name for name, value in given.items() if value is not None]
+        missing = [name for name in ("X_val", "y_val") if name not in passed]
+        if not passed:
+            return None
+        if missing:
+            raise ValueError(
+                f"{' and '.join(passed)} {'is' if len(passed) == 1 else 'are'} provided, but"
+                f" {' and '.join(missing)} {'was' if len(missing) == 1 else 'were'} not."
+            )
+        try:
+            X_val, y_val = self._checked(X_val, y_val, reset=False, name="X_val")
+            targets = self._encoded(y_val, sample_weight_val, X_val, self.targets.classes)
+        except ValueError as error:
+            raise ValueError(f"Invalid {', '.join(passed)}: {error}") from error
+        return Validation(X_val, targets)
+
+    def _hold_out(self) -> None:
+        """Keep a share of the rows to validate on, where `early_stopping` has no others."""
+        if self.is_stream or self.validation or not self.estimator.early_stopping:
+            return
+        training, held_out = self._split()
+        if held_out is not None:
+            self.targets, self.validation = training, Validation(self.X, held_out)
+            return
+        warnings.warn(
+            "early_stopping=True can hold out no row, since no class has two: the fit stops on"
+            " the training loss instead. Pass X_val and y_val, or set early_stopping=False.",
+            UserWarning,
+            stacklevel=CALLER,
+        )
+
+    def _split(self) -> tuple[Targets, Targets | None]:
+        """The rows to train on, and those held out; None where there can be none."""
+        assert self.seed is not None
+        return hold_out(self.targets, self.estimator.validation_fraction, self.seed)
+
+    def _weight_classes(self) -> None:
+        """Multiply the weights of rows by those of their classes, held out or not."""
+        of_class = self._weight_of_each_class()
+        self.targets = self.targets.with_class_weights(of_class)
+        if self.validation is not None:
+            weighted = self.validation.targets.with_class_weights(of_class)
+            self.validation = replace(self.validation, targets=weighted)
+
+    def _weight_of_each_class(self) -> NDArray[np.float64] | None:
+        """The factors that `class_weight` asks for, None where all are 1."""
+        targets = self.targets
+        return class_weights(self.estimator.class_weight, targets.classes, targets.counts)
+
+    def _training(self, *arguments: Any, **named: Any) -> Training:
+        """The `Training` that runs an epoch of this fit."""
+        return Training(*arguments, **named)
+
+    def _stopping_rule(self, training: Training) -> Plateau:
+        estimator = self.estimator
+        window = max(estimator.n_iter_no_change, -(-LEAST_STEPS // training.n_batches))
+        if estimator.tol is None or self.is_stream or estimator.schedule in PLANNED:
+            return Plateau(None, window)
+        return Plateau(estimator.tol * training.frequency_loss, window)
+
+
+def overflow_is_found_later() -> AbstractContextManager[Any]:
+    """Silence NumPy's warnings of overflow: a fit looks for it in losses and coefficients.
+
+    Returns
+    -------
+    context manager
+        For all steps of a fit.
+    """
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
