@@ -41,7 +41,7 @@ from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.epochs import Epochs, check_finite
 from sksoftmax.training.schedules import PLANNED
 from sksoftmax.training.settings import Settings
-from sksoftmax.training.stopping import LEAST_STEPS, Plateau
+from sksoftmax.training.stopping import Plateau
 from sksoftmax.training.training import Training
 
 WORSE_BY = 1e-3
@@ -98,10 +98,11 @@ class SoftmaxClassifier(
     tol : float or None, default=3e-3
         `fit` stops when the second half of its epochs has lowered the objective, or the
         validation loss under `early_stopping`, by no more than `tol` times the loss of the
-        class frequencies: about as much is then still to be gained. None runs all `max_iter`
-        epochs. The default suits accuracy; for coefficients at the optimum take 1e-8 and a
-        `batch_size` of at least the number of rows: the loss of minibatches falls with their
-        noise for as long as they run.
+        class frequencies, or times five times what has been gained on that, where this is
+        less: about as much is then still to be gained. After more than a hundred epochs it is
+        more, in proportion. None runs all `max_iter` epochs. The default suits accuracy; for
+        coefficients at the optimum take 1e-8 and a `batch_size` of at least the number of
+        rows.
     n_iter_no_change : int, default=2
         Epochs in which nothing is gained after which to stop, where half of the epochs are
         fewer; they are always as many as 20 steps take.
@@ -193,7 +194,8 @@ class SoftmaxClassifier(
         Steps that led to the model kept, since the objective was last another one.
     loss_curve_ : list of float
         The objective of each epoch, each batch measured before its own step. With "auto" steps
-        it is nearly that of the model kept, near which their gradients are taken.
+        it is above that of the model kept, near which their gradients are taken, by what
+        noise adds: the less, the longer the fit runs.
     validation_loss_curve_ : list of float, or None
         Weighted mean cross-entropy on the validation rows after each epoch, by the weights
         that predict and without the penalty; NaN for epochs without validation rows. None,
@@ -710,11 +712,13 @@ class SoftmaxClassifier(
         self._warn_of_the_end(epochs, rule, stopped=stopped, stacklevel=5)
 
     def _stopping_rule(self, epochs: Epochs) -> Plateau:
-        training, tol = epochs.training, self.tol
-        window = max(self.n_iter_no_change, -(-LEAST_STEPS // training.n_batches))
-        if tol is not None:
-            tol = None if self.schedule in PLANNED else tol * training.frequency_loss
-        return Plateau(tol, window)
+        training = epochs.training
+        return Plateau(
+            None if self.schedule in PLANNED else self.tol,
+            self.n_iter_no_change,
+            baseline=training.frequency_loss,
+            n_batches=training.n_batches,
+        )
 
     def _reason(self, rule: Plateau) -> str:
         """Why a fit has stopped."""
@@ -722,7 +726,7 @@ class SoftmaxClassifier(
             return "stopped by a callback"
         return (
             f"stopped: the last {rule.window} epochs have improved the loss by at most"
-            f" {rule.tol:.2g}, tol={self.tol} times that of the class frequencies"
+            f" {rule.tolerance:.2g} (tol={self.tol})"
         )
 
     def _warn_of_the_end(
@@ -732,9 +736,8 @@ class SoftmaxClassifier(
         if rule.tol is not None and not stopped:
             warnings.warn(
                 f"Maximum number of epochs (max_iter={self.max_iter}) reached before the loss"
-                f" stopped improving by tol={self.tol} of that of the class frequencies."
-                " Increase max_iter or tol, or set tol=None to run a fixed number of epochs"
-                " without this warning.",
+                f" stopped improving (tol={self.tol}). Increase max_iter or tol, or set"
+                " tol=None to run a fixed number of epochs without this warning.",
                 ConvergenceWarning,
                 stacklevel=stacklevel,
             )

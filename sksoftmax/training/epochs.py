@@ -139,6 +139,8 @@ class Epochs:
         """
         if self.training.validation is not None and self.history.is_best:
             self._best = self.training.checkpoint()
+        if plateau.tol is not None and self.training.validation is None:
+            loss -= self.training.noise()
         return plateau.reached(loss) and not self._smaller_step(plateau)
 
     def run_one(self) -> float:
