@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from sksoftmax import SoftmaxClassifier
+from sksoftmax.backend.problem import State
 from sksoftmax.backend.rule import Rule
 from sksoftmax.training.noise import StepNoise
 from sksoftmax.training.stopping import Plateau
@@ -22,7 +23,7 @@ def objective(clf, X, y):
 
 def epochs_until_stopped(losses, **parameters):
     plateau = Plateau(**{"tol": 0.01, "n_iter_no_change": 2, "n_batches": 100} | parameters)
-    return next(n for n, loss in enumerate(losses, 1) if plateau.reached(loss))
+    return next((n for n, loss in enumerate(losses, 1) if plateau.reached(loss)), None)
 
 
 def falling(start, end, share=0.5):
@@ -69,6 +70,24 @@ def test_noise_is_a_part_of_what_the_loss_is_above_that_of_the_model_kept(n_epoc
     rise = noise.rise(clf._checkpoint.state, 1.0)
     excess = clf.loss_curve_[-1] - objective(clf, X, y)
     assert 0.25 * excess < rise < 0.75 * excess
+
+
+def test_a_fit_does_not_go_on_for_its_noise():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((4000, 60)), rng.integers(4, size=4000)
+    y[X[:, 0] > 1] = 0
+    clf = SoftmaxClassifier(random_state=0).fit(X, y)
+    one = SoftmaxClassifier(max_iter=1, tol=None, warm_start=True, random_state=0)
+    noise = StepNoise(Rule("distance-over-gradients"), State.zeros(1, 4, 60, X.dtype))
+    measured, seen = [], []
+    for _ in range(clf.n_iter_):
+        measured.append(one.fit(X, y).loss_curve_[-1])
+        seen.append(measured[-1] - noise.rise(one._checkpoint.state, 1.0))
+    shares = np.bincount(y) / len(y)
+    baseline = -(shares * np.log(shares)).sum()
+    rule = {"tol": 3e-3, "baseline": baseline, "n_batches": clf.t_ // clf.n_iter_}
+    assert epochs_until_stopped(seen, **rule) == clf.n_iter_
+    assert epochs_until_stopped(measured, **rule) is None
 
 
 def test_full_batches_and_given_steps_have_no_noise_to_know_of():
