@@ -17,7 +17,7 @@ Where more of them are looked at, each has to gain its share of that."""
 LITTLE_GAIN = 0.2
 """Share of the baseline below which the gain, and not the baseline, sets the tolerance."""
 
-LEAST_GAIN = 0.01
+LEAST_GAIN = 0.03
 """Share of the baseline that a gain counts as at least: pure noise has none to measure by."""
 
 

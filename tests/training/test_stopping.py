@@ -32,9 +32,9 @@ def falling(start, end, share=0.5):
 
 
 def test_a_small_gain_is_the_measure_of_itself():
-    # A hundredth of the baseline, 1, would be more than all there is to gain of 0.02.
+    # A hundredth of the baseline, 1, is a fifth of all there is to gain of 0.05.
     n_epochs = [
-        epochs_until_stopped(falling(1.0, 1 - gain), baseline=1.0) for gain in (0.02, 0.2)
+        epochs_until_stopped(falling(1.0, 1 - gain), baseline=1.0) for gain in (0.05, 0.2)
     ]
     assert n_epochs[0] == n_epochs[1] > 6
 
