@@ -244,7 +244,7 @@ class SoftmaxClassifier(
     are next touched. Exceptions cost n_features times n_classes a step: `l1_ratio`, but for a
     given `learning_rate` with ``momentum=0``; `nesterov`; and "adam". A given `learning_rate`
     leaves sparse X uncentred: columns far from zero are then hardly learnt. An epoch goes over
-    all weights once or twice, and so does each call of `partial_fit`.
+    all weights two or three times, and so does each call of `partial_fit`.
 
     Arrays of other libraries (CuPy, PyTorch) are taken where
     ``sklearn.config_context(array_api_dispatch=True)`` says so, from scikit-learn 1.9 on.
