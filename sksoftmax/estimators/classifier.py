@@ -80,10 +80,11 @@ class SoftmaxClassifier(
     tol : float or None, default=3e-3
         `fit` stops when the second half of its epochs has lowered the objective, or the
         validation loss under `early_stopping`, by no more than `tol` times the loss of the
-        class frequencies: about as much is then still to be gained. None runs all `max_iter`
-        epochs. The default suits accuracy; for coefficients at the optimum take 1e-8 and a
-        `batch_size` of at least the number of rows: the loss of minibatches falls with their
-        noise for as long as they run.
+        class frequencies, or times five times what has been gained on that, where this is
+        less: about as much is then still to be gained. After more than a hundred epochs it is
+        more, in proportion. None runs all `max_iter` epochs. The default suits accuracy; for
+        coefficients at the optimum take 1e-8 and a `batch_size` of at least the number of
+        rows.
     n_iter_no_change : int, default=2
         Epochs in which nothing is gained after which to stop, where half of the epochs are
         fewer; they are always as many as 20 steps take.
@@ -175,7 +176,8 @@ class SoftmaxClassifier(
         Steps that led to the model kept, since the objective was last another one.
     loss_curve_ : list of float
         The objective of each epoch, each batch measured before its own step. With "auto" steps
-        it is nearly that of the model kept, near which their gradients are taken.
+        it is above that of the model kept, near which their gradients are taken, by what
+        noise adds: the less, the longer the fit runs.
     validation_loss_curve_ : list of float, or None
         Weighted mean cross-entropy on the validation rows after each epoch, by the weights
         that predict and without the penalty; NaN for epochs without validation rows. None,
@@ -224,7 +226,7 @@ class SoftmaxClassifier(
     are next touched. Exceptions cost n_features times n_classes a step: `l1_ratio`, but for a
     given `learning_rate` with ``momentum=0``; `nesterov`; and "adam". A given `learning_rate`
     leaves sparse X uncentred: columns far from zero are then hardly learnt. An epoch goes over
-    all weights once or twice, and so does each call of `partial_fit`.
+    all weights two or three times, and so does each call of `partial_fit`.
 
     Arrays of other libraries (CuPy, PyTorch) are taken where
     ``sklearn.config_context(array_api_dispatch=True)`` says so, from scikit-learn 1.9 on.

@@ -37,7 +37,7 @@ def reason(run: Run, estimator: Any) -> str:
         return "stopped by a callback"
     return (
         f"stopped: the last {run.rule.window} epochs have improved the loss by at most"
-        f" {run.rule.tol:.2g}, tol={estimator.tol} times that of the class frequencies"
+        f" {run.rule.tolerance:.2g} (tol={estimator.tol})"
     )
 
 
@@ -56,9 +56,8 @@ def warn_of_the_end(run: Run, estimator: Any, stacklevel: int) -> None:
     if run.rule.tol is not None and not run.stopped:
         warnings.warn(
             f"Maximum number of epochs (max_iter={estimator.max_iter}) reached before the loss"
-            f" stopped improving by tol={estimator.tol} of that of the class frequencies."
-            " Increase max_iter or tol, or set tol=None to run a fixed number of epochs"
-            " without this warning.",
+            f" stopped improving (tol={estimator.tol}). Increase max_iter or tol, or set"
+            " tol=None to run a fixed number of epochs without this warning.",
             ConvergenceWarning,
             stacklevel=stacklevel,
         )

@@ -29,7 +29,7 @@ from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.epochs import Run
 from sksoftmax.training.schedules import PLANNED
 from sksoftmax.training.settings import Settings
-from sksoftmax.training.stopping import LEAST_STEPS, Plateau
+from sksoftmax.training.stopping import Plateau
 from sksoftmax.training.training import Training
 
 CALLER = 5
@@ -337,10 +337,13 @@ class Fit:
 
     def _stopping_rule(self, training: Training) -> Plateau:
         estimator = self.estimator
-        window = max(estimator.n_iter_no_change, -(-LEAST_STEPS // training.n_batches))
-        if estimator.tol is None or self.is_stream or estimator.schedule in PLANNED:
-            return Plateau(None, window)
-        return Plateau(estimator.tol * training.frequency_loss, window)
+        never = self.is_stream or estimator.schedule in PLANNED
+        return Plateau(
+            None if never else estimator.tol,
+            estimator.n_iter_no_change,
+            baseline=training.frequency_loss,
+            n_batches=training.n_batches,
+        )
 
 
 def overflow_is_found_later() -> AbstractContextManager[Any]:

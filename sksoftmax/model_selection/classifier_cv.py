@@ -96,7 +96,8 @@ class SoftmaxClassifierCV(
         Most epochs of each fit.
     tol : float or None, default=3e-3
         A fit stops when the second half of its epochs has lowered its loss by no more than
-        `tol` times that of the class frequencies.
+        `tol` times that of the class frequencies, or times five times what has been gained on
+        that, where this is less.
     n_iter_no_change : int, default=2
         Epochs in which nothing is gained after which to stop, where half of them are fewer.
     early_stopping : bool, default=False

@@ -77,7 +77,8 @@ class Run:
     history : History
         Of the epochs that `training` goes on from; this run adds its own.
     rule : Plateau
-        When to stop. It sees the validation loss, or the objective without validation rows.
+        When to stop. It sees the validation loss, or without validation rows the objective,
+        less what is known of its noise.
     max_epochs : int
         Most epochs of this run.
     tasks : FitTasks or None, default=None
@@ -186,6 +187,8 @@ class Run:
                 print(self._line(seconds))
             if is_validated and self.history.is_best:
                 self._best = self.training.checkpoint()
+            if self.rule.tol is not None and not is_validated:
+                seen -= self.training.noise()
             self.stopped = self.rule.reached(seen) and not self._smaller_step()
             if self.tasks is not None:
                 self.stopped |= self.tasks.end_epoch()

@@ -1,49 +1,84 @@
-"""When to stop: the rule that looks at losses, and at nothing else."""
+"""When to stop: the rule that looks at losses, and at nothing else.
+
+It must not know what is trained, nor how a loss was measured.
+"""
 
 from __future__ import annotations
 
+import math
+
 LEAST_STEPS = 20
 """Fewest steps that are looked at together: epochs of a step or two say little."""
+
+LONG_EPOCHS, LONG_STEPS = 50, 5_000
+"""Epochs, at least as many as so many steps take, that need not gain more than the tolerance.
+Where more of them are looked at, each has to gain its share of that."""
+
+LITTLE_GAIN = 0.2
+"""Share of the baseline below which the gain, and not the baseline, sets the tolerance."""
+
+LEAST_GAIN = 0.03
+"""Share of the baseline that a gain counts as at least: pure noise has none to measure by."""
 
 
 class Plateau:
     """Stop once the second half of the epochs has not improved on the first.
 
     While a loss approaches its limit like 1/e with the epochs e, what is still to be gained
-    is what the second half of them has gained: the fit goes on for as long as that is more
-    than `tol`, however slow an epoch's share of it.
+    is what the second half of them has gained: the fit goes on for as long as that is worth
+    it. What is worth it, `tolerance` says. Where features tell much, it is a share of the loss
+    of a model that sees none. Where they tell little, that loss is no measure of what they
+    can tell: it is a share of five times what has been gained. And a long second half has to
+    gain more, since so many more epochs would be needed for the next.
 
     Parameters
     ----------
     tol : float or None
-        Least improvement that counts, in the unit of the losses; None never stops.
+        Least improvement that counts, as a share of the baseline; None never stops.
     n_iter_no_change : int
         Epochs that are looked at together where half of the epochs are fewer.
+    baseline : float
+        The loss of the best model that sees no feature.
+    n_batches : int
+        Steps of an epoch.
 
     Examples
     --------
     >>> from sksoftmax.training.stopping import Plateau
-    >>> plateau = Plateau(tol=0.1, n_iter_no_change=2)
+    >>> plateau = Plateau(tol=0.1, n_iter_no_change=2, baseline=1.0, n_batches=10)
     >>> [plateau.reached(loss) for loss in (1.0, 0.5, 0.45, 0.44, 0.43, 0.42)]
     [False, False, False, True, True, True]
     """
 
-    def __init__(self, tol: float | None, n_iter_no_change: int):
+    def __init__(
+        self, tol: float | None, n_iter_no_change: int, *, baseline: float, n_batches: int
+    ):
         self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
+        self.baseline = baseline
+        self._least_window = max(n_iter_no_change, -(-LEAST_STEPS // n_batches))
+        self._long_window = max(LONG_EPOCHS, -(-LONG_STEPS // n_batches))
         self._best: list[float] = []  # so far, after each epoch
 
     @property
     def window(self) -> int:
         """Epochs that are looked at together."""
-        return max(self.n_iter_no_change, len(self._best) // 2)
+        return max(self._least_window, len(self._best) // 2)
+
+    @property
+    def tolerance(self) -> float:
+        """What the epochs that are looked at must gain together, in the unit of the losses."""
+        if self.tol is None:
+            return -math.inf
+        gain = max(self.baseline - self._best[-1], LEAST_GAIN * self.baseline)
+        worth = min(self.baseline, gain / LITTLE_GAIN)
+        return self.tol * worth * max(1, self.window / self._long_window)
 
     @property
     def is_reached(self) -> bool:
-        """Whether the last `window` epochs have gained no more than `tol`."""
-        if self.tol is None or len(self._best) <= self.window:
+        """Whether the last `window` epochs have gained no more than the tolerance."""
+        if len(self._best) <= self.window:
             return False
-        return self._best[-1 - self.window] - self._best[-1] <= self.tol
+        return self._best[-1 - self.window] - self._best[-1] <= self.tolerance
 
     def restart(self) -> None:
         """Wait for a plateau anew."""

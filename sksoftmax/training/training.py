@@ -37,6 +37,7 @@ from sksoftmax.training.coordinates import (
     on_grid,
 )
 from sksoftmax.training.evaluation import evaluate_rows
+from sksoftmax.training.noise import StepNoise
 from sksoftmax.training.schedules import LEAST_FACTOR, REDUCTION, step_factors
 from sksoftmax.training.settings import Settings, candidate_backends
 
@@ -136,6 +137,7 @@ class Training:
         # Not in a trainer yet: a model of a stack needs none of its own.
         first = self._first_state(resume, stream)
         self.state = lambda: first
+        self._step_noise = StepNoise(self.problem.rule, first)
 
     def _first_state(self, resume: Checkpoint | None, stream: bool) -> State:
         """The state that the first step goes on from: zeros, or that of `resume`.
@@ -444,6 +446,19 @@ class Training:
         """Weighted means of loss and accuracy over the rows that count."""
         return evaluate_rows(trainer, X, targets)
 
+    def noise(self) -> float:
+        """Return by how much, at least, noise has raised the objective of the last epoch.
+
+        Returns
+        -------
+        float
+            What is above the objective of the model kept though no epoch can gain it.
+        """
+        if self._step_noise.is_none:
+            return 0.0
+        factor = self.reduction * float(self._planned_factors(self.n_epochs - 1).mean())
+        return self._step_noise.rise(self.state(), factor)
+
     def reduce_step(self) -> bool:
         """Divide the step size for the "adaptive" schedule.
 
@@ -466,16 +481,19 @@ class Training:
             The given step as the schedule and its reductions change it; where a rule finds its
             own steps, the factor on them.
         """
+        step = 1.0 if self.settings.is_automatic else self._given_step
+        return (step * self.reduction) * self._planned_factors(self.n_epochs)[None, :]
+
+    def _planned_factors(self, epoch: int) -> NDArray[np.float64]:
+        """What the schedule multiplies each step of an epoch by, apart from reductions."""
         share = 1 / self.settings.max_iter
-        factors = step_factors(
+        return step_factors(
             self.settings.schedule,
             self.n_batches,
-            epoch=self.n_epochs,
-            progress=share * (self.n_epochs - self._first_epoch),
+            epoch=epoch,
+            progress=share * (epoch - self._first_epoch),
             share=share,
         )
-        step = 1.0 if self.settings.is_automatic else self._given_step
-        return (step * self.reduction) * factors[None, :]
 
     def order(self) -> Iterator[NDArray[np.int64]]:
         """Yield the rows of positive weight in the order of this epoch.
