@@ -26,6 +26,7 @@ ECOSYSTEM = (
     "tests/backends/test_torch.py",
     "docs/deployment.rst",
     "docs/guide/larger.rst",
+    "docs/guide/probes.rst",
 )
 
 
