@@ -17,13 +17,21 @@ if find_spec("mpi4py") is None:
     collect_ignore.append("sksoftmax/distributed/classifier.py")  # the others need no MPI
 if find_spec("numba") is None:
     collect_ignore.append("backends/sksoftmax_numba")
+if find_spec("torch") is None:
+    collect_ignore.append("backends/sksoftmax_torch")
 
 ROOT = Path(__file__).parent
-ECOSYSTEM = ("tests/ecosystem", "docs/deployment.rst", "docs/guide/larger.rst")
+ECOSYSTEM = (
+    "tests/ecosystem",
+    "tests/backends/test_torch.py",
+    "docs/deployment.rst",
+    "docs/guide/larger.rst",
+    "docs/guide/probes.rst",
+)
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what needs the libraries of the ecosystem."""
+    """Mark what needs the libraries of the ecosystem, or PyTorch."""
     for item in items:
         if any(item.path.is_relative_to(ROOT / name) for name in ECOSYSTEM):
             item.add_marker(pytest.mark.ecosystem)

@@ -9,7 +9,13 @@ import sys
 from pathlib import PurePosixPath
 from zipfile import ZipFile
 
-PACKAGES = ("sksoftmax", "sksoftmax_cupy", "sksoftmax_numba", "sksoftmax_numpy")
+PACKAGES = (
+    "sksoftmax",
+    "sksoftmax_cupy",
+    "sksoftmax_numba",
+    "sksoftmax_numpy",
+    "sksoftmax_torch",
+)
 METADATA = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
 
 

@@ -8,6 +8,8 @@ import pytest
 collect_ignore_glob = ["*.py", "_*", "gallery"]
 if any(find_spec(name) is None for name in ("skl2onnx", "skops", "mlflow", "shap", "optuna")):
     collect_ignore_glob.append("deployment.rst")
+if any(find_spec(name) is None for name in ("skl2onnx", "torch")):
+    collect_ignore_glob.append("guide/probes.rst")
 if find_spec("mpi4py") is None:
     collect_ignore_glob.append("guide/distributed.rst")
 if any(find_spec(name) is None for name in ("dask", "distributed", "h5py")):

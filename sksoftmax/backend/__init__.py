@@ -13,6 +13,7 @@ from sksoftmax.backend.contract import (
     Backend,
     DeviceBackend,
     MeasuringBackend,
+    NamespaceBackend,
     ReducingBackend,
     Trainer,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "LinearTrainer",
     "MeasuringBackend",
     "Moments",
+    "NamespaceBackend",
     "Problem",
     "ReducingBackend",
     "Rule",

@@ -280,7 +280,7 @@ class ArrayTrainer:
         if self._means is not None:
             # Rows are centred by what that does to the sums: centred CSR rows would be dense.
             gradient[..., :n] -= gradient[..., n:] * self._means
-        return gradient, loss.sum(axis=1, dtype=np.float64)
+        return gradient, xp.sum(loss, axis=1, dtype=np.float64)
 
     def _logits(self, parameters: Array, x: Array) -> Array:
         """Scores of shape (n_models, n_classes, n_rows)."""
@@ -310,12 +310,12 @@ class ArrayTrainer:
     def _residual(self, logits: Array, targets: Array) -> tuple[Array, Array]:
         """Softmax minus targets (n_models, n_classes, n_rows); loss (n_models, n_rows)."""
         xp = self.xp
-        logits -= logits.max(axis=1, keepdims=True)
+        logits -= xp.max(logits, axis=1, keepdims=True)
         of_target = xp.where(targets, logits, 0).sum(axis=1)
         probabilities = xp.exp(logits)
         total = probabilities.sum(axis=1)
         probabilities /= total[:, None, :]
-        probabilities -= targets
+        probabilities -= self._float(targets)
         return probabilities, xp.log(total) - of_target
 
     def penalty(self) -> NDArray[np.float64]:
@@ -330,7 +330,7 @@ class ArrayTrainer:
 
     def _penalty(self) -> Array:
         """The penalty where the next gradient is taken, per model, in float64."""
-        scaled = (self._point * self._penalty_scales).astype(np.float64)
+        scaled = self.xp.asarray(self._point * self._penalty_scales, dtype=np.float64)
         l2, l1 = self.xp.asarray(self.problem.l2), self.xp.asarray(self.problem.l1)
         squared = l2 / 2 * (scaled * scaled).sum(axis=(1, 2))
         if self._threshold is None:
@@ -370,8 +370,10 @@ class ArrayTrainer:
             x = self._rows(X, rows)
             targets = codes[rows] == self._classes
             logits = self._logits(parameters, x)
-            correct = correct + (logits.argmax(axis=1) == codes[rows]) @ w[rows]
-            loss = loss + self._residual(logits, targets)[1] @ w[rows]
+            hits = logits.argmax(axis=1) == codes[rows]
+            correct = correct + xp.asarray(hits, dtype=np.float64) @ w[rows]
+            losses = self._residual(logits, targets)[1]
+            loss = loss + xp.asarray(losses, dtype=np.float64) @ w[rows]
         return self._to_numpy(loss / w.sum()), self._to_numpy(correct / w.sum())
 
     def state(self) -> State:
@@ -394,5 +396,8 @@ class ArrayTrainer:
             memory={name: self._to_numpy(array) for name, array in memory.items()},
             means=means,
             n_steps=self._n_steps,
-            norms={name: self._to_numpy(array) for name, array in self._norms.items()},
+            norms={
+                name: self._to_numpy(array).astype(np.float64, copy=False)
+                for name, array in self._norms.items()
+            },
         )

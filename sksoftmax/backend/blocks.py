@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.contract import Backend, Trainer
+from sksoftmax.backend.contract import Backend, Trainer, namespace_of
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.backend.statistics import Moments, feature_moments
 from sksoftmax.data.arrays import Array
@@ -48,6 +48,10 @@ class BlockBackend:
             if isinstance(X, StoredRows)
             else self._backend.place(X)
         )
+
+    def namespace(self, X: Array) -> Any:
+        """Return the namespace in which the backend computes with rows that were read."""
+        return namespace_of(self._backend, X)
 
     def to_numpy(self, array: Array) -> NDArray[Any]:
         """Return an array of the backend as a NumPy array."""

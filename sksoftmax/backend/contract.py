@@ -210,6 +210,26 @@ class DeviceBackend(Backend, Protocol):
 
 
 @runtime_checkable
+class NamespaceBackend(Backend, Protocol):
+    """A backend whose namespace depends on where rows lie, as on several devices. Optional."""
+
+    def namespace(self, X: Array) -> Any:
+        """Return the namespace in which the core computes with rows, in place of `xp`.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+            What `place` returned, or some rows of it.
+
+        Returns
+        -------
+        module, or an object with such functions
+            Its new arrays lie where X does.
+        """
+        ...
+
+
+@runtime_checkable
 class ReducingBackend(Backend, Protocol):
     """A backend whose trainers can add up the gradients of several processes. Optional."""
 
@@ -233,3 +253,21 @@ class ReducingBackend(Backend, Protocol):
             A trainer that reads its `batch_ends`.
         """
         ...
+
+
+def namespace_of(backend: Backend, X: Array) -> Any:
+    """Return the namespace in which to compute with placed rows.
+
+    Parameters
+    ----------
+    backend : Backend
+        Whose ``place`` returned them.
+    X : array of shape (n_rows, n_features)
+        The rows.
+
+    Returns
+    -------
+    module, or an object with such functions
+        `xp`, unless the backend is a `NamespaceBackend`.
+    """
+    return backend.namespace(X) if isinstance(backend, NamespaceBackend) else backend.xp

@@ -17,7 +17,7 @@ from sksoftmax.backend.problem import Problem, State
 from sksoftmax.backend.sparse.distance import DistanceTrainer
 from sksoftmax.backend.sparse.momentum import LinearTrainer, lazy_trainer
 from sksoftmax.backend.stack_trainer import StackTrainer, is_stack
-from sksoftmax.data.arrays import Array, is_on_gpu
+from sksoftmax.data.arrays import Array, is_on_device
 from sksoftmax.data.rows import is_csr
 
 
@@ -47,7 +47,7 @@ class HostBackend:
 
     def place(self, X: Array) -> Array:
         """Return X itself, seen as a plain ndarray where it is dense."""
-        if is_on_gpu(X):
+        if is_on_device(X):
             raise ValueError(
                 "X is in the memory of a GPU, which a backend for the CPU does not read. Set"
                 " backend='auto' to train where X is, or copy X to the host."

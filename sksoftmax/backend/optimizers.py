@@ -122,7 +122,7 @@ class Momentum:
         if self.nesterov:
             start = parameters - velocity
         else:
-            start = parameters.copy()
+            start = self.xp.array(parameters)
             parameters += velocity
         parameters -= change
         soft_threshold(self.xp, parameters, threshold)
@@ -296,13 +296,16 @@ class DistanceOverGradients:
         xp = self.xp
         scale, inverse_scale = scales
         step, newest = self.step_and_weight(norms, squared_norm(xp, gradient), n_steps)
-        step = (step * factor).astype(gradient.dtype)[:, None, None] * inverse_scale
+        step, newest = (
+            xp.asarray(x, dtype=gradient.dtype)[:, None, None] for x in (step * factor, newest)
+        )
+        step = step * inverse_scale
         gradient *= step
         parameters -= gradient
         if threshold is not None:
             soft_threshold(xp, parameters, threshold * step)
         change = parameters - average
-        change *= newest.astype(gradient.dtype)[:, None, None]
+        change *= newest
         average += change
         norms["distance"] = xp.maximum(
             norms["distance"], xp.sqrt(squared_norm(xp, average * scale))
@@ -375,7 +378,7 @@ def squared_norm(xp: Any, array: Array) -> Array:
     array of shape (n_models,), float64
         Added up in float64.
     """
-    return (array * array).sum(axis=(1, 2), dtype=np.float64)
+    return xp.sum(array * array, axis=(1, 2), dtype=np.float64)
 
 
 def soft_threshold(xp: Any, array: Array, threshold: Array) -> None:

@@ -22,8 +22,11 @@ CPU_PREFERENCE = ("numba", "numpy")
 SMALL_PREFERENCE = CPU_PREFERENCE[::-1]
 """The same where the fit is over before kernels would be compiled."""
 
-GPU_PREFERENCE = ("cupy",)
+GPU_PREFERENCE = ("cupy", "torch")
 """What it tries for arrays on an NVIDIA GPU."""
+
+DEVICE_PREFERENCE = ("torch",)
+"""What it tries for tensors on any other device."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.contract import Backend, DeviceBackend, MeasuringBackend
+from sksoftmax.backend.contract import (
+    Backend,
+    DeviceBackend,
+    MeasuringBackend,
+    namespace_of,
+)
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import (
     BLOCK_ELEMENTS,
@@ -238,7 +243,7 @@ def _in_units(
     rows: NDArray[np.int64] | None,
 ) -> Moments:
     """The same moments but for features of other units than 1, which are measured anew."""
-    xp = backend.xp
+    xp = namespace_of(backend, X)
     mean, squares = moments.mean.copy(), moments.squares.copy()
     unusual = np.flatnonzero(unit != 1)
     inverse = xp.asarray(1 / unit)
@@ -250,7 +255,8 @@ def _in_units(
             again = _csr_moments(backend, x, weights, rows)
             again = replace(again, mean=again.mean[features], squares=again.squares[features])
         else:
-            x = X[:, xp.asarray(features)].astype(np.float64) * inverse[xp.asarray(features)]
+            columns = xp.asarray(features)
+            x = xp.asarray(X[:, columns], dtype=np.float64) * inverse[columns]
             again = _dense_moments(backend, x, weights, rows)
         mean[features] = again.mean * unit[features]
         squares[features] = again.squares
@@ -272,9 +278,9 @@ def _dense_moments(
     backend: Backend, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
 ) -> Moments:
     """Deviations from the first row keep constant columns constant, and offsets harmless."""
-    xp = backend.xp
+    xp = namespace_of(backend, X)
     n_features = X.shape[1]
-    shift = X[0 if rows is None else int(rows[0])].astype(np.float64)
+    shift = xp.asarray(X[0 if rows is None else int(rows[0])], dtype=np.float64)
     total = xp.zeros(n_features)
     squares = xp.zeros(n_features)
     low = xp.zeros(n_features)
@@ -283,8 +289,8 @@ def _dense_moments(
     of_device = backend.block_elements if isinstance(backend, DeviceBackend) else None
     for block in row_blocks(X, rows, of_device or BLOCK_ELEMENTS):
         deviation = X[block] - shift
-        low = xp.minimum(low, deviation.min(axis=0))
-        high = xp.maximum(high, deviation.max(axis=0))
+        low = xp.minimum(low, xp.min(deviation, axis=0))
+        high = xp.maximum(high, xp.max(deviation, axis=0))
         if weights is None:
             weight += len(deviation)
             total += deviation.sum(axis=0)
@@ -296,9 +302,9 @@ def _dense_moments(
             deviation *= deviation
             squares += w @ deviation
     squares -= total * total / weight  # now from the mean, rather than from the first row
-    mean, squares, low, high = backend.to_numpy(
-        xp.stack([shift + total / weight, squares, shift + low, shift + high])
-    )
+    found = xp.stack([shift + total / weight, squares, shift + low, shift + high])
+    # A device may have had no float64.
+    mean, squares, low, high = backend.to_numpy(found).astype(np.float64, copy=False)
     return Moments(weight, mean, np.maximum(squares, 0), low, high)
 
 
@@ -306,7 +312,7 @@ def _csr_moments(
     backend: Backend, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
 ) -> Moments:
     """A pass for the means and one for the deviations: a shift would store every zero."""
-    xp, n_features = backend.xp, X.shape[1]
+    xp, n_features = namespace_of(backend, X), X.shape[1]
 
     def column_sums(indices: Array, values: Array | None) -> Array:
         return xp.bincount(indices, values, minlength=n_features)

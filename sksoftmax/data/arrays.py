@@ -97,7 +97,7 @@ def namespace_of(array: Any) -> Namespace:
         return NUMPY
     if not SUPPORTED:
         raise ImportError(
-            f"Arrays of {type(array).__module__.split('.')[0]} need scikit-learn 1.9 or later:"
+            f"Arrays of {_library(array)} need scikit-learn 1.9 or later:"
             " pip install --upgrade scikit-learn"
         )
     xp, _, device = get_namespace_and_device(array)
@@ -133,11 +133,31 @@ def is_on_gpu(array: Any) -> bool:
     bool
         Whether DLPack says so.
     """
-    return _of_other_library(array) and array.__dlpack_device__()[0] in CUDA_MEMORY
+    return _of_other_library(array) and _memory(array) in CUDA_MEMORY
+
+
+def is_on_device(array: Any) -> bool:
+    """Say whether an array lies where a backend of a device reads it, and not the processor.
+
+    Parameters
+    ----------
+    array : array-like
+        Anything.
+
+    Returns
+    -------
+    bool
+        Whether it is on an NVIDIA GPU, or is PyTorch's on whatever other device.
+    """
+    return is_on_gpu(array) or (
+        _of_other_library(array)
+        and _library(array) == "torch"
+        and _memory(array) not in HOST_MEMORY
+    )
 
 
 def readable(X: Any) -> Any:
-    """Return X as one of the kinds that a backend reads: NumPy, sparse, or on an NVIDIA GPU.
+    """Return X as one of the kinds that a backend reads: NumPy, sparse, or on a device.
 
     Parameters
     ----------
@@ -147,10 +167,10 @@ def readable(X: Any) -> Any:
     Returns
     -------
     array-like
-        X itself where it is one of them; else a NumPy array, of the same memory if the
-        processor can read that, and copied from any other device.
+        X itself where it is NumPy, sparse or `is_on_device`; else a NumPy array, of the same
+        memory if the processor can read that, and copied from any other device.
     """
-    return X if is_on_gpu(X) else as_numpy(X)
+    return X if is_on_device(X) else as_numpy(X)
 
 
 def as_numpy(array: Any) -> Any:
@@ -185,8 +205,8 @@ def to_numpy(array: Array) -> NDArray[Any]:
     found: NDArray[Any]
     if not _of_other_library(array):
         found = array
-    elif array.__dlpack_device__()[0] in HOST_MEMORY:
-        found = np.from_dlpack(array)
+    elif _memory(array) in HOST_MEMORY:
+        found = _of_host(array)
     else:
         with config_context(array_api_dispatch=True):
             found = move_to(array, xp=np, device="cpu")
@@ -219,7 +239,7 @@ def check_namespace(X: Any, estimator: Any, method: str) -> None:
     else:
         raise ValueError(
             f"{type(estimator).__name__} was fitted on arrays of"
-            f" {type(estimator.coef_).__module__.split('.')[0]} under"
+            f" {_library(estimator.coef_)} under"
             f" array_api_dispatch=True. Call {method} under the same setting."
         )
 
@@ -229,12 +249,35 @@ def _of_other_library(array: Any) -> bool:
     return not isinstance(array, np.ndarray) and hasattr(array, "__dlpack__")
 
 
-def training_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def _memory(array: Array) -> int | None:
+    """DLPack's number of the memory in which an array lies; None where it has none."""
+    try:
+        return int(array.__dlpack_device__()[0])
+    except ValueError:  # PyTorch's, for devices without one
+        return None
+
+
+def _of_host(array: Array) -> NDArray[Any]:
+    """The same memory as NumPy's array."""
+    try:
+        return np.from_dlpack(array)
+    except RuntimeError as error:
+        raise ValueError(
+            f"NumPy has no dtype for arrays of {array.dtype}. Convert them to float32 first."
+        ) from error
+
+
+def _library(array: Array) -> str:
+    """The name of the library of an array."""
+    return type(array).__module__.split(".")[0]
+
+
+def training_dtype(dtype: Any) -> np.dtype[Any]:
     """Return the dtype of the arithmetic for rows of a dtype.
 
     Parameters
     ----------
-    dtype : numpy dtype
+    dtype : numpy dtype, or one of another library that NumPy has under the same name
         Of X.
 
     Returns
@@ -242,5 +285,7 @@ def training_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     numpy dtype
         float32 for floats and integers of at most 16 bits and float32, else float64.
     """
+    if not isinstance(dtype, np.dtype):
+        dtype = np.dtype(str(dtype).rpartition(".")[2])
     small = dtype.itemsize <= 2 and dtype.kind in "fiu"
     return np.dtype(np.float32 if small or dtype == np.float32 else np.float64)

@@ -154,7 +154,7 @@ class SoftmaxClassifier(
         than about a millisecond ignore it; where they call a BLAS, its threads are its own.
     backend : str or Backend, default="auto"
         Who runs the epochs: a name that `list_backends` lists, "auto" for the fastest
-        installed CPU backend, or the GPU's where X is on a GPU, or a backend object.
+        installed CPU backend, or where X is on a GPU one of its own, or a backend object.
     verbose : int, default=0
         1 prints a line an epoch: its loss, validation loss and seconds. 2 adds the seconds
         spent in the backend, as apart from orders, evaluation and callbacks.

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from sksoftmax._scikit_learn import _MultimetricScorer
+from sksoftmax.data.arrays import to_numpy
 from sksoftmax.estimators.classifier import SoftmaxClassifier
 from sksoftmax.model_selection.search import SoftmaxSearchCV, mean_of_scored_folds
 
@@ -26,7 +27,9 @@ Note = tuple[NDArray[Any], NDArray[Any]]
 
 
 def _coefficients(estimator: SoftmaxClassifier) -> Note:
-    return estimator.classes_, np.column_stack([estimator.coef_, estimator.intercept_])
+    fitted = (estimator.classes_, estimator.coef_, estimator.intercept_)
+    classes, *parts = map(to_numpy, fitted)
+    return classes, np.column_stack(parts)
 
 
 class PenaltySearch(SoftmaxSearchCV):

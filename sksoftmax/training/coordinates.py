@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.contract import Backend
+from sksoftmax.backend.contract import Backend, namespace_of
 from sksoftmax.backend.statistics import Moments
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import elements_a_row, is_csr, with_data
@@ -132,7 +132,7 @@ class Coordinates:
                 products -= way[:, None] + way
                 products += centre @ centre
         else:
-            z = x.astype(np.float64)
+            z = xp.array(x, dtype=np.float64)
             if self.centre is not None:
                 z -= xp.asarray(self.centre)
             z *= inverse
@@ -238,10 +238,11 @@ def measure_deviations(
     Deviations
         Whose weight is that of all rows.
     """
-    xp = backend.xp
     size = min(SAMPLE_ROWS, max(32, SAMPLE_ELEMENTS // elements_a_row(X)))
     chosen, total = _sample(X, rows, size, rng), _total_weight(X, weights, rows)
-    x, centre = X[chosen], xp.asarray(means)
+    x = X[chosen]
+    xp = namespace_of(backend, x)
+    centre = xp.asarray(means)
     w = np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
     w = xp.asarray(w / w.sum())
     n_pairs = len(chosen) // 2
@@ -259,12 +260,12 @@ def measure_deviations(
         apart = (first.astype(np.float64) - second.astype(np.float64)).tocoo()
         differ = xp.bincount(apart.col, apart.data != 0, minlength=len(means))
     else:
-        deviation = x.astype(np.float64) - centre
+        deviation = xp.asarray(x, dtype=np.float64) - centre
         above = w @ xp.maximum(deviation, 0)
         below = above - w @ deviation  # since deviations add up to above minus below
         differ = (first != second).sum(axis=0)
-    sides = xp.stack([above, below, differ.astype(np.float64)])
-    above, below, differ = backend.to_numpy(sides)
+    sides = xp.stack([above, below, xp.asarray(differ, dtype=np.float64)])
+    above, below, differ = backend.to_numpy(sides).astype(np.float64, copy=False)
     agreement = 1 - differ / max(1, n_pairs)
     return Deviations(np.maximum(above, 0), np.maximum(below, 0), agreement, total)
 
@@ -317,9 +318,10 @@ def measure_curvature(
     Boehning, "Multinomial logistic regression algorithm", Annals of the Institute of
     Statistical Mathematics 44, 1992.
     """
-    xp = backend.xp
     chosen = _sample(X, rows, batch_size, rng)
-    products = coordinates.gram(xp, X[chosen], fit_intercept)
+    x = X[chosen]
+    xp = namespace_of(backend, x)
+    products = coordinates.gram(xp, x, fit_intercept)
     w = np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
     residual = np.full((len(chosen), n_classes), 1 / n_classes)
     residual[np.arange(len(chosen)), codes[chosen]] -= 1

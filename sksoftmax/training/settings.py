@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +16,14 @@ from sksoftmax.backend.blocks import BlockBackend
 from sksoftmax.backend.contract import Backend
 from sksoftmax.backend.registry import (
     CPU_PREFERENCE,
+    DEVICE_PREFERENCE,
     GPU_PREFERENCE,
     SMALL_PREFERENCE,
     get_backend,
     registered_names,
 )
 from sksoftmax.backend.rule import Rule
-from sksoftmax.data.arrays import Array, is_on_gpu
+from sksoftmax.data.arrays import Array, is_on_device, is_on_gpu
 from sksoftmax.data.stored import StoredRows
 
 NEARNESS = 0.8
@@ -125,8 +127,8 @@ def candidate_backends(
     Parameters
     ----------
     backend : str or Backend
-        A registered name, "auto" for the CPU backends whose libraries are installed, or the
-        GPU's for rows on a GPU, or a backend object.
+        A registered name, "auto" for the CPU backends whose libraries are installed, or for
+        rows on a device the first that starts there, or a backend object.
     X : array of shape (n_rows, n_features)
         The rows.
     n_multiplications : float, default=inf
@@ -143,7 +145,7 @@ def candidate_backends(
     ValueError
         If the name is unknown.
     ImportError, RuntimeError
-        If rows are on a GPU where no backend can train.
+        If rows are on a device where no backend can train.
     """
     for candidate in _named(backend, X, n_multiplications < SMALL_EPOCH):
         yield BlockBackend(candidate) if isinstance(X, StoredRows) else candidate
@@ -155,8 +157,8 @@ def _named(backend: str | Backend, X: Array, is_small: bool) -> Iterator[Backend
         yield backend
     elif backend != "auto":
         yield get_backend(backend)
-    elif is_on_gpu(X):
-        yield from map(get_backend, GPU_PREFERENCE)
+    elif is_on_device(X):
+        yield _first_that_starts(GPU_PREFERENCE if is_on_gpu(X) else DEVICE_PREFERENCE)
     else:
         installed = registered_names()
         order = SMALL_PREFERENCE if is_small else CPU_PREFERENCE
@@ -166,3 +168,15 @@ def _named(backend: str | Backend, X: Array, is_small: bool) -> Iterator[Backend
             except Exception:  # list_backends says why it cannot start
                 continue
             yield found
+
+
+def _first_that_starts(names: tuple[str, ...]) -> Backend:
+    """The best of some backends; where none starts, the error says what the best one lacks."""
+    best, *others = names
+    try:
+        return get_backend(best)
+    except (ImportError, RuntimeError):
+        for name in others:
+            with suppress(ImportError, RuntimeError):
+                return get_backend(name)
+        raise

@@ -233,3 +233,14 @@ def test_importing_sksoftmax_loads_no_backend():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "[] False False\n", done.stderr
+
+
+def test_without_pytorch_the_line_to_install_it_is_named():
+    script = (
+        "import sys\n"
+        "from sksoftmax import list_backends\n"
+        "sys.modules['torch'] = None  # as where it is not installed\n"
+        "print({info.name: info.reason for info in list_backends()}['torch'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "`pip install torch`" in done.stdout, done.stderr

@@ -30,7 +30,7 @@ from sksoftmax.backend.sparse.distance_law import RunningLaw
 from sksoftmax.backend.sparse.momentum import LinearTrainer, ShrinkingTrainer, lazy_trainer
 from sksoftmax.backend.sparse.momentum_laws import LONGEST_RUN, LinearLaw, ShrinkingLaw
 
-BACKENDS = [info.name for info in list_backends() if info.available]
+BACKENDS = [b.name for b in list_backends() if b.available and b.name != "torch"]
 DIGITS, DIGIT = load_digits(return_X_y=True)
 ALPHA = 0.02
 TO_THE_OPTIMUM = {

@@ -135,7 +135,7 @@ def test_training_by_blocks_is_training_in_memory_in_that_order(
     backend, shuffled, weighted, parameters
 ):
     backend = get_backend(backend)
-    in_memory = problem(X, weighted=weighted, **parameters)
+    in_memory = problem(backend.place(X), weighted=weighted, **parameters)
     by_blocks = replace(in_memory, X=StoredRows(Sliced(X)))
     start = State.zeros(1, 10, X.shape[1], in_memory.dtype)
     reference, trainer = (

@@ -4,6 +4,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,6 +31,7 @@ COMMON = {"max_iter": 4, "tol": None, "random_state": 0, "backend": "numpy"}
 GPU = [
     pytest.param(("cupy", None), marks=pytest.mark.gpu, id="cupy"),
     pytest.param(("torch", "cuda"), marks=pytest.mark.gpu, id="torch-cuda"),
+    pytest.param(("torch", "cuda", "torch"), marks=pytest.mark.gpu, id="torch-cuda-by-torch"),
 ]
 
 
@@ -40,11 +42,11 @@ def dispatch():
 
 
 def library_of(request):
-    name, device = request.param
+    name, device, *named = request.param
     xp = pytest.importorskip(name)
     if name == "array_api_strict" and device is not None:
         device = xp.Device(device)
-    backend = "auto" if request.param[0] == "cupy" or device == "cuda" else "numpy"
+    backend = named[0] if named else "auto" if name == "cupy" or device == "cuda" else "numpy"
 
     def make(array):
         return xp.asarray(array) if device is None else xp.asarray(array, device=device)
@@ -61,7 +63,10 @@ def host(request):
     return library_of(request)
 
 
-@pytest.fixture(params=[*HOSTS, *GPU])
+BY_TORCH = pytest.param(("torch", "cpu", "torch"), id="torch-cpu-by-torch")
+
+
+@pytest.fixture(params=[*HOSTS, BY_TORCH, *GPU])
 def library(request):
     return library_of(request)
 
@@ -310,11 +315,14 @@ def test_auto_follows_arrays_to_a_gpu_and_never_to_the_cpu():
     info = {info.name: info for info in list_backends()}["cupy"]
     if info.available:
         assert [backend.name for backend in candidate_backends("auto", OnGpu())] == ["cupy"]
+    elif find_spec("torch"):
+        assert [backend.name for backend in candidate_backends("auto", OnGpu())] == ["torch"]
     else:
         with pytest.raises((ImportError, RuntimeError)) as caught:
             list(candidate_backends("auto", OnGpu()))
         assert str(caught.value) in info.reason
-    assert "cupy" not in [backend.name for backend in candidate_backends("auto", X)]
+    of_host = {backend.name for backend in candidate_backends("auto", X)}
+    assert not {"cupy", "torch"} & of_host
 
 
 @pytest.mark.parametrize("name", ["numpy", "numba"])
