@@ -429,7 +429,7 @@ class ShortFit(Fit):
     """A fit of two epochs."""
 
     def _stopping_rule(self, training):
-        return Plateau(np.inf, 1)
+        return Plateau(np.inf, 1, baseline=1.0, n_batches=100)
 
 
 class TwoEpochs(SoftmaxClassifier):
