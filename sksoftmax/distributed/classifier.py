@@ -235,6 +235,41 @@ class DistributedSoftmaxClassifier(SoftmaxClassifier):
             )
         return self
 
+    def dual_gap(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Return a bound on how far above its least value the objective of all rows is.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            This rank's rows, of which there may be none.
+        y : array-like of shape (n_samples,)
+            Their labels, from `classes_`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Their non-negative weights, in the same unit on all ranks; None for ones.
+
+        Returns
+        -------
+        float
+            As `SoftmaxClassifier.dual_gap`, the same on all ranks.
+
+        Raises
+        ------
+        ValueError, RuntimeError, ImportError
+            As `SoftmaxClassifier.dual_gap`, and as `fit`.
+
+        Examples
+        --------
+        >>> from sksoftmax.distributed import DistributedSoftmaxClassifier
+        >>> X, y = [[0], [1], [2], [3]], [0, 0, 1, 1]
+        >>> clf = DistributedSoftmaxClassifier(random_state=0).fit(X, y)
+        >>> clf.dual_gap(X, y) < 1e-2
+        True
+        """
+        with self._together(goes_on=False):
+            return super().dual_gap(X, y, sample_weight)
+
     def __sklearn_clone__(self) -> Self:
         alone = self._without_communicator()
         cloned: Self = super(DistributedSoftmaxClassifier, alone).__sklearn_clone__()

@@ -22,6 +22,7 @@ from sksoftmax.data.arrays import SUPPORTED
 from sksoftmax.estimators.attributes import unchanged_on_error
 from sksoftmax.estimators.constraints import FloatInterval
 from sksoftmax.estimators.fit import Fit, overflow_is_found_later
+from sksoftmax.estimators.optimality import Optimality
 from sksoftmax.estimators.persistence import Persistence
 from sksoftmax.estimators.prediction import SoftmaxPrediction
 from sksoftmax.training.callbacks import CallbackSupportMixin
@@ -32,6 +33,7 @@ from sksoftmax.training.schedules import PLANNED
 
 class SoftmaxClassifier(
     SoftmaxPrediction,
+    Optimality,
     Persistence,
     CallbackSupportMixin,  # type: ignore[misc]
     ClassifierMixin,  # type: ignore[misc]

@@ -114,6 +114,26 @@ class Fit:
                 " early_stopping=True to stop on them, or leave them out."
             )
 
+    def check_beside_model(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> None:
+        """Check rows for what a fitted model is to be measured on, in place of `check`.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            Those of ``SoftmaxClassifier.dual_gap``.
+
+        Raises
+        ------
+        ValueError
+            As it does.
+        """
+        self.X, self.y = self._checked(X, y, reset=False)
+        classes = to_numpy(self.estimator.classes_)
+        self.targets = self._encoded(self.y, sample_weight, self.X, classes)
+        self.validation, self.seed = None, 0
+
     def share_check(self, other: Fit, X: Any) -> None:
         """Take over what another fit has checked, in place of `check`.
 

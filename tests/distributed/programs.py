@@ -323,6 +323,20 @@ def mapped_rows():
     return fitted(clf) == fitted(estimator().fit(X.astype(np.float32)[MINE], Y[MINE]))
 
 
+def gaps():
+    """Of all rows, dealt out in two ways, the second to all ranks but one, and undivided."""
+    clf = estimator().fit(X[MINE], Y[MINE], WEIGHTS[MINE])
+    mine = slice(0) if RANK == 0 else slice(RANK - 1, None, SIZE - 1)
+    alone = SoftmaxClassifier(backend="numpy")
+    vars(alone).update({name: vars(clf)[name] for name in ("classes_", "coef_", "intercept_")})
+    alone.n_features_in_ = clf.n_features_in_
+    return (
+        clf.dual_gap(X[MINE], Y[MINE], WEIGHTS[MINE]),
+        clf.dual_gap(X[mine], Y[mine], WEIGHTS[mine]),
+        alone.dual_gap(X, Y, WEIGHTS),
+    )
+
+
 if __name__ == "__main__":
     warnings.simplefilter("error")
     result = globals()[sys.argv[1]]()
