@@ -16,12 +16,14 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils.metaestimators import available_if
 
 from sksoftmax._scikit_learn import HasMethods, validate_parameter_constraints
 from sksoftmax.distributed.fit import ShardFit
 from sksoftmax.distributed.ranks import Ranks
 from sksoftmax.estimators.classifier import SoftmaxClassifier
 from sksoftmax.estimators.fit import Fit
+from sksoftmax.estimators.optimality import takes_chunks
 from sksoftmax.training.checkpoint import Checkpoint
 
 MAY_DIFFER_BETWEEN_RANKS = ("comm", "backend", "random_state", "verbose")
@@ -172,6 +174,7 @@ class DistributedSoftmaxClassifier(SoftmaxClassifier):
             )
         return self
 
+    @available_if(takes_chunks)  # type: ignore[untyped-decorator]
     def partial_fit(
         self,
         X: ArrayLike,

@@ -564,6 +564,12 @@ class Training:
         """Rows of this process in about a second."""
         return rows_in_a_second(self._row_operations * n_models)
 
+    @property
+    def step_operations(self) -> float:
+        """Multiplications in each product of a step, in the mean over an epoch."""
+        n_multiplications = self._n_elements(self._placed) * len(self.targets.classes)
+        return n_multiplications / self.n_batches
+
     @cached_property
     def _row_operations(self) -> int:
         """Multiplications of a row in each product of a step."""

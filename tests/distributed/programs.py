@@ -61,6 +61,13 @@ SETTINGS = {
     "full batches": {"batch_size": 10_000, "max_iter": 20},
     "adam": {"optimizer": "adam", "class_weight": "balanced"},
     "lasso": {"l1_ratio": 1, "alpha": 1e-3},
+    "lbfgs": {
+        "optimizer": "lbfgs",
+        "l1_ratio": 0.5,
+        "alpha": 1e-2,
+        "tol": 1e-6,
+        "max_iter": 200,
+    },
     "adaptive": {"schedule": "adaptive", "tol": 0.1, "max_iter": 1000},
     "early stopping": {"early_stopping": True, "backend": "auto"},
     "raw": {"standardize": False, "shuffle": False, "fit_intercept": False},

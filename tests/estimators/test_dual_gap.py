@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.special import log_softmax
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine, make_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -183,3 +184,19 @@ def test_it_leaves_the_model_as_it_is_and_needs_one():
         clf.dual_gap(X, y + 1)
     with pytest.raises(ValueError, match="3 features"):
         clf.dual_gap(X[:, :3], y)
+
+
+@pytest.mark.parametrize("l1_ratio", [0, 0.5, 1])
+@pytest.mark.parametrize("alpha", [0, 1e-300, 1e-12, 1e6])
+@pytest.mark.parametrize("factor", [0, 1, 1e3, 1e100])
+def test_it_holds_for_models_of_any_size(factor, alpha, l1_ratio):
+    X, y = np.r_[-2.0, -1, 1, 2, 3][:, None], np.array([0, 0, 1, 1, 2])
+    clf = fitted(X, y, 5, alpha=alpha, l1_ratio=l1_ratio)
+    clf.coef_, clf.intercept_ = clf.coef_ * factor, clf.intercept_ * factor
+    with np.errstate(all="ignore"):
+        scaled = clf.coef_ * X.std()
+        penalty = (1 - l1_ratio) / 2 * (scaled**2).sum() + l1_ratio * np.abs(scaled).sum()
+        scores = clf.decision_function(X)
+        loss = -log_softmax(scores, axis=1)[np.arange(5), y].mean()
+    bound = clf.dual_gap(X, y)
+    assert 0 <= bound <= (loss + alpha * penalty) * (1 + 1e-9)
