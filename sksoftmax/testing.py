@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.contract import Backend, Trainer
+from sksoftmax.backend.contract import Backend, Trainer, namespace_of
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.backend.rule import Rule
 from sksoftmax.backend.statistics import feature_moments
@@ -27,6 +27,10 @@ from sksoftmax.data.rows import is_csr
 N_EPOCHS = 3
 TOLERANCE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-4}
 """Largest difference allowed, as a share of the largest value of the reference's array."""
+
+
+DIFFERENCE = 1e-4
+"""How far apart, twice, parameters are between which derivatives are taken by differences."""
 
 
 @dataclass(frozen=True)
@@ -323,6 +327,8 @@ def _check_case(backend: Backend, case: Case) -> CaseReport:
     for state, copy in noted:
         _compare(f"{case.name}: an earlier state", _arrays(state), _arrays(copy), problem)
     weights = rng.exponential(size=case.n_rows).astype(problem.dtype)
+    wide = namespace_of(backend, placed.X).zeros(1, dtype=np.float64)
+    has_float64 = backend.to_numpy(wide).dtype == np.float64
     for w in (None, weights):
         measured = trainer.evaluate(placed.X, problem.y, w)
         true = reference.evaluate(exact.X, problem.y, w)
@@ -330,7 +336,59 @@ def _check_case(backend: Backend, case: Case) -> CaseReport:
             dict(zip(("loss", "accuracy"), pair, strict=True)) for pair in (measured, true)
         )
         worst = max(worst, _compare(f"{case.name}, evaluate", actual, expected, problem))
+        sides = (trainer, placed), (reference, exact)
+        worst = max(worst, _check_derivatives(case.name, *sides, w, has_float64))
     return CaseReport(case.name, worst)
+
+
+def _check_derivatives(
+    name: str,
+    actual: tuple[Trainer, Problem],
+    expected: tuple[Trainer, Problem],
+    weights: NDArray[Any] | None,
+    has_float64: bool,
+) -> float:
+    """Compare derivatives at drawn parameters with the reference's and with differences.
+
+    They are in float64, and differences exact enough, where the device has that.
+    """
+    (trainer, placed), (reference, exact) = actual, expected
+    X, y = placed.X, placed.y
+    rng = np.random.default_rng(0)
+    shape = (placed.n_models, placed.n_classes, placed.n_features + 1)
+    scales = np.append(placed.scales, 1.0)
+    parameters, change = rng.standard_normal((2, *shape)) / scales / np.sqrt(shape[2])
+    before = parameters.copy()
+    loss, gradient = trainer.loss_gradient(parameters, X, y, weights)
+    hessian = trainer.intercept_hessian(parameters, X, weights)
+    true = reference.loss_gradient(before, exact.X, y, weights)
+    true_hessian = reference.intercept_hessian(before, exact.X, weights)
+    got = {"loss": loss, "gradient": gradient, "Hessian": hessian, "parameters": parameters}
+    wanted = dict(zip(got, (*true, true_hessian, before), strict=True))
+    roughly = replace(exact, dtype=np.dtype(np.float32))
+    tolerated = exact if has_float64 else roughly
+    worst = _compare(f"{name}, derivatives", got, wanted, tolerated)
+    if not has_float64:
+        return worst
+
+    def difference(change: NDArray[np.float64]) -> tuple[NDArray[Any], ...]:
+        after, before = (
+            trainer.loss_gradient(parameters + step * change, X, y, weights)
+            for step in (DIFFERENCE, -DIFFERENCE)
+        )
+        return tuple((a - b) / (2 * DIFFERENCE) for a, b in zip(after, before, strict=True))
+
+    of_intercepts = change * (np.arange(shape[2]) == shape[2] - 1)
+    slopes = {
+        "gradient": (gradient * change).sum(axis=(1, 2)),
+        "Hessian": np.einsum("mkl,ml->mk", hessian, change[..., -1]),
+    }
+    differences = {
+        "gradient": difference(change)[0],
+        "Hessian": difference(of_intercepts)[1][..., -1],
+    }
+    _compare(f"{name}, differences", slopes, differences, roughly)
+    return worst
 
 
 class _OneByOne:
@@ -356,6 +414,30 @@ class _OneByOne:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         loss, accuracy = zip(*(t.evaluate(X, y, weights) for t in self.trainers), strict=True)
         return np.concatenate(loss), np.concatenate(accuracy)
+
+    def loss_gradient(
+        self,
+        parameters: NDArray[np.float64],
+        X: Any,
+        y: NDArray[np.int32],
+        weights: NDArray[Any] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        measured = [
+            trainer.loss_gradient(parameters[[model]], X, y, weights)
+            for model, trainer in enumerate(self.trainers)
+        ]
+        loss, gradient = zip(*measured, strict=True)
+        return np.concatenate(loss), np.concatenate(gradient)
+
+    def intercept_hessian(
+        self, parameters: NDArray[np.float64], X: Any, weights: NDArray[Any] | None
+    ) -> NDArray[np.float64]:
+        return np.concatenate(
+            [
+                trainer.intercept_hessian(parameters[[model]], X, weights)
+                for model, trainer in enumerate(self.trainers)
+            ]
+        )
 
     def state(self) -> State:
         states = [trainer.state() for trainer in self.trainers]

@@ -32,6 +32,8 @@ class CupyTrainer(ArrayTrainer):
         See ArrayTrainer.
     """
 
+    elements_at_once = 2**24
+
     def __init__(
         self,
         problem: Problem,
@@ -109,6 +111,24 @@ class CupyTrainer(ArrayTrainer):
         """Return loss and accuracy of the averaged weights on other rows."""
         with explained("evaluating"):
             return super().evaluate(X, y, weights)
+
+    def loss_gradient(
+        self,
+        parameters: NDArray[np.float64],
+        X: Array,
+        y: NDArray[np.int32],
+        weights: NDArray[Any] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the loss on some rows and its gradient at given parameters."""
+        with explained("evaluating"):
+            return super().loss_gradient(parameters, X, y, weights)
+
+    def intercept_hessian(
+        self, parameters: NDArray[np.float64], X: Array, weights: NDArray[Any] | None
+    ) -> NDArray[np.float64]:
+        """Return the second derivatives of that loss by the intercepts."""
+        with explained("evaluating"):
+            return super().intercept_hessian(parameters, X, weights)
 
     def state(self) -> State:
         """Return NumPy copies of everything needed to go on from here."""

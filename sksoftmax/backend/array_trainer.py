@@ -7,7 +7,7 @@ This module must not know which namespace it runs on, nor why an epoch is run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,9 @@ class ArrayTrainer:
     batch_ends : ndarray of shape (n_batches,), int64, or None
         Where in the next `order` each batch ends; None for every `batch_size` rows. With
         `reduce` it says which share of each batch, empty ones included, is of this machine.
+    elements_at_once : int
+        Elements of X, or scores, of which derivatives are taken at once: as many as stay in a
+        processor's cache. A device that needs much work at a time takes more.
 
     Examples
     --------
@@ -71,6 +74,7 @@ class ArrayTrainer:
     """
 
     batch_ends: NDArray[np.int64] | None = None
+    elements_at_once = 2**17
 
     def __init__(
         self,
@@ -357,16 +361,12 @@ class ArrayTrainer:
             Weighted means over the rows, without the penalty.
         """
         xp = self.xp
-        codes = xp.asarray(y)
-        w = xp.asarray(np.ones(len(y)) if weights is None else weights, dtype=np.float64)
+        codes, w = xp.asarray(y), self._weights_of_rows(X, weights)
         last, average, _ = self._current()
         parameters = with_zeros(xp, self.problem, average, last)
-        widest = max(elements_a_row(X), self.problem.n_models * self.problem.n_classes)
-        size = max(1, EVALUATION_ELEMENTS // widest)
         loss: Array = 0
         correct: Array = 0
-        for start in range(0, len(y), size):
-            rows = slice(start, min(start + size, len(y)))
+        for rows in self._blocks_of_rows(X, EVALUATION_ELEMENTS):
             x = self._rows(X, rows)
             targets = codes[rows] == self._classes
             logits = self._logits(parameters, x)
@@ -375,6 +375,115 @@ class ArrayTrainer:
             losses = self._residual(logits, targets)[1]
             loss = loss + xp.asarray(losses, dtype=np.float64) @ w[rows]
         return self._to_numpy(loss / w.sum()), self._to_numpy(correct / w.sum())
+
+    def loss_gradient(
+        self,
+        parameters: NDArray[np.float64],
+        X: Array,
+        y: NDArray[np.int32],
+        weights: NDArray[Any] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the loss and its gradient at given parameters: all in float64.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_models, n_classes, n_features + 1), float64
+            In the units of a State whose `means` are those of the problem.
+        X : array of shape (n_rows, n_features)
+            Rows, placed like the problem's own.
+        y : ndarray of shape (n_rows,), int32
+            Class codes.
+        weights : ndarray of shape (n_rows,), or None
+            Row weights; None for equal ones.
+
+        Returns
+        -------
+        loss : ndarray of shape (n_models,), float64
+            Weighted mean over the rows, without the penalty.
+        gradient : ndarray of shape (n_models, n_classes, n_features + 1), float64
+            Its derivatives by the parameters.
+        """
+        xp = self.xp
+        codes, w = xp.asarray(y), self._weights_of_rows(X, weights)
+        parameters = xp.asarray(parameters, dtype=np.float64)
+        loss: Array = 0
+        gradient = xp.zeros_like(parameters)
+        for rows in self._blocks_of_rows(X, self.elements_at_once):
+            x = self._exact_rows(X, rows)
+            targets = codes[rows] == self._classes
+            residual, losses = self._exact_residual(parameters, x, targets)
+            residual *= w[rows]
+            loss = loss + losses @ w[rows]
+            gradient[..., -1] += residual.sum(axis=2)
+            gradient[..., :-1] += self._summed_rows(residual, x)
+        if self.problem.means is not None:
+            gradient[..., :-1] -= gradient[..., -1:] * xp.asarray(self.problem.means)
+        loss, gradient = self._to_numpy(loss / w.sum()), self._to_numpy(gradient / w.sum())
+        return loss.astype(np.float64), gradient.astype(np.float64)
+
+    def intercept_hessian(
+        self, parameters: NDArray[np.float64], X: Array, weights: NDArray[Any] | None
+    ) -> NDArray[np.float64]:
+        """Return the second derivatives of the loss by the intercepts, at given parameters.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_models, n_classes, n_features + 1), float64
+            As for `loss_gradient`.
+        X : array of shape (n_rows, n_features)
+            Rows, placed like the problem's own.
+        weights : ndarray of shape (n_rows,), or None
+            Row weights; None for equal ones.
+
+        Returns
+        -------
+        ndarray of shape (n_models, n_classes, n_classes), float64
+            Weighted mean over the rows of the covariance of the one-hot vector under the
+            probabilities.
+        """
+        xp, w = self.xp, self._weights_of_rows(X, weights)
+        parameters = xp.asarray(parameters, dtype=np.float64)
+        products: Array = 0
+        mass: Array = 0
+        for rows in self._blocks_of_rows(X, self.elements_at_once):
+            x = self._exact_rows(X, rows)
+            of_no_class = xp.zeros(x.shape[0], dtype=bool)
+            probabilities, _ = self._exact_residual(parameters, x, of_no_class)
+            weighted = probabilities * w[rows]
+            mass = mass + weighted.sum(axis=2)
+            products = products + weighted @ xp.swapaxes(probabilities, 1, 2)
+        diagonal = xp.asarray(np.eye(self.problem.n_classes))
+        hessian = mass[:, None, :] * diagonal - products
+        return self._to_numpy(hessian / w.sum()).astype(np.float64)
+
+    def _weights_of_rows(self, X: Array, weights: NDArray[Any] | None) -> Array:
+        """The weights of some rows, in float64."""
+        w = np.ones(X.shape[0]) if weights is None else weights
+        return self.xp.asarray(w, dtype=np.float64)
+
+    def _exact_rows(self, X: Array, rows: Any) -> Array:
+        """Rows of X in float64."""
+        x = X[rows]
+        return x.astype(np.float64) if is_csr(x) else self.xp.asarray(x, dtype=np.float64)
+
+    def _exact_residual(
+        self, parameters: Array, x: Array, targets: Array
+    ) -> tuple[Array, Array]:
+        """What `_residual` returns, in float64 at given parameters.
+
+        Not by what a subclass has for the dtype of its steps: here digits count.
+        """
+        coef, intercept = parameters[..., :-1], parameters[..., -1:]
+        if self.problem.means is not None:
+            intercept = intercept - coef @ self.xp.asarray(self.problem.means)[:, None]
+        return ArrayTrainer._residual(self, self._scores(coef, x) + intercept, targets)
+
+    def _blocks_of_rows(self, X: Array, n_elements: int) -> Iterator[slice]:
+        """Yield slices of rows with so many elements, or scores, at most."""
+        widest = max(elements_a_row(X), self.problem.n_models * self.problem.n_classes)
+        size = max(1, n_elements // widest)
+        for start in range(0, X.shape[0], size):
+            yield slice(start, min(start + size, X.shape[0]))
 
     def state(self) -> State:
         """Return NumPy copies of everything needed to go on from here.

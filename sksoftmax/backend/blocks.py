@@ -181,6 +181,22 @@ class BlockTrainer:
         """Return loss and accuracy of the averaged weights on other rows."""
         return self._trainer.evaluate(X, y, weights)
 
+    def loss_gradient(
+        self,
+        parameters: NDArray[np.float64],
+        X: Array,
+        y: NDArray[np.int32],
+        weights: NDArray[Any] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the loss on some rows and its gradient at given parameters."""
+        return self._trainer.loss_gradient(parameters, X, y, weights)
+
+    def intercept_hessian(
+        self, parameters: NDArray[np.float64], X: Array, weights: NDArray[Any] | None
+    ) -> NDArray[np.float64]:
+        """Return the second derivatives of that loss by the intercepts."""
+        return self._trainer.intercept_hessian(parameters, X, weights)
+
     def state(self) -> State:
         """Return NumPy copies of everything needed to go on from here."""
         return self._trainer.state()

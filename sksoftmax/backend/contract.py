@@ -75,6 +75,61 @@ class Trainer(Protocol):
         """
         ...
 
+    def loss_gradient(
+        self,
+        parameters: NDArray[np.float64],
+        X: Array,
+        y: NDArray[np.int32],
+        weights: NDArray[Any] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the loss and its gradient at given parameters.
+
+        It is computed in float64, if the device has that, whatever the dtype of the problem:
+        what is asked for here is how far a model is from the optimum, of which float32 would
+        not tell. The model in training neither matters nor changes.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_models, n_classes, n_features + 1), float64
+            In the units of a State whose `means` are those of the problem.
+        X : array of shape (n_rows, n_features)
+            Rows, placed like the problem's own.
+        y : ndarray of shape (n_rows,), int32
+            Class codes.
+        weights : ndarray of shape (n_rows,), or None
+            Row weights; None for equal ones.
+
+        Returns
+        -------
+        loss : ndarray of shape (n_models,), float64
+            Weighted mean over the rows, without the penalty.
+        gradient : ndarray of shape (n_models, n_classes, n_features + 1), float64
+            Its derivatives by the parameters; the last column is there with `fit_intercept`
+            or without.
+        """
+        ...
+
+    def intercept_hessian(
+        self, parameters: NDArray[np.float64], X: Array, weights: NDArray[Any] | None
+    ) -> NDArray[np.float64]:
+        """Return the second derivatives of that loss by the intercepts, in float64.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_models, n_classes, n_features + 1), float64
+            As for `loss_gradient`.
+        X : array of shape (n_rows, n_features)
+            Rows, placed like the problem's own.
+        weights : ndarray of shape (n_rows,), or None
+            Row weights; None for equal ones.
+
+        Returns
+        -------
+        ndarray of shape (n_models, n_classes, n_classes), float64
+            The weighted mean over the rows of diag(z) - z z', with z the probabilities.
+        """
+        ...
+
     def state(self) -> State:
         """Return NumPy copies of everything needed to go on from here.
 

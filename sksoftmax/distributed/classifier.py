@@ -16,12 +16,14 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils.metaestimators import available_if
 
 from sksoftmax._scikit_learn import HasMethods, validate_parameter_constraints
 from sksoftmax.distributed.fit import ShardFit
 from sksoftmax.distributed.ranks import Ranks
 from sksoftmax.estimators.classifier import SoftmaxClassifier
 from sksoftmax.estimators.fit import Fit
+from sksoftmax.estimators.optimality import takes_chunks
 from sksoftmax.training.checkpoint import Checkpoint
 
 MAY_DIFFER_BETWEEN_RANKS = ("comm", "backend", "random_state", "verbose")
@@ -172,6 +174,7 @@ class DistributedSoftmaxClassifier(SoftmaxClassifier):
             )
         return self
 
+    @available_if(takes_chunks)  # type: ignore[untyped-decorator]
     def partial_fit(
         self,
         X: ArrayLike,
@@ -234,6 +237,41 @@ class DistributedSoftmaxClassifier(SoftmaxClassifier):
                 sample_weight_val=sample_weight_val,
             )
         return self
+
+    def dual_gap(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Return a bound on how far above its least value the objective of all rows is.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            This rank's rows, of which there may be none.
+        y : array-like of shape (n_samples,)
+            Their labels, from `classes_`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Their non-negative weights, in the same unit on all ranks; None for ones.
+
+        Returns
+        -------
+        float
+            As `SoftmaxClassifier.dual_gap`, the same on all ranks.
+
+        Raises
+        ------
+        ValueError, RuntimeError, ImportError
+            As `SoftmaxClassifier.dual_gap`, and as `fit`.
+
+        Examples
+        --------
+        >>> from sksoftmax.distributed import DistributedSoftmaxClassifier
+        >>> X, y = [[0], [1], [2], [3]], [0, 0, 1, 1]
+        >>> clf = DistributedSoftmaxClassifier(random_state=0).fit(X, y)
+        >>> clf.dual_gap(X, y) < 1e-2
+        True
+        """
+        with self._together(goes_on=False):
+            return super().dual_gap(X, y, sample_weight)
 
     def __sklearn_clone__(self) -> Self:
         alone = self._without_communicator()

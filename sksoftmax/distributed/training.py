@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.contract import ReducingBackend, Trainer
+from sksoftmax.backend.contract import ReducingBackend
 from sksoftmax.backend.problem import State
 from sksoftmax.backend.statistics import Moments
 from sksoftmax.data.arrays import Array
@@ -24,6 +24,7 @@ from sksoftmax.distributed.agreement import merged, no_rows
 from sksoftmax.distributed.ranks import Ranks
 from sksoftmax.distributed.shares import share_ends
 from sksoftmax.training.coordinates import Deviations
+from sksoftmax.training.evaluation import Measure
 from sksoftmax.training.training import Training
 
 
@@ -146,9 +147,11 @@ class ShardTraining(Training):
                 self._of_all_ranks(nothing)
             raise
 
-    def _evaluate(self, trainer: Trainer, X: Array, targets: Targets) -> NDArray[np.float64]:
-        mine = np.zeros((2, 1))
+    def _mean_over_rows(
+        self, measure: Measure, X: Array, targets: Targets
+    ) -> NDArray[np.float64]:
+        mine = np.zeros(())
         if targets.n_rows > 0:
-            mine = super()._evaluate(trainer, X, targets) * targets.total_weight
+            mine = super()._mean_over_rows(measure, X, targets) * targets.total_weight
         total: NDArray[np.float64] = self.ranks.total(mine)
         return total / self.ranks.total(targets.total_weight)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
 
 from sksoftmax._scikit_learn import HasMethods, Interval, StrOptions, _fit_context
 from sksoftmax.backend.contract import Backend
@@ -22,16 +23,17 @@ from sksoftmax.data.arrays import SUPPORTED
 from sksoftmax.estimators.attributes import unchanged_on_error
 from sksoftmax.estimators.constraints import FloatInterval
 from sksoftmax.estimators.fit import Fit, overflow_is_found_later
+from sksoftmax.estimators.optimality import Optimality, takes_chunks
 from sksoftmax.estimators.persistence import Persistence
 from sksoftmax.estimators.prediction import SoftmaxPrediction
 from sksoftmax.training.callbacks import CallbackSupportMixin
 from sksoftmax.training.checkpoint import Checkpoint
-from sksoftmax.training.epochs import run_epochs
 from sksoftmax.training.schedules import PLANNED
 
 
 class SoftmaxClassifier(
     SoftmaxPrediction,
+    Optimality,
     Persistence,
     CallbackSupportMixin,  # type: ignore[misc]
     ClassifierMixin,  # type: ignore[misc]
@@ -76,15 +78,16 @@ class SoftmaxClassifier(
         processor better, smaller ones take more steps an epoch.
     max_iter : int, default=1000
         Most epochs (passes over the rows) of one call to `fit`; `tol` ends most fits long
-        before.
+        before. An iteration of "lbfgs" counts as an epoch.
     tol : float or None, default=3e-3
         `fit` stops when the second half of its epochs has lowered the objective, or the
         validation loss under `early_stopping`, by no more than `tol` times the loss of the
         class frequencies, or times five times what has been gained on that, where this is
         less: about as much is then still to be gained. After more than a hundred epochs it is
         more, in proportion. None runs all `max_iter` epochs. The default suits accuracy; for
-        coefficients at the optimum take 1e-8 and a `batch_size` of at least the number of
-        rows.
+        coefficients at the optimum take ``optimizer="lbfgs"`` and 1e-6: there `fit` stops when
+        `dual_gap`, a bound that holds on what is still to be gained, is no more than `tol`
+        times the loss of the class frequencies.
     n_iter_no_change : int, default=2
         Epochs in which nothing is gained after which to stop, where half of the epochs are
         fewer; they are always as many as 20 steps take.
@@ -109,8 +112,11 @@ class SoftmaxClassifier(
         does once it has divided by over a thousand. "linear" and "cosine" [5]_ fall to zero
         over all `max_iter` epochs of a fit, whatever `tol` (under `early_stopping` the best
         of them is kept all the same); `partial_fit` refuses them.
-    optimizer : {"sgd", "adam"}, default="sgd"
-        The update rule: SGD with momentum, or Adam [4]_ in standardised coordinates.
+    optimizer : {"sgd", "adam", "lbfgs"}, default="sgd"
+        The update rule: SGD with momentum, or Adam [4]_ in standardised coordinates. "lbfgs"
+        goes to the optimum, to a certified `tol`: after a few epochs of SGD it hands the model
+        to L-BFGS [9]_, which takes all rows in each iteration, in float64. There is then no
+        `partial_fit` and no `early_stopping`.
     momentum : float, default=0.9
         Momentum of "sgd" with a given `learning_rate`, in [0, 1).
     nesterov : bool, default=False
@@ -173,7 +179,8 @@ class SoftmaxClassifier(
     alpha_ : float
         The strength of the penalty that was used.
     t_ : int
-        Steps that led to the model kept, since the objective was last another one.
+        Steps that led to the model kept, since the objective was last another one; 0 after
+        iterations of "lbfgs", which have a line search in place of steps.
     loss_curve_ : list of float
         The objective of each epoch, each batch measured before its own step. With "auto" steps
         it is above that of the model kept, near which their gradients are taken, by what
@@ -190,7 +197,8 @@ class SoftmaxClassifier(
         Its epoch, counted from 1: the one that a `fit` with validation rows keeps, where
         `partial_fit` keeps the last one.
     step_size_ : float
-        The given step size, or the last one that "auto" found, before `schedule` changes it.
+        The given step size, or the last one that "auto" found, before `schedule` changes it; 0
+        where there was none.
     mean_ : ndarray of shape (n_features,)
         Weighted means of the features; zeros if `standardize` is False.
     scale_ : ndarray of shape (n_features,)
@@ -235,7 +243,7 @@ class SoftmaxClassifier(
     raises ValueError. Pickles hold NumPy arrays all the same.
 
     Minibatch noise moves weights off zero, so that `coef_` is as sparse as the optimum only
-    near it: after full batches, or with small steps.
+    near it: by "lbfgs", after full batches, or with small steps.
 
     From scikit-learn 1.9 on, `set_callbacks` takes its callbacks, such as `ProgressBar`. A
     `fit` has one task an epoch, ends after the one where a callback returns True, and hands
@@ -257,6 +265,8 @@ class SoftmaxClassifier(
        splitting", JMLR 10, 2009.
     .. [8] Shamir and Zhang, "Stochastic gradient descent for non-smooth optimization:
        convergence results and optimal averaging schemes", ICML 2013.
+    .. [9] Byrd, Lu, Nocedal and Zhu, "A limited memory algorithm for bound constrained
+       optimization", SIAM Journal on Scientific Computing 16, 1995.
 
     Examples
     --------
@@ -272,6 +282,12 @@ class SoftmaxClassifier(
     >>> clf = SoftmaxClassifier(early_stopping=True, random_state=0).fit(X, y)
     >>> clf.best_loss_ == clf.validation_loss_curve_[clf.best_iter_ - 1]
     True
+
+    The optimum, to a millionth of what there is to gain:
+
+    >>> clf = SoftmaxClassifier(optimizer="lbfgs", tol=1e-6, random_state=0).fit(X, y)
+    >>> clf.dual_gap(X, y) < 2e-6
+    True
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -286,7 +302,7 @@ class SoftmaxClassifier(
         "validation_fraction": [FloatInterval(0, 1, closed="neither")],
         "learning_rate": [StrOptions({"auto"}), FloatInterval(0, None, closed="neither")],
         "schedule": [StrOptions({"constant", "invscaling", "adaptive", "linear", "cosine"})],
-        "optimizer": [StrOptions({"sgd", "adam"})],
+        "optimizer": [StrOptions({"sgd", "adam", "lbfgs"})],
         "momentum": [FloatInterval(0, 1, closed="left")],
         "nesterov": ["boolean"],
         "beta_1": [FloatInterval(0, 1, closed="left")],
@@ -410,8 +426,8 @@ class SoftmaxClassifier(
         Warns
         -----
         ConvergenceWarning
-            If `max_iter` epochs were too few for `tol`, or the objective has ended above that
-            of the class frequencies.
+            If `max_iter` epochs were too few for `tol`, L-BFGS has come no nearer, or the
+            objective has ended above that of the class frequencies.
         UserWarning
             If `early_stopping` could hold out no row.
 
@@ -435,10 +451,11 @@ class SoftmaxClassifier(
             )
             fit.begin(context)
             fit.start()
-            run_epochs([fit.run])
+            fit.train()
             fit.finish()
         return self
 
+    @available_if(takes_chunks)  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def partial_fit(
         self,
@@ -451,7 +468,7 @@ class SoftmaxClassifier(
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
-        """Run one epoch over a chunk of a stream.
+        """Run one epoch over a chunk of a stream, by "sgd" or "adam".
 
         Means, scales and the step size follow all chunks so far. Nothing is held out, and
         the model is always that of the last chunk: where `X_val` is given, the validation
@@ -523,7 +540,7 @@ class SoftmaxClassifier(
                 sample_weight_val=sample_weight_val,
             )
             fit.start()
-            run_epochs([fit.run])
+            fit.train()
             fit.finish()
         return self
 

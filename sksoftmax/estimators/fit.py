@@ -26,7 +26,8 @@ from sksoftmax.estimators.attributes import fitted_attributes, history_up_to
 from sksoftmax.estimators.ending import reason, warn_of_the_end
 from sksoftmax.training.callbacks import FitTasks
 from sksoftmax.training.checkpoint import Checkpoint
-from sksoftmax.training.epochs import Run
+from sksoftmax.training.epochs import Run, run_epochs
+from sksoftmax.training.optimum import Descent, first_epochs
 from sksoftmax.training.schedules import PLANNED
 from sksoftmax.training.settings import Settings
 from sksoftmax.training.stopping import Plateau
@@ -40,8 +41,8 @@ CALLER = 5
 class Fit:
     """One fit of a SoftmaxClassifier.
 
-    Its steps, in this order: `check`, `begin` where callbacks may listen, `start`,
-    ``run_epochs([fit.run])`` and `finish`.
+    Its steps, in this order: `check`, `begin` where callbacks may listen, `start`, `train` and
+    `finish`. A search runs the epochs of several fits in place of `train`.
 
     Parameters
     ----------
@@ -61,6 +62,8 @@ class Fit:
         What callbacks are told of; None where nobody may listen.
     run : Run
         The epochs, from `start` on.
+    descent : Descent or None
+        What has gone on from the epochs to the optimum, from `train` on; None without.
     """
 
     least_rows = 1
@@ -75,6 +78,7 @@ class Fit:
         self.seed = None if resume is None else resume.seed
         self.tasks: FitTasks | None = None
         self.run: Run
+        self.descent: Descent | None = None
 
     def check(
         self,
@@ -113,6 +117,31 @@ class Fit:
                 "X_val and y_val are passed to fit while early_stopping is False. Set"
                 " early_stopping=True to stop on them, or leave them out."
             )
+        if self.estimator.early_stopping and self.estimator.optimizer == "lbfgs":
+            raise ValueError(
+                "early_stopping=True stops short of the optimum, to which optimizer='lbfgs'"
+                " goes. Set early_stopping=False, or optimizer='sgd'."
+            )
+
+    def check_beside_model(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> None:
+        """Check rows for what a fitted model is to be measured on, in place of `check`.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            Those of ``SoftmaxClassifier.dual_gap``.
+
+        Raises
+        ------
+        ValueError
+            As it does.
+        """
+        self.X, self.y = self._checked(X, y, reset=False)
+        classes = to_numpy(self.estimator.classes_)
+        self.targets = self._encoded(self.y, sample_weight, self.X, classes)
+        self.validation, self.seed = None, 0
 
     def share_check(self, other: Fit, X: Any) -> None:
         """Take over what another fit has checked, in place of `check`.
@@ -180,6 +209,22 @@ class Fit:
         if not self.is_stream:
             self.run.start_with_best()
 
+    def train(self) -> None:
+        """Run the epochs, and go on to the optimum where the optimizer is "lbfgs"."""
+        estimator, run = self.estimator, self.run
+        if self.is_stream or estimator.optimizer != "lbfgs":
+            run_epochs([run])
+            return
+        # A warm start has a model already.
+        n_first = 0 if run.history.losses else first_epochs(run.training)
+        run_epochs([run], min(n_first, estimator.max_iter // 2))
+        if not run.is_over():
+            target = None
+            if estimator.tol is not None:
+                target = estimator.tol * run.training.frequency_loss
+            self.descent = Descent(run, target)
+            self.descent.go()
+
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the estimator as if the fit ended after the epochs so far.
 
@@ -204,12 +249,13 @@ class Fit:
         run, estimator = self.run, self.estimator
         if run.error is not None:
             raise run.error
-        if run.is_over() and not self.is_stream:
+        is_over = run.is_over() or self.descent is not None
+        if is_over and not self.is_stream:
             if run.verbose:
-                print(reason(run, estimator))
-            warn_of_the_end(run, estimator, stacklevel=CALLER)
+                print(reason(run, estimator, self.descent))
+            warn_of_the_end(run, estimator, self.descent, stacklevel=CALLER)
         estimator.__dict__.update(self.attributes())
-        if run.is_over():
+        if is_over:
             self.end()
 
     def end(self) -> None:
@@ -337,7 +383,8 @@ class Fit:
 
     def _stopping_rule(self, training: Training) -> Plateau:
         estimator = self.estimator
-        never = self.is_stream or estimator.schedule in PLANNED
+        is_bounded = estimator.optimizer == "lbfgs"  # which looks at more than losses
+        never = self.is_stream or is_bounded or estimator.schedule in PLANNED
         return Plateau(
             None if never else estimator.tol,
             estimator.n_iter_no_change,

@@ -106,8 +106,8 @@ class SoftmaxClassifierCV(
         That share, in (0, 1).
     schedule : {"constant", "invscaling", "adaptive", "linear", "cosine"}, default="constant"
         How the step size changes.
-    optimizer : {"sgd", "adam"}, default="sgd"
-        The update rule.
+    optimizer : {"sgd", "adam", "lbfgs"}, default="sgd"
+        The update rule. "lbfgs" takes each candidate to its optimum by itself.
     momentum : float, default=0.9
         Momentum of "sgd" with a given learning rate, in [0, 1).
     nesterov : bool, default=False

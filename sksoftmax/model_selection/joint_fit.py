@@ -80,8 +80,9 @@ class JointFits:
 
     Those of `SoftmaxClassifier` that differ only in what may differ between models of one
     stack are trained together, as many at once as memory allows. Any other estimator, a
-    subclass included, and one that resumes, prints, has callbacks of its own, or is given more
-    than weights or arrays of another library, is fitted by itself. A `random_state` of None
+    subclass included, and one that resumes, prints, goes to the optimum by "lbfgs", has
+    callbacks of its own, or is given more than weights or arrays of another library, is fitted
+    by itself. A `random_state` of None
     draws one seed for all.
 
     Parameters
@@ -223,6 +224,7 @@ def _can_stack(estimator: Any) -> bool:
     return (
         type(estimator) is SoftmaxClassifier  # a subclass may train otherwise in any method
         and not estimator.warm_start
+        and estimator.optimizer != "lbfgs"  # whose iterations no other model shares
         and not estimator.verbose
         and not has_callbacks_of_its_own(estimator)
     )

@@ -61,8 +61,8 @@ class SoftmaxSearchCV(
     estimator : estimator
         A `SoftmaxClassifier`, or a `Pipeline` that ends in one, whose other steps are then
         fitted once for each fold and each setting of their parameters. What trains
-        otherwise, such as any other estimator, or one with `warm_start`, `verbose` or callbacks
-        of its own, is fitted by itself.
+        otherwise, such as any other estimator, or one with `warm_start`, `verbose`,
+        ``optimizer="lbfgs"`` or callbacks of its own, is fitted by itself.
     param_grid : dict or list of dicts, default=None
         Lists of values by parameter name, of which all combinations are tried.
     param_distributions : dict or list of dicts, default=None

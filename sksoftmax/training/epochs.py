@@ -123,6 +123,11 @@ class Run:
         """The checkpoint of the best epoch, or of the last one where none was validated."""
         return self.training.checkpoint() if self._best is None else self._best
 
+    @property
+    def n_epochs_left(self) -> int:
+        """Epochs until the last one."""
+        return self._last_epoch - len(self.history.losses)
+
     def is_over(self, limit: float = math.inf) -> bool:
         """Say whether there is no further epoch.
 

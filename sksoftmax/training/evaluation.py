@@ -1,30 +1,36 @@
-"""Loss and accuracy of a trainer's models on rows, as many at a time as may be copied.
+"""Means of what a trainer measures over the rows that count, in blocks that may be copied.
 
-This module must not know why they are asked for.
+This module must not know what is measured, nor why it is asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.contract import Trainer
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import row_blocks
 from sksoftmax.data.stored import StoredRows
 from sksoftmax.data.targets import Targets
 
 EVALUATION_ELEMENTS = 2**20
-"""Numbers in the rows that are taken out of X at once to be evaluated."""
+"""Numbers in the rows that are taken out of X at once to be measured."""
+
+Measure = Callable[[Array, NDArray[np.int32], NDArray[Any] | None], NDArray[np.float64]]
+"""Rows, class codes and weights in, weighted means over these rows out."""
 
 
-def evaluate_rows(trainer: Trainer, X: Array, targets: Targets) -> NDArray[np.float64]:
-    """Return loss and accuracy on the rows that count, for each model of a trainer.
+def mean_over_rows(measure: Measure, X: Array, targets: Targets) -> NDArray[np.float64]:
+    """Return the weighted mean, over the rows that count, of what is measured.
 
     Parameters
     ----------
-    trainer : Trainer
-        Of one model or several.
+    measure : callable
+        Returns the weighted means over the rows that it is given with their class codes and
+        weights, in one array; weights are None where all are equal.
     X : array of shape (n_rows, n_features)
         What the backend's ``place`` returned.
     targets : Targets
@@ -32,16 +38,15 @@ def evaluate_rows(trainer: Trainer, X: Array, targets: Targets) -> NDArray[np.fl
 
     Returns
     -------
-    ndarray of shape (2, n_models), float64
-        Weighted means, without the penalty: the losses, then the accuracies.
+    ndarray, float64
+        Of the shape that `measure` returns.
     """
     if targets.rows is None and not isinstance(X, StoredRows):
-        return np.stack(trainer.evaluate(X, targets.codes, targets.weights))
+        return measure(X, targets.codes, targets.weights)
     sums = np.zeros(())
     for rows in row_blocks(X, targets.rows, EVALUATION_ELEMENTS):
         codes = targets.codes[rows]
         weights = None if targets.weights is None else targets.weights[rows]
         total = len(codes) if weights is None else weights.sum()
-        means = trainer.evaluate(X[rows], codes, weights)
-        sums = sums + np.stack(means) * (total / targets.total_weight)
+        sums = sums + measure(X[rows], codes, weights) * (total / targets.total_weight)
     return sums

@@ -68,7 +68,12 @@ class Settings:
     @property
     def is_automatic(self) -> bool:
         """Whether steps find their own size."""
-        return self.learning_rate == "auto" and self.optimizer == "sgd"
+        return self.learning_rate == "auto" and self.optimizer != "adam"
+
+    @property
+    def _given_rule(self) -> str:
+        """The rule of steps of a given size; "lbfgs" begins with those of SGD."""
+        return "adam" if self.optimizer == "adam" else "sgd"
 
     def strength(self, total_weight: float) -> float:
         """Return the strength of the penalty.
@@ -102,7 +107,7 @@ class Settings:
         """
         automatic = self.is_automatic
         return Rule(
-            name="distance-over-gradients" if automatic else self.optimizer,
+            name="distance-over-gradients" if automatic else self._given_rule,
             momentum=np.array([0.0 if automatic else float(self.momentum)]),
             nesterov=self.nesterov and not automatic,
             beta_1=self.beta_1,

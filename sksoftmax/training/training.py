@@ -36,7 +36,7 @@ from sksoftmax.training.coordinates import (
     measure_deviations,
     on_grid,
 )
-from sksoftmax.training.evaluation import evaluate_rows
+from sksoftmax.training.evaluation import Measure, mean_over_rows
 from sksoftmax.training.noise import StepNoise
 from sksoftmax.training.schedules import LEAST_FACTOR, REDUCTION, step_factors
 from sksoftmax.training.settings import Settings, candidate_backends
@@ -330,9 +330,16 @@ class Training:
     @property
     def frequency_loss(self) -> float:
         """The loss of the class frequencies: of the best model that sees no feature."""
-        share = self._class_counts()
-        share = share[share > 0] / share.sum()
+        share = self.class_frequencies
+        share = share[share > 0]
         return float(-(share * np.log(share)).sum())
+
+    @property
+    def class_frequencies(self) -> NDArray[np.float64]:
+        """The share of each class in the weight of the rows that are trained on."""
+        counts = self._class_counts()
+        frequencies: NDArray[np.float64] = counts / counts.sum()
+        return frequencies
 
     def _class_counts(self) -> NDArray[Any]:
         """The weight of each class in the rows that are trained on."""
@@ -444,7 +451,27 @@ class Training:
 
     def _evaluate(self, trainer: Trainer, X: Array, targets: Targets) -> NDArray[np.float64]:
         """Weighted means of loss and accuracy over the rows that count."""
-        return evaluate_rows(trainer, X, targets)
+        return self._mean_over_rows(lambda *rows: np.stack(trainer.evaluate(*rows)), X, targets)
+
+    def mean_over_rows(self, measure: Measure) -> NDArray[np.float64]:
+        """Return the weighted mean of something over the rows that are trained on.
+
+        Parameters
+        ----------
+        measure : callable
+            As in ``evaluation.mean_over_rows``.
+
+        Returns
+        -------
+        ndarray, float64
+            Of the shape that `measure` returns.
+        """
+        return self._mean_over_rows(measure, self._placed, self.targets)
+
+    def _mean_over_rows(
+        self, measure: Measure, X: Array, targets: Targets
+    ) -> NDArray[np.float64]:
+        return mean_over_rows(measure, X, targets)
 
     def noise(self) -> float:
         """Return by how much, at least, noise has raised the objective of the last epoch.
@@ -536,6 +563,12 @@ class Training:
     def _rows_per_segment(self, n_models: int) -> int:
         """Rows of this process in about a second."""
         return rows_in_a_second(self._row_operations * n_models)
+
+    @property
+    def step_operations(self) -> float:
+        """Multiplications in each product of a step, in the mean over an epoch."""
+        n_multiplications = self._n_elements(self._placed) * len(self.targets.classes)
+        return n_multiplications / self.n_batches
 
     @cached_property
     def _row_operations(self) -> int:

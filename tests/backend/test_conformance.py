@@ -108,6 +108,25 @@ class EvaluatesWithoutZeros(ArrayTrainer):
         return measured
 
 
+class GradientInTheDtypeOfSteps(ArrayTrainer):
+    def loss_gradient(self, parameters, X, y, weights):
+        parameters = parameters.astype(self.problem.dtype)
+        return super().loss_gradient(parameters, X, y, weights)
+
+
+class GradientOfRowsThatAreNotCentred(ArrayTrainer):
+    def loss_gradient(self, parameters, X, y, weights):
+        loss, gradient = super().loss_gradient(parameters, X, y, weights)
+        if self.problem.means is not None:
+            gradient[..., :-1] += gradient[..., -1:] * self.problem.means
+        return loss, gradient
+
+
+class HessianWithoutWeights(ArrayTrainer):
+    def intercept_hessian(self, parameters, X, weights):
+        return super().intercept_hessian(parameters, X, None)
+
+
 @pytest.mark.parametrize(
     "trainer",
     [
@@ -121,6 +140,9 @@ class EvaluatesWithoutZeros(ArrayTrainer):
         EvaluatesWithoutWeights,
         KeepsTheVelocityThatTheThresholdStopped,
         EvaluatesWithoutZeros,
+        GradientInTheDtypeOfSteps,
+        GradientOfRowsThatAreNotCentred,
+        HessianWithoutWeights,
     ],
 )
 def test_wrong_backend_is_caught(trainer):

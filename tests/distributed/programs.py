@@ -61,6 +61,13 @@ SETTINGS = {
     "full batches": {"batch_size": 10_000, "max_iter": 20},
     "adam": {"optimizer": "adam", "class_weight": "balanced"},
     "lasso": {"l1_ratio": 1, "alpha": 1e-3},
+    "lbfgs": {
+        "optimizer": "lbfgs",
+        "l1_ratio": 0.5,
+        "alpha": 1e-2,
+        "tol": 1e-6,
+        "max_iter": 200,
+    },
     "adaptive": {"schedule": "adaptive", "tol": 0.1, "max_iter": 1000},
     "early stopping": {"early_stopping": True, "backend": "auto"},
     "raw": {"standardize": False, "shuffle": False, "fit_intercept": False},
@@ -321,6 +328,20 @@ def mapped_rows():
     mapped = np.load(path, mmap_mode="r")[MINE]
     clf = estimator().fit(mapped, Y[MINE])
     return fitted(clf) == fitted(estimator().fit(X.astype(np.float32)[MINE], Y[MINE]))
+
+
+def gaps():
+    """Of all rows, dealt out in two ways, the second to all ranks but one, and undivided."""
+    clf = estimator().fit(X[MINE], Y[MINE], WEIGHTS[MINE])
+    mine = slice(0) if RANK == 0 else slice(RANK - 1, None, SIZE - 1)
+    alone = SoftmaxClassifier(backend="numpy")
+    vars(alone).update({name: vars(clf)[name] for name in ("classes_", "coef_", "intercept_")})
+    alone.n_features_in_ = clf.n_features_in_
+    return (
+        clf.dual_gap(X[MINE], Y[MINE], WEIGHTS[MINE]),
+        clf.dual_gap(X[mine], Y[mine], WEIGHTS[mine]),
+        alone.dual_gap(X, Y, WEIGHTS),
+    )
 
 
 if __name__ == "__main__":

@@ -55,6 +55,13 @@ def test_one_process_over_the_same_global_order_comes_to_the_same(n_ranks, tmp_p
                 np.testing.assert_allclose(distributed, alone, rtol=1e-9, atol=1e-12)
 
 
+def test_the_gap_is_that_of_all_rows(n_ranks, tmp_path):
+    first, *others = results("gaps", n_ranks, tmp_path)
+    assert all(other == first for other in others)
+    *of_ranks, alone = first
+    np.testing.assert_allclose(of_ranks, alone, rtol=1e-9)
+
+
 def test_shards_may_be_empty_and_lack_classes(n_ranks, tmp_path):
     first, *others = results("uneven_shards", n_ranks, tmp_path)
     assert all(other == first for other in others)

@@ -42,6 +42,7 @@ PARAMETERS = (
     {"optimizer": "adam"},
     {"nesterov": True},
     {"l1_ratio": 0.5},
+    {"optimizer": "lbfgs"},
     {"early_stopping": True},
 )
 

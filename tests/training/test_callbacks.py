@@ -93,6 +93,30 @@ def test_each_epoch_hands_over_the_estimator_as_if_fit_ended_there(early_stoppin
         assert fitted.best_iter_ == alone.best_iter_
 
 
+def test_iterations_of_lbfgs_are_epochs():
+    parameters = {"optimizer": "lbfgs", "max_iter": 30, "alpha": 0.01}
+    whole = estimator(**parameters).fit(X, Y)
+    recorder = Recorder(stop_after=12)
+    clf = estimator(**parameters).set_callbacks(recorder).fit(X, Y)
+    assert recorder.calls.count("begin epoch") == recorder.calls.count("end epoch") == 12
+    assert clf.n_iter_ == 12
+    assert clf.loss_curve_ == whole.loss_curve_[:12]
+    for n_epochs, fitted in enumerate(recorder.fitted, start=1):
+        assert fitted.n_iter_ == n_epochs
+    np.testing.assert_array_equal(recorder.fitted[-1].coef_, clf.coef_)
+    gaps = [fitted.dual_gap(X, Y) for fitted in recorder.fitted]
+    assert gaps[-1] < gaps[5] < gaps[0]
+
+
+def test_an_error_in_an_iteration_of_lbfgs_leaves_the_model_as_it_was():
+    clf = estimator(optimizer="lbfgs", max_iter=30).fit(X, Y)
+    coef = clf.coef_
+    clf.set_callbacks(Recorder(error_after=8))
+    with pytest.raises(RuntimeError, match="the callback's own"):
+        clf.fit(X, Y)
+    assert clf.coef_ is coef
+
+
 class Saver:
     """Saves the model of each epoch, as one does against a machine that may go down."""
 

@@ -155,6 +155,34 @@ class TransposedTrainer:
             np.atleast_1d(np.average(correct, weights=weights)),
         )
 
+    def loss_gradient(
+        self,
+        parameters: NDArray[np.float64],
+        X: Array,
+        y: NDArray[np.int32],
+        weights: NDArray[Any] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        x = X.astype(np.float64) - self.means
+        scores = self._log_probabilities(x, transposed(parameters))
+        share = np.ones(len(y)) if weights is None else weights.astype(np.float64)
+        share /= share.sum()
+        of_row = np.arange(len(y))
+        residual = np.exp(scores)
+        residual[of_row, y] -= 1
+        residual *= share[:, None]
+        gradient = np.vstack([x.T @ residual, residual.sum(axis=0)])
+        return np.atleast_1d(-share @ scores[of_row, y]), gradient.T[None]
+
+    def intercept_hessian(
+        self, parameters: NDArray[np.float64], X: Array, weights: NDArray[Any] | None
+    ) -> NDArray[np.float64]:
+        x = X.astype(np.float64) - self.means
+        z = np.exp(self._log_probabilities(x, transposed(parameters)))
+        share = np.ones(len(z)) if weights is None else weights.astype(np.float64)
+        mean = np.average(z, axis=0, weights=share)
+        products = np.average(z[:, :, None] * z[:, None, :], axis=0, weights=share)
+        return (np.diag(mean) - products)[None]
+
     def state(self) -> State:
         def for_state(array: NDArray[Any]) -> NDArray[Any]:
             return np.ascontiguousarray(array.T[None], self.problem.dtype)

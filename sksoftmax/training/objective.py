@@ -1,0 +1,235 @@
+"""The objective of a fit, at any weights, and how far above its least value they may be.
+
+All in float64 and over all rows: what epochs measure on the way is neither. This module must
+not know how weights are found.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+from sksoftmax.training.training import Training
+
+Weights = NDArray[np.float64]
+"""Of shape (n_classes, n_features + 1): in the units of X, the intercepts, of centred features,
+last. A gradient has the same shape."""
+
+MOST_NEWTON_STEPS = 20
+"""Most steps by which `dual_gap` looks for the intercepts that are best for some weights."""
+
+REPAIR_SHARE = 1e-2
+"""Share of the gap that intercepts short of their best may add to it."""
+
+ROUNDING, TINY = 1e-12, 1e-300
+"""What is lost of a mean anyway, and what stands for a probability of zero."""
+
+
+class Objective:
+    """Mean loss and penalty, as a function of the weights.
+
+    Parameters
+    ----------
+    training : Training
+        Of one model, whose rows, penalty and centre of features these are.
+    """
+
+    def __init__(self, training: Training):
+        self._training = training
+        problem = training.problem
+        self.l2, self.l1 = float(problem.l2[0]), float(problem.l1[0])
+        self.scales = problem.scales
+        self.fit_intercept = problem.fit_intercept
+        self._is_free = np.append(np.isfinite(problem.step_scales), problem.fit_intercept)
+        self.frequencies = training.class_frequencies
+
+    def loss_gradient(self, weights: Weights) -> tuple[float, Weights]:
+        """Return the mean loss, and its derivatives by the weights.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_classes, n_features + 1)
+            Where.
+
+        Returns
+        -------
+        loss : float
+            Without the penalty.
+        gradient : ndarray of shape (n_classes, n_features + 1)
+            Zero for weights of constant features, which no fit moves, and for intercepts that
+            are not fitted.
+        """
+        trainer = self._training.trainer
+        found = self._training.mean_over_rows(
+            lambda *rows: np.append(*trainer.loss_gradient(weights[None], *rows))
+        )
+        gradient = found[1:].reshape(weights.shape)
+        gradient *= self._is_free
+        return float(found[0]), gradient
+
+    def intercept_hessian(self, weights: Weights) -> NDArray[np.float64]:
+        """Return the second derivatives of the loss by the intercepts.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_classes, n_features + 1)
+            Where.
+
+        Returns
+        -------
+        ndarray of shape (n_classes, n_classes)
+            Positive semidefinite; its rows add up to zero.
+        """
+        trainer = self._training.trainer
+        hessians = self._training.mean_over_rows(
+            lambda X, _, w: trainer.intercept_hessian(weights[None], X, w)
+        )
+        only: NDArray[np.float64] = hessians[0]
+        return only
+
+    def penalty(self, weights: Weights) -> float:
+        """Return what is added to the loss.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_classes, n_features + 1)
+            Where.
+
+        Returns
+        -------
+        float
+            The squared and the absolute penalty.
+        """
+        scaled = weights[:, :-1] * self.scales
+        return float(self.l2 / 2 * (scaled**2).sum() + self.l1 * np.abs(scaled).sum())
+
+
+def dual_gap(objective: Objective, weights: Weights) -> float:
+    r"""Return a bound on how far above its least value the objective is.
+
+    Any probabilities :math:`q_i` of the rows whose weighted means are the class frequencies
+    bound the least value from below, by :math:`D(q)` in docs/guide/mathematics.rst. They are
+    taken from the model, with its intercepts moved to where they are best for its weights, and
+    what is then left of the difference to the frequencies made up for by a share of one other
+    model, which is the same for all rows.
+
+    Parameters
+    ----------
+    objective : Objective
+        What is minimised.
+    weights : ndarray of shape (n_classes, n_features + 1)
+        The model.
+
+    Returns
+    -------
+    float
+        At least the true difference, up to rounding, and at most the objective itself, which
+        is never negative; inf where that is not finite. It takes one pass over the rows without
+        intercepts, and with them about four.
+
+    References
+    ----------
+    Duenner, Forte, Takac and Jaggi, "Primal-dual rates and certificates", ICML 2016.
+    """
+    loss, gradient = objective.loss_gradient(weights)
+    value = loss + objective.penalty(weights)
+    if not np.isfinite(value):
+        return np.inf
+    if not objective.fit_intercept:
+        return _gap_by(objective, value, _entropy(loss, gradient, weights), gradient)
+    for _ in range(MOST_NEWTON_STEPS):
+        entropy = _entropy(loss, gradient, weights)
+        gap = _gap_by(objective, value, entropy, gradient)
+        cost = entropy * _share_of_other(objective.frequencies + gradient[:, -1], gradient)
+        if cost <= max(REPAIR_SHARE * gap, ROUNDING * value):
+            break
+        weights = weights.copy()
+        weights[:, -1] -= _newton_step(objective.intercept_hessian(weights), gradient[:, -1])
+        loss, gradient = objective.loss_gradient(weights)
+    entropy = _entropy(loss, gradient, weights)
+    return _gap_by(objective, value, *_repaired(objective, entropy, gradient))
+
+
+def estimated_gap(
+    objective: Objective, weights: Weights, loss: float, gradient: Weights
+) -> float:
+    """Return what `dual_gap` is where the intercepts are the best ones: it takes no pass.
+
+    Parameters
+    ----------
+    objective : Objective
+        What is minimised.
+    weights : ndarray of shape (n_classes, n_features + 1)
+        The model.
+    loss, gradient : float, ndarray of shape (n_classes, n_features + 1)
+        What the objective says of them.
+
+    Returns
+    -------
+    float
+        At least 0, but no bound: where they are others, it may be too small.
+    """
+    value = loss + objective.penalty(weights)
+    entropy = loss - float((weights[:, :-1] * gradient[:, :-1]).sum())
+    return _gap_by(objective, value, entropy, gradient)
+
+
+def _entropy(loss: float, gradient: Weights, weights: Weights) -> float:
+    """The mean entropy of the predicted probabilities: the loss, less what scores add to it."""
+    return loss - float((weights * gradient).sum())
+
+
+def _newton_step(hessian: NDArray[np.float64], gradient: NDArray[np.float64]) -> Any:
+    """Newton's step, no longer than where second derivatives still say something."""
+    n_classes = len(gradient)
+    # One number on all intercepts changes nothing, and nor may that of a class without rows.
+    definite = hessian + 1 / n_classes + ROUNDING * np.eye(n_classes)
+    step = np.linalg.solve(definite, gradient)
+    return step / max(1.0, np.ptp(step))
+
+
+def _share_of_other(predicted: NDArray[np.float64], gradient: Weights) -> float:
+    """Twice the least share of a constant model by which frequencies can be made up for."""
+    excess = np.maximum(gradient[:, -1], 0) / np.maximum(predicted, TINY)
+    return min(1.0, 2 * float(excess.max()))
+
+
+def _repaired(objective: Objective, entropy: float, gradient: Weights) -> tuple[float, Weights]:
+    """A bound on the entropy, and the gradient, of probabilities of the right frequencies."""
+    predicted = objective.frequencies + gradient[:, -1]
+    share = _share_of_other(predicted, gradient)
+    if share == 0:
+        return entropy, gradient
+    other = np.maximum(predicted - gradient[:, -1] / share, TINY)
+    constant = np.zeros(gradient.shape)
+    constant[:, -1] = np.log(other)
+    gradient = (1 - share) * gradient + share * objective.loss_gradient(constant)[1]
+    # Entropy is concave.
+    return (1 - share) * entropy - share * float(other @ np.log(other)), gradient
+
+
+def _gap_by(objective: Objective, value: float, entropy: float, gradient: Weights) -> float:
+    """The difference of an objective to the bound by probabilities of the right frequencies.
+
+    Nearer to the labels by a factor t, they have t times the gradient, and at least t times
+    the entropy.
+    """
+    l2, l1 = objective.l2, objective.l1
+    entropy = max(0.0, entropy)  # which rounding alone makes negative
+    slopes = np.abs(gradient[:, :-1] / objective.scales)
+
+    def beyond(t: float) -> NDArray[np.float64]:
+        return np.maximum(t * slopes - l1, 0)
+
+    def rise(t: float) -> float:
+        return entropy * l2 - float((beyond(t) * slopes).sum())
+
+    if l2 == 0:
+        largest = float(slopes.max())
+        t = 1.0 if largest <= l1 else l1 / largest
+        return max(0.0, value - t * entropy)
+    t = 1.0 if rise(1.0) >= 0 else optimize.brentq(rise, 0.0, 1.0)
+    return max(0.0, value - t * entropy + float((beyond(t) ** 2).sum()) / (2 * l2))
