@@ -6,7 +6,7 @@ estimator, nor how anything is computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -82,6 +82,18 @@ class Trainer(Protocol):
         -------
         State
             The state after the last step.
+        """
+        ...
+
+    def norms(self) -> Mapping[str, NDArray[np.float64]]:
+        """Return NumPy copies of the norms in the state, without the rest of it.
+
+        They are asked for after every epoch, when all weights would often take too long.
+
+        Returns
+        -------
+        mapping of str to ndarray of shape (n_models,), float64
+            ``State.norms``.
         """
         ...
 
