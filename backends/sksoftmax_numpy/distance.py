@@ -25,6 +25,11 @@ class DistanceOfOneModel(DistanceOverGradients):
         As in DistanceOverGradients; ``problem.n_models`` is 1.
     """
 
+    def point(self, parameters: Array, average: Array, out: Array) -> None:
+        """Write where the next gradient is taken."""
+        np.multiply(parameters, 1 - self.nearness, out=out)
+        out += self.nearness * average
+
     def update(
         self,
         parameters: Array,
@@ -39,8 +44,8 @@ class DistanceOfOneModel(DistanceOverGradients):
         """Change `parameters`, `average` and `norms` in place; `gradient` is overwritten."""
         scale, inverse_scale = scales
         number = gradient.dtype.type
-        size, newest = self._size_and_weight(norms, _squared_norm(gradient), n_steps)
-        step = number(size * float(factor[0])) * inverse_scale
+        step, newest = self._step_and_weight(norms, _squared_norm(gradient), n_steps)
+        step = number(step * float(factor[0])) * inverse_scale
         gradient *= step
         parameters -= gradient
         if threshold is not None:
@@ -51,10 +56,17 @@ class DistanceOfOneModel(DistanceOverGradients):
         way = math.sqrt(_squared_norm(np.multiply(average, scale, out=gradient)))
         norms["distance"][0] = max(way, float(norms["distance"][0]))
 
-    def _size_and_weight(
+    def step_and_weight(
+        self, norms: dict[str, Array], squares: Array, n_steps: int
+    ) -> tuple[Array, Array]:
+        """Take a gradient into the norms; return the step, and the weight of the newest z."""
+        step, newest = self._step_and_weight(norms, float(squares[0]), n_steps)
+        return np.array([step]), np.array([newest])
+
+    def _step_and_weight(
         self, norms: dict[str, NDArray[np.float64]], squares: float, n_steps: int
     ) -> tuple[float, float]:
-        """Take a gradient into the norms, as `step_and_weight` does."""
+        """The same from a number, as numbers."""
         distance, total = float(norms["distance"][0]), float(norms["squares"][0])
         curvature = float(self.curvature[0])
         is_first = total == 0

@@ -95,7 +95,7 @@ class NumpyTrainer(ArrayTrainer):
         self._row_weights = None if self._weights is None else self._weights.take(order)
         self._row_sums = np.empty(len(order), self.problem.dtype)
         self._row_scores = np.empty(len(order), self.problem.dtype)
-        super().run_epoch(order, step_sizes)
+        self._add_steps(0.0, order, step_sizes)
         losses = np.log(self._row_sums, out=self._row_sums)
         losses -= self._row_scores
         if self._row_weights is not None:
