@@ -7,7 +7,7 @@ and compares all that comes back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -315,6 +315,8 @@ def _check_case(backend: Backend, case: Case) -> CaseReport:
             actual = {"loss": trainer.run_epoch(order, step_sizes), **penalties[0]}
             expected = {"loss": reference.run_epoch(order, step_sizes), **penalties[1]}
             noted.append((trainer.state(), deepcopy(trainer.state())))
+        actual |= _named("norms()", trainer.norms())
+        expected |= _named("norms()", reference.norms())
         state, exact_state = trainer.state(), reference.state()
         actual |= _arrays(state)
         expected |= _arrays(exact_state)
@@ -450,11 +452,14 @@ class _OneByOne:
             },
             means=states[0].means,
             n_steps=states[0].n_steps,
-            norms={
-                name: np.concatenate([state.norms[name] for state in states])
-                for name in states[0].norms
-            },
+            norms=self.norms(),
         )
+
+    def norms(self) -> dict[str, NDArray[np.float64]]:
+        of_models = [trainer.norms() for trainer in self.trainers]
+        return {
+            name: np.concatenate([norms[name] for norms in of_models]) for name in of_models[0]
+        }
 
 
 def _only(several: Any, model: int) -> Any:
@@ -543,15 +548,19 @@ def _epoch_arguments(
 
 def _arrays(state: State) -> dict[str, NDArray[Any]]:
     """Everything in a state that can be compared."""
-    memory = {f"memory {name!r}": array for name, array in state.memory.items()}
-    memory |= {f"norm {name!r}": array for name, array in state.norms.items()}
     return {
         "parameters": state.parameters,
         "average": state.average,
         "means": state.means,
         "steps": np.array(state.n_steps),
-        **memory,
+        **_named("memory", state.memory),
+        **_named("norm", state.norms),
     }
+
+
+def _named(kind: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Arrays by names that also say what they are."""
+    return {f"{kind} {name!r}": array for name, array in arrays.items()}
 
 
 def _compare(

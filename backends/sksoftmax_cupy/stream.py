@@ -238,3 +238,7 @@ class StreamingTrainer:
     def state(self) -> State:
         """Return NumPy copies of everything needed to go on from here."""
         return self._trainer.state()
+
+    def norms(self) -> dict[str, NDArray[np.float64]]:
+        """Return NumPy copies of the norms in the state, without the rest of it."""
+        return self._trainer.norms()

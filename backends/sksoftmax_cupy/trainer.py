@@ -134,3 +134,8 @@ class CupyTrainer(ArrayTrainer):
         """Return NumPy copies of everything needed to go on from here."""
         with explained("copying the model from it"):
             return super().state()
+
+    def norms(self) -> dict[str, NDArray[np.float64]]:
+        """Return NumPy copies of the norms in the state, without the rest of it."""
+        with explained("copying norms from it"):
+            return super().norms()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse._sparsetools import csc_matvecs, csr_matvecs, csr_row_index
 
 from sksoftmax.backend import Array, DistanceTrainer, LinearTrainer
+from sksoftmax_numpy.distance import DistanceOfOneModel
 
 
 class NumpyLinearTrainer(LinearTrainer):
@@ -52,6 +53,10 @@ class NumpyLinearTrainer(LinearTrainer):
 
 class NumpyDistanceTrainer(DistanceTrainer):
     """DistanceTrainer with SciPy's kernels; a batch is its arrays alone."""
+
+    def _set_scales(self) -> None:
+        super()._set_scales()
+        self._optimizer = DistanceOfOneModel(self.problem, np)
 
     def _assign_slots(self, weighty: NDArray[np.bool_] | None) -> None:
         super()._assign_slots(weighty)

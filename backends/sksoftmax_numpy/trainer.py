@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, ArrayTrainer, Problem, State, threadpool_controller
+from sksoftmax_numpy.distance import DistanceOfOneModel
 
 SMALL_PRODUCT = 10**6
 """Most multiplications of a product for which OpenBLAS takes its small-matrix kernels."""
@@ -77,6 +78,11 @@ class NumpyTrainer(ArrayTrainer):
             problem.X.flags.c_contiguous and problem.X.dtype == problem.dtype
         )
 
+    def _set_scales(self) -> None:
+        super()._set_scales()
+        if self.problem.rule.finds_steps:
+            self._optimizer = DistanceOfOneModel(self.problem, np)
+
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
@@ -89,7 +95,7 @@ class NumpyTrainer(ArrayTrainer):
         self._row_weights = None if self._weights is None else self._weights.take(order)
         self._row_sums = np.empty(len(order), self.problem.dtype)
         self._row_scores = np.empty(len(order), self.problem.dtype)
-        super().run_epoch(order, step_sizes)
+        self._add_steps(0.0, order, step_sizes)
         losses = np.log(self._row_sums, out=self._row_sums)
         losses -= self._row_scores
         if self._row_weights is not None:
@@ -145,7 +151,7 @@ class NumpyTrainer(ArrayTrainer):
             self._x[:count] = run
         elif self._copies_whole_rows:
             # "clip" skips a check of indices that the estimator drew itself.
-            np.take(X, rows, axis=0, out=self._x[:count], mode="clip")
+            X.take(rows, axis=0, out=self._x[:count], mode="clip")
         else:
             self._x[:count] = X[rows]
         if self._tail:

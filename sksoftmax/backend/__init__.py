@@ -18,7 +18,13 @@ from sksoftmax.backend.contract import (
     Trainer,
 )
 from sksoftmax.backend.host import HostBackend
-from sksoftmax.backend.optimizers import DistanceOverGradients, averaging_weight, squared_norm
+from sksoftmax.backend.optimizers import (
+    TINY,
+    DistanceOverGradients,
+    averaging_weight,
+    soft_threshold,
+    squared_norm,
+)
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.backend.rule import Rule
 from sksoftmax.backend.sparse.distance import DistanceTrainer
@@ -37,6 +43,7 @@ __all__ = [
     "LARGEST_FACTOR",
     "LARGEST_LOSS",
     "LEAST_DETERMINANT",
+    "TINY",
     "Array",
     "ArrayTrainer",
     "Backend",
@@ -57,6 +64,7 @@ __all__ = [
     "averaging_weight",
     "is_csr",
     "row_blocks",
+    "soft_threshold",
     "squared_norm",
     "threadpool_controller",
 ]

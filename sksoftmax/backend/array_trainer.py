@@ -505,8 +505,18 @@ class ArrayTrainer:
             memory={name: self._to_numpy(array) for name, array in memory.items()},
             means=means,
             n_steps=self._n_steps,
-            norms={
-                name: self._to_numpy(array).astype(np.float64, copy=False)
-                for name, array in self._norms.items()
-            },
+            norms=self.norms(),
         )
+
+    def norms(self) -> dict[str, NDArray[np.float64]]:
+        """Return NumPy copies of the norms in the state, without the rest of it.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_models,), float64
+            Empty for rules that keep none.
+        """
+        return {
+            name: self._to_numpy(array).astype(np.float64, copy=False)
+            for name, array in self._norms.items()
+        }

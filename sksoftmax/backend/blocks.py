@@ -7,6 +7,7 @@ know files, nor how anything is computed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -200,3 +201,7 @@ class BlockTrainer:
     def state(self) -> State:
         """Return NumPy copies of everything needed to go on from here."""
         return self._trainer.state()
+
+    def norms(self) -> Mapping[str, NDArray[np.float64]]:
+        """Return NumPy copies of the norms in the state, without the rest of it."""
+        return self._trainer.norms()

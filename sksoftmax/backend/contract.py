@@ -6,7 +6,7 @@ estimator, nor how anything is computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -137,6 +137,18 @@ class Trainer(Protocol):
         -------
         State
             The state after the last step.
+        """
+        ...
+
+    def norms(self) -> Mapping[str, NDArray[np.float64]]:
+        """Return NumPy copies of the norms in the state, without the rest of it.
+
+        They are asked for after every epoch, when all weights would often take too long.
+
+        Returns
+        -------
+        mapping of str to ndarray of shape (n_models,), float64
+            ``State.norms``.
         """
         ...
 
@@ -325,4 +337,5 @@ def namespace_of(backend: Backend, X: Array) -> Any:
     module, or an object with such functions
         `xp`, unless the backend is a `NamespaceBackend`.
     """
-    return backend.namespace(X) if isinstance(backend, NamespaceBackend) else backend.xp
+    # Not isinstance: to look for all members of a protocol takes longer than a small batch.
+    return backend.namespace(X) if hasattr(backend, "namespace") else backend.xp

@@ -15,12 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.contract import (
-    Backend,
-    DeviceBackend,
-    MeasuringBackend,
-    namespace_of,
-)
+from sksoftmax.backend.contract import Backend, DeviceBackend, namespace_of
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import (
     BLOCK_ELEMENTS,
@@ -267,8 +262,8 @@ def _plain_moments(
     backend: Backend, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
 ) -> Moments:
     """Moments by the backend's own pass, or one of ours; squares in units of 1."""
-    if isinstance(backend, MeasuringBackend):
-        moments = backend.feature_moments(X, weights, rows)
+    if hasattr(backend, "feature_moments"):  # as in namespace_of
+        moments: Moments | None = backend.feature_moments(X, weights, rows)
         if moments is not None:
             return moments
     return (_csr_moments if is_csr(X) else _dense_moments)(backend, X, weights, rows)

@@ -142,7 +142,7 @@ def encode_targets(
     weights, rows = _checked_weights(sample_weight, X, none_may_count)
     kept = labels if rows is None else labels[rows]
     if classes is None:
-        classes = LabelEncoder().fit(kept).classes_
+        classes = _distinct(kept)
     if len(classes) < 2:
         raise ValueError(
             "This solver needs samples of at least 2 classes in the data, but the data"
@@ -172,8 +172,7 @@ def distinct_labels(
     if (X.shape[0] if rows is None else len(rows)) == 0:
         return None
     labels = _checked_labels(y, known=False)
-    found: NDArray[Any] = LabelEncoder().fit(labels if rows is None else labels[rows]).classes_
-    return found
+    return _distinct(labels if rows is None else labels[rows])
 
 
 def class_weights(
@@ -235,7 +234,13 @@ def sorted_classes(classes: ArrayLike) -> NDArray[Any]:
         raise ValueError(
             "This solver needs samples of at least 2 classes, but classes is empty."
         )
-    found: NDArray[Any] = LabelEncoder().fit(labels).classes_
+    return _distinct(labels)
+
+
+def _distinct(labels: NDArray[Any]) -> NDArray[Any]:
+    """Each label once, sorted: objects as scikit-learn sorts them, None and NaN last."""
+    found: NDArray[Any]
+    found = LabelEncoder().fit(labels).classes_ if labels.dtype == object else np.unique(labels)
     return found
 
 
@@ -245,7 +250,9 @@ def _checked_labels(y: ArrayLike, *, known: bool) -> NDArray[Any]:
     `known` says that the classes were given, as in ``partial_fit``: y need not look like a
     classification target by itself.
     """
-    labels: NDArray[Any] = column_or_1d(as_numpy(y), warn=True)
+    labels: NDArray[Any] = as_numpy(y)
+    if type(labels) is not np.ndarray or labels.ndim != 1:  # not what scikit-learn has checked
+        labels = column_or_1d(labels, warn=True)
     if labels.dtype.kind in "mM" and np.isnat(labels).any():
         raise ValueError("Input y contains NaT. Leave out rows whose label is missing.")
     if labels.dtype.kind == "O":

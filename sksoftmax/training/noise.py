@@ -6,8 +6,11 @@ It takes no pass over the rows. This module must not know what the loss is compa
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-from sksoftmax.backend.problem import State
+import numpy as np
+from numpy.typing import NDArray
+
 from sksoftmax.backend.rule import Rule
 
 
@@ -26,26 +29,29 @@ class StepNoise:
     ----------
     rule : Rule
         Its `nearness` is beta. Rules that do not find their own steps keep no norms.
-    state : State
-        Before the first of the epochs.
+    n_batches : int
+        Steps of an epoch.
+    norms : mapping of str to ndarray of shape (1,), float64
+        Those in the state before the first of the epochs.
     """
 
-    def __init__(self, rule: Rule, state: State):
+    def __init__(self, rule: Rule, n_batches: int, norms: Mapping[str, NDArray[np.float64]]):
         self._certain = (1 - rule.nearness) / 2 if rule.finds_steps else 0.0
-        self._n_steps, self._root = _steps_and_root(state)
+        self._n_batches = n_batches
+        self._root = _root(norms)
 
     @property
     def is_none(self) -> bool:
         """Whether there is none to know of: full batches, and steps of a given size."""
         return self._certain == 0
 
-    def rise(self, state: State, factor: float) -> float:
-        """Return by how much noise has certainly raised the loss since the state before.
+    def rise(self, norms: Mapping[str, NDArray[np.float64]], factor: float) -> float:
+        """Return by how much noise has certainly raised the loss of one more epoch.
 
         Parameters
         ----------
-        state : State
-            After an epoch.
+        norms : mapping of str to ndarray of shape (1,), float64
+            Those in the state after the epoch.
         factor : float
             What the schedule has multiplied the steps by.
 
@@ -54,12 +60,10 @@ class StepNoise:
         float
             At least 0, in the unit of the loss.
         """
-        n_steps, root = self._n_steps, self._root
-        self._n_steps, self._root = _steps_and_root(state)
-        return self._certain * factor * (self._root - root) / max(1, self._n_steps - n_steps)
+        before, self._root = self._root, _root(norms)
+        return self._certain * factor * (self._root - before) / self._n_batches
 
 
-def _steps_and_root(state: State) -> tuple[int, float]:
-    """The steps so far, and the root of the weighted sum of the gradients' squared norms."""
-    squares = float(state.norms["squares"][0]) if state.norms else 0.0
-    return state.n_steps, math.sqrt(squares)
+def _root(norms: Mapping[str, NDArray[np.float64]]) -> float:
+    """The root of the weighted sum of the gradients' squared norms."""
+    return math.sqrt(norms["squares"][0]) if norms else 0.0

@@ -15,6 +15,7 @@ from scipy import optimize
 
 from sksoftmax.backend.problem import State
 from sksoftmax.training.epochs import Run
+from sksoftmax.training.holder import HeldState
 from sksoftmax.training.objective import Objective, Weights, dual_gap, estimated_gap
 from sksoftmax.training.training import Training
 
@@ -192,9 +193,9 @@ class Descent:
     def _end_iteration(self, intermediate_result: optimize.OptimizeResult) -> None:
         """Note an iteration; end the descent where its bound, or a callback, says so."""
         self._move_to(intermediate_result.x)  # the last place looked at may have been worse
-        training, state = self._run.training, self._state()
+        training = self._run.training
         training.n_epochs += 1
-        training.state = lambda: state
+        training.holder = HeldState(self._state())
         assert self._start is not None
         seconds, self._start = time.perf_counter() - self._start, None
         training.backend_seconds, self._seconds = self._seconds, 0.0

@@ -7,8 +7,7 @@ the models differ or when each of them stops.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,11 +45,12 @@ class Stack:
         problem = _joined_problem([training.problem for training in trainings])
         state = _joined_state([training.state() for training in trainings])
         self.trainer = trainings[0].backend.trainer(problem, state)
+        self._norms = self.trainer.norms()
         self._state: State | None = None
         product = problem.n_models * problem.n_classes * problem.n_features * problem.batch_size
         self._most_threads = 1 if product < THREADED_PRODUCT else None
         for model, training in enumerate(trainings):
-            training.state = partial(self.state_of, model)
+            training.holder = ModelOfStack(self, model)
 
     def run_epoch(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Take every row once.
@@ -68,6 +68,7 @@ class Stack:
         with blas.limit(limits=self._most_threads, user_api="blas"):
             losses, _ = run_batches(first, self.trainer, step_sizes)
             validation = first.evaluate(self.trainer, n_models=len(losses))
+        self._norms = self.trainer.norms()
         self._state = None  # that of an earlier epoch
         for training in self.trainings:
             training.n_epochs += 1
@@ -99,6 +100,45 @@ class Stack:
             n_steps=several.n_steps,
             norms={name: array[one].copy() for name, array in several.norms.items()},
         )
+
+    def norms_of(self, model: int) -> dict[str, NDArray[np.float64]]:
+        """Return the norms in the state of one model.
+
+        Parameters
+        ----------
+        model : int
+            Its place in the stack.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (1,), float64
+            Empty for rules that keep none.
+        """
+        return {name: array[model : model + 1] for name, array in self._norms.items()}
+
+
+@dataclass(frozen=True)
+class ModelOfStack:
+    """One model of a stack, which holds it for a training.
+
+    Parameters
+    ----------
+    stack : Stack
+        The stack.
+    model : int
+        Its place there.
+    """
+
+    stack: Stack
+    model: int
+
+    def state(self) -> State:
+        """Return its state, in arrays of its own."""
+        return self.stack.state_of(self.model)
+
+    def norms(self) -> dict[str, NDArray[np.float64]]:
+        """Return the norms in its state."""
+        return self.stack.norms_of(self.model)
 
 
 def models_at_once(problem: Problem) -> int:

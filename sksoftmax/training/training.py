@@ -6,7 +6,7 @@ pickles; it does not know why or when to stop, nor anything about prediction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -37,6 +37,7 @@ from sksoftmax.training.coordinates import (
     on_grid,
 )
 from sksoftmax.training.evaluation import Measure, mean_over_rows
+from sksoftmax.training.holder import HeldState, Holder
 from sksoftmax.training.noise import StepNoise
 from sksoftmax.training.schedules import LEAST_FACTOR, REDUCTION, step_factors
 from sksoftmax.training.settings import Settings, candidate_backends
@@ -77,9 +78,8 @@ class Training:
         Epochs so far, earlier calls included.
     backend_seconds : float
         What the backend took for the last epoch, as apart from orders and evaluation.
-    state : callable
-        Returns the `State` after the last step. It is that of `trainer`, or of the stack while
-        the model is trained in one.
+    holder : Holder
+        Who holds the model: `trainer`, or the stack while the model is trained in one.
     rank : int
         Which of several processes this is, whose orders differ. The first, or only, one has
         number 0, which changes no random number.
@@ -103,7 +103,7 @@ class Training:
         self.settings = settings
         self.targets = targets
         self._n_features = int(X.shape[1])
-        self.state: Callable[[], State]
+        self.holder: Holder
         self.backend: Backend
         self.seed = seed if resume is None else resume.seed
         self.n_epochs = self._first_epoch = 0 if resume is None else resume.n_epochs
@@ -136,8 +136,8 @@ class Training:
             raise ValueError(f"Backend {self.backend.name!r} cannot train this: {reason}")
         # Not in a trainer yet: a model of a stack needs none of its own.
         first = self._first_state(resume, stream)
-        self.state = lambda: first
-        self._step_noise = StepNoise(self.problem.rule, first)
+        self.holder = HeldState(first)
+        self._step_noise = StepNoise(self.problem.rule, self.n_batches, first.norms)
 
     def _first_state(self, resume: Checkpoint | None, stream: bool) -> State:
         """The state that the first step goes on from: zeros, or that of `resume`.
@@ -174,8 +174,18 @@ class Training:
     def trainer(self) -> Trainer:
         """The backend's trainer of this model, made when it is first asked for."""
         trainer = self._new_trainer(self.state())
-        self.state = trainer.state
+        self.holder = trainer
         return trainer
+
+    def state(self) -> State:
+        """Return the state after the last step.
+
+        Returns
+        -------
+        State
+            Copies, which can take as long as an epoch where there are many features.
+        """
+        return self.holder.state()
 
     def _totals(self) -> tuple[int, float]:
         """The rows that count, and the sum of their weights."""
@@ -429,8 +439,7 @@ class Training:
 
     def hold_state(self) -> None:
         """Keep a copy of the state, so that the trainer or stack it was in can be freed."""
-        state = self.state()
-        self.state = lambda: state
+        self.holder = HeldState(self.state())
         self.__dict__.pop("trainer", None)
 
     def kept_objective(self) -> float:
@@ -476,6 +485,8 @@ class Training:
     def noise(self) -> float:
         """Return by how much, at least, noise has raised the objective of the last epoch.
 
+        It is to be asked after each epoch, or never.
+
         Returns
         -------
         float
@@ -484,7 +495,7 @@ class Training:
         if self._step_noise.is_none:
             return 0.0
         factor = self.reduction * float(self._planned_factors(self.n_epochs - 1).mean())
-        return self._step_noise.rise(self.state(), factor)
+        return self._step_noise.rise(self.holder.norms(), factor)
 
     def reduce_step(self) -> bool:
         """Divide the step size for the "adaptive" schedule.

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from sksoftmax import SoftmaxClassifier, __version__, get_backend
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.backend.rule import Rule
+from sksoftmax_numpy import NumpyBackend
 
 X, Y = load_wine(return_X_y=True)
 ONE = np.ones(1)
@@ -60,6 +62,29 @@ def test_update_rule_is_that_of_scikit_learn(rule, threshold):
             ours._n_steps,
         )
     assert_allclose(ours.state().parameters, mirrored, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("l1", [0.0, 0.01])
+def test_numbers_of_one_model_have_the_bits_of_arrays(dtype, l1):
+    rule = Rule("distance-over-gradients", nearness=0.9)
+    problem = replace(
+        trainer().problem, dtype=np.dtype(dtype), l1=l1 * ONE, curvature=2.5 * ONE, rule=rule
+    )
+    start = State.zeros(1, 3, 13, problem.dtype)
+    numbers, arrays = NumpyBackend().trainer(problem, start), ArrayTrainer(problem, start)
+    rng = np.random.default_rng(0)
+    for n_steps in range(1, 30):
+        gradient = rng.standard_normal((1, 3, 14)).astype(dtype) * (n_steps > 2)
+        for each in (numbers, arrays):
+            each._optimizer.update(
+                each._parameters, each._average, each._norms, gradient.copy(), 0.7 * ONE,
+                (each._scales, each._inverse_scales), each._threshold, n_steps,
+            )  # fmt: skip
+    state, expected = numbers.state(), arrays.state()
+    assert_array_equal(state.parameters, expected.parameters)
+    assert_array_equal(state.average, expected.average)
+    assert dict(state.norms) == dict(expected.norms)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from sklearn.datasets import load_digits, make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from sksoftmax import SoftmaxClassifier
-from sksoftmax.backend.problem import State
+from sksoftmax import SoftmaxClassifier, get_backend
+from sksoftmax.backend import ArrayTrainer
 from sksoftmax.backend.rule import Rule
 from sksoftmax.training.noise import StepNoise
 from sksoftmax.training.stopping import Plateau
@@ -66,8 +66,10 @@ def test_noise_is_a_part_of_what_the_loss_is_above_that_of_the_model_kept(n_epoc
         SoftmaxClassifier(max_iter=n, tol=None, random_state=0).fit(X, y)
         for n in (n_epochs - 1, n_epochs)
     )
-    noise = StepNoise(Rule("distance-over-gradients"), before._checkpoint.state)
-    rise = noise.rise(clf._checkpoint.state, 1.0)
+    states = before._checkpoint.state, clf._checkpoint.state
+    n_batches = states[1].n_steps - states[0].n_steps
+    noise = StepNoise(Rule("distance-over-gradients"), n_batches, states[0].norms)
+    rise = noise.rise(states[1].norms, 1.0)
     excess = clf.loss_curve_[-1] - objective(clf, X, y)
     assert 0.25 * excess < rise < 0.75 * excess
 
@@ -78,26 +80,43 @@ def test_a_fit_does_not_go_on_for_its_noise():
     y[X[:, 0] > 1] = 0
     clf = SoftmaxClassifier(random_state=0).fit(X, y)
     one = SoftmaxClassifier(max_iter=1, tol=None, warm_start=True, random_state=0)
-    noise = StepNoise(Rule("distance-over-gradients"), State.zeros(1, 4, 60, X.dtype))
+    n_batches = clf.t_ // clf.n_iter_
+    noise = StepNoise(Rule("distance-over-gradients"), n_batches, {})
     measured, seen = [], []
     for _ in range(clf.n_iter_):
         measured.append(one.fit(X, y).loss_curve_[-1])
-        seen.append(measured[-1] - noise.rise(one._checkpoint.state, 1.0))
+        seen.append(measured[-1] - noise.rise(one._checkpoint.state.norms, 1.0))
     shares = np.bincount(y) / len(y)
     baseline = -(shares * np.log(shares)).sum()
-    rule = {"tol": 3e-3, "baseline": baseline, "n_batches": clf.t_ // clf.n_iter_}
+    rule = {"tol": 3e-3, "baseline": baseline, "n_batches": n_batches}
     assert epochs_until_stopped(seen, **rule) == clf.n_iter_
     assert epochs_until_stopped(measured, **rule) is None
+
+
+def test_epochs_do_not_copy_the_weights():
+    class CopyingTrainer(ArrayTrainer):
+        n_copies = 0
+
+        def state(self):
+            CopyingTrainer.n_copies += 1
+            return super().state()
+
+    class CopyingBackend(type(get_backend("numpy"))):
+        def trainer(self, problem, state):
+            return CopyingTrainer(problem, state)
+
+    X, y = load_digits(return_X_y=True)
+    clf = SoftmaxClassifier(backend=CopyingBackend()).fit(X, y)
+    assert CopyingTrainer.n_copies < 3 < clf.n_iter_
 
 
 def test_full_batches_and_given_steps_have_no_noise_to_know_of():
     X, y = load_digits(return_X_y=True)
     clf = SoftmaxClassifier(max_iter=1, tol=None, batch_size=len(X)).fit(X, y)
-    assert StepNoise(
-        Rule("distance-over-gradients", nearness=1.0), clf._checkpoint.state
-    ).is_none
+    norms = clf._checkpoint.state.norms
+    assert StepNoise(Rule("distance-over-gradients", nearness=1.0), 1, norms).is_none
     clf = SoftmaxClassifier(max_iter=1, tol=None, learning_rate=0.1).fit(X, y)
-    assert StepNoise(Rule("sgd"), clf._checkpoint.state).is_none
+    assert StepNoise(Rule("sgd"), clf.t_, clf._checkpoint.state.norms).is_none
 
 
 @pytest.mark.parametrize(("n_rows", "n_features"), [(8000, 100), (4000, 30), (20_000, 40)])

@@ -61,11 +61,11 @@ class TransposedTrainer:
         velocity = state.memory.get("velocity", np.zeros_like(state.parameters))
         self.velocity = transposed(velocity)
         self.n_steps = state.n_steps
-        self.norms: dict[str, Any] = {}
+        self._norms: dict[str, Any] = {}
         self.finds_steps = problem.rule.finds_steps
         if self.finds_steps:
             first = {"distance": [self._way()], "squares": [0.0], "weight": [0.0]}
-            self.norms = {name: a[0] for name, a in (state.norms or first).items()}
+            self._norms = {name: a[0] for name, a in (state.norms or first).items()}
 
     def _way(self) -> float:
         """The length of the average, in the coordinates of the step."""
@@ -118,7 +118,7 @@ class TransposedTrainer:
             self.average = self.average + newest * (self.parameters - self.average)
 
     def _take_own_step(self, gradient: NDArray[np.float64], factor: float) -> None:
-        norms, (curvature,) = self.norms, self.problem.curvature
+        norms, (curvature,) = self._norms, self.problem.curvature
         if norms["squares"] == 0:
             norms["distance"] = max(norms["distance"], np.linalg.norm(gradient) / curvature)
             norms["squares"] = (norms["distance"] ** 2 * curvature) ** 2
@@ -196,8 +196,11 @@ class TransposedTrainer:
             memory=memory,
             means=self.means,
             n_steps=self.n_steps,
-            norms={name: np.array([x]) for name, x in self.norms.items()},
+            norms=self.norms(),
         )
+
+    def norms(self) -> dict[str, NDArray[np.float64]]:
+        return {name: np.array([x]) for name, x in self._norms.items()}
 
 
 def transposed(array: NDArray[Any]) -> NDArray[np.float64]:
