@@ -468,7 +468,7 @@ class ArrayTrainer:
         """Rows of X in float64."""
         if is_csr(X):
             x = X if rows == slice(0, X.shape[0]) else X[rows]  # which copies them
-            return x.astype(np.float64, copy=False)
+            return x if x.dtype == np.float64 else x.astype(np.float64)
         return self.xp.asarray(X[rows], dtype=np.float64)
 
     def _exact_residual(
