@@ -114,9 +114,9 @@ class SoftmaxClassifier(
         of them is kept all the same); `partial_fit` refuses them.
     optimizer : {"sgd", "adam", "lbfgs"}, default="sgd"
         The update rule: SGD with momentum, or Adam [4]_ in standardised coordinates. "lbfgs"
-        goes to the optimum, to a certified `tol`: after a few epochs of SGD it hands the model
-        to L-BFGS [9]_, which takes all rows in each iteration, in float64. There is then no
-        `partial_fit` and no `early_stopping`.
+        goes to the optimum, to a certified `tol`: after a few epochs of SGD, where their steps
+        are no tiny ones, L-BFGS [9]_ takes all rows in each iteration, in float64. There is
+        then no `partial_fit` and no `early_stopping`.
     momentum : float, default=0.9
         Momentum of "sgd" with a given `learning_rate`, in [0, 1).
     nesterov : bool, default=False

@@ -79,6 +79,7 @@ class Fit:
         self.tasks: FitTasks | None = None
         self.run: Run
         self.descent: Descent | None = None
+        self._has_model = resume is not None
 
     def check(
         self,
@@ -209,14 +210,31 @@ class Fit:
         if not self.is_stream:
             self.run.start_with_best()
 
+    def start_from(self, other: Fit) -> None:
+        """Begin with the model of another fit, in place of SGD's first epochs.
+
+        Parameters
+        ----------
+        other : Fit
+            To the same rows, with another penalty, and over.
+        """
+        before = other.run.training
+        model = before.state().started_anew(before.problem)
+        self.run.training.state = lambda: model
+        self._has_model = True
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no epoch, and no iteration, is to come."""
+        return self.descent is not None or self.run.is_over()
+
     def train(self) -> None:
         """Run the epochs, and go on to the optimum where the optimizer is "lbfgs"."""
         estimator, run = self.estimator, self.run
         if self.is_stream or estimator.optimizer != "lbfgs":
             run_epochs([run])
             return
-        # A warm start has a model already.
-        n_first = 0 if run.history.losses else first_epochs(run.training)
+        n_first = 0 if self._has_model else first_epochs(run.training)
         run_epochs([run], min(n_first, estimator.max_iter // 2))
         if not run.is_over():
             target = None
@@ -249,13 +267,12 @@ class Fit:
         run, estimator = self.run, self.estimator
         if run.error is not None:
             raise run.error
-        is_over = run.is_over() or self.descent is not None
-        if is_over and not self.is_stream:
+        if self.is_over and not self.is_stream:
             if run.verbose:
                 print(reason(run, estimator, self.descent))
             warn_of_the_end(run, estimator, self.descent, stacklevel=CALLER)
         estimator.__dict__.update(self.attributes())
-        if is_over:
+        if self.is_over:
             self.end()
 
     def end(self) -> None:

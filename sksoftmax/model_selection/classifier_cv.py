@@ -84,7 +84,7 @@ class SoftmaxClassifierCV(
         means over the folds. With several scorers, the name of the one to choose by, or False,
         which chooses nothing; or a function that picks an index from ``cv_results_``.
     n_jobs : int or None, default=None
-        Processes among which folds, and parts of them, are divided.
+        Processes among which folds, and parts of them, are divided; with "lbfgs" folds alone.
     halving : int or None, default=None
         Epochs before the worse half of the candidates is dropped for the first time, as in
         `SoftmaxSearchCV`.
@@ -97,7 +97,7 @@ class SoftmaxClassifierCV(
     tol : float or None, default=3e-3
         A fit stops when the second half of its epochs has lowered its loss by no more than
         `tol` times that of the class frequencies, or times five times what has been gained on
-        that, where this is less.
+        that, where this is less. With "lbfgs" it is the tolerance on a bound that holds.
     n_iter_no_change : int, default=2
         Epochs in which nothing is gained after which to stop, where half of them are fewer.
     early_stopping : bool, default=False
@@ -107,7 +107,9 @@ class SoftmaxClassifierCV(
     schedule : {"constant", "invscaling", "adaptive", "linear", "cosine"}, default="constant"
         How the step size changes.
     optimizer : {"sgd", "adam", "lbfgs"}, default="sgd"
-        The update rule. "lbfgs" takes each candidate to its optimum by itself.
+        The update rule. "lbfgs" takes each candidate to its optimum, certified to `tol`: from
+        the strongest of `alphas` on, each starts from the coefficients of the last. The best
+        one on all rows starts anew.
     momentum : float, default=0.9
         Momentum of "sgd" with a given learning rate, in [0, 1).
     nesterov : bool, default=False

@@ -1,7 +1,7 @@
 """Several estimators fitted to the same rows, as if one after another, but together.
 
-Here it is decided which fits can share a stack, and which must be left to ``fit``. This module
-must not know folds or scores, nor what the estimators are compared for.
+Here it is decided which fits share a stack or a path, and which must be left to ``fit``. This
+module must not know folds or scores, nor what the estimators are compared for.
 """
 
 from __future__ import annotations
@@ -72,18 +72,18 @@ class JointFit:
     @property
     def goes_on(self) -> bool:
         """Whether there are epochs to come."""
-        return self.error is None and self.fit is not None and not self.fit.run.is_over()
+        return self.error is None and self.fit is not None and not self.fit.is_over
 
 
 class JointFits:
     """Fits of several estimators to the same rows.
 
     Those of `SoftmaxClassifier` that differ only in what may differ between models of one
-    stack are trained together, as many at once as memory allows. Any other estimator, a
-    subclass included, and one that resumes, prints, goes to the optimum by "lbfgs", has
-    callbacks of its own, or is given more than weights or arrays of another library, is fitted
-    by itself. A `random_state` of None
-    draws one seed for all.
+    stack are trained together, as many at once as memory allows. Those of them that go to the
+    optimum by "lbfgs" make a path of penalties, each started from the last. Any other
+    estimator, a subclass included, and one that resumes, prints, has callbacks of its own, or
+    is given more than weights or arrays of another library, is fitted by itself. A
+    `random_state` of None draws one seed for all.
 
     Parameters
     ----------
@@ -133,6 +133,9 @@ class JointFits:
         waiting, self._waiting = deque(self._waiting), []
         while waiting:
             fits = waiting.popleft()
+            if _goes_to_the_optimum(fits[0]):
+                yield from self._run_path(deque(fits))
+                continue
             running = [fit for fit in fits if fit.error is None]
             with overflow_is_found_later():
                 run_epochs([each.fit.run for each in running if each.fit is not None], limit)
@@ -156,6 +159,22 @@ class JointFits:
                 each.fit.end()
         kept = [[fit for fit in fits if fit.index not in indices] for fits in self._waiting]
         self._waiting = [fits for fits in kept if fits]
+
+    def _run_path(self, fits: deque[JointFit]) -> Iterator[list[JointFit]]:
+        """Fit one after another, each from the model of the last that has not failed."""
+        last: Fit | None = None
+        while fits:
+            each = fits.popleft()
+            if each.error is None and each.fit is not None:
+                if last is not None:
+                    each.fit.start_from(last)
+                start = time.perf_counter()
+                with overflow_is_found_later():
+                    each.fit.train()
+                self._finish(each)
+                each.seconds = time.perf_counter() - start  # more than those of its epochs
+                last = last if each.error else each.fit
+            yield [each]
 
     def _finish(self, joint: JointFit) -> None:
         """Give an estimator its attributes; fit it first, where that is done by itself."""
@@ -219,12 +238,12 @@ class JointFits:
 def _can_stack(estimator: Any) -> bool:
     """Whether ``fit`` is not overridden, and neither goes on from a model nor is watched.
 
-    A stack starts from zeros, and neither prints nor has callbacks that expect one fit.
+    Stacks and paths start from zeros, do not print, and have no callbacks that expect one fit.
     """
     return (
         type(estimator) is SoftmaxClassifier  # a subclass may train otherwise in any method
         and not estimator.warm_start
-        and estimator.optimizer != "lbfgs"  # whose iterations no other model shares
+        and not (estimator.optimizer == "lbfgs" and estimator.early_stopping)  # an error
         and not estimator.verbose
         and not has_callbacks_of_its_own(estimator)
     )
@@ -269,10 +288,37 @@ def _started(fits: list[JointFit]) -> list[list[JointFit]]:
             each.error = error
         else:
             measured = measured or each.fit.run.training
-    if measured is None or lazy_trainer(measured.problem) is not None:
+    if measured is None:
+        return [[fit] for fit in fits]
+    if fits[0].estimator.optimizer == "lbfgs":
+        return _paths(fits)
+    if lazy_trainer(measured.problem) is not None:
         return [[fit] for fit in fits]  # lazy steps of one model cost less than dense ones
     # As few stacks as memory allows, of sizes that differ by one at most.
     size = models_at_once(measured.problem)
     n_stacks = -(-len(fits) // size)
     ends = [len(fits) * i // n_stacks for i in range(n_stacks + 1)]
     return [fits[start:end] for start, end in pairwise(ends)]
+
+
+def _goes_to_the_optimum(joint: JointFit) -> bool:
+    """Whether a fit that has begun has its place on a path, rather than in a stack."""
+    return joint.fit is not None and joint.estimator.optimizer == "lbfgs"
+
+
+def _paths(fits: list[JointFit]) -> list[list[JointFit]]:
+    """Fits by their share of the absolute penalty, from the strongest penalty to the weakest.
+
+    The optimum is near that of a penalty that is a little stronger, and the strongest one's is
+    near zero.
+    """
+    paths: dict[float, list[JointFit]] = {}
+    for each in sorted(fits, key=_strength, reverse=True):
+        paths.setdefault(each.estimator.l1_ratio, []).append(each)
+    return list(paths.values())
+
+
+def _strength(joint: JointFit) -> float:
+    """How strong the penalty of a fit is; infinite where it could not start."""
+    assert joint.fit is not None
+    return math.inf if joint.error is not None else joint.fit.run.training.alpha

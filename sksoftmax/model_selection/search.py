@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from numbers import Integral
 from typing import Any, Self
@@ -53,16 +53,17 @@ class SoftmaxSearchCV(
 
     Each candidate is trained on the rows of its fold, by the orders and step sizes that `fit`
     would give it: with an integer `random_state`, models and scores are those of `GridSearchCV`
-    but for the rounding of sums. A `random_state` of None draws one seed a fold, rather than
-    one a fit.
+    but for the rounding of sums, and for `tol` where they go to the optimum by "lbfgs". A
+    `random_state` of None draws one seed a fold, rather than one a fit.
 
     Parameters
     ----------
     estimator : estimator
         A `SoftmaxClassifier`, or a `Pipeline` that ends in one, whose other steps are then
         fitted once for each fold and each setting of their parameters. What trains
-        otherwise, such as any other estimator, or one with `warm_start`, `verbose`,
-        ``optimizer="lbfgs"`` or callbacks of its own, is fitted by itself.
+        otherwise, such as any other estimator, or one with `warm_start`, `verbose` or
+        callbacks of its own, is fitted by itself. With ``optimizer="lbfgs"``, strengths of the
+        penalty make a path, from the strongest on, each started from the last optimum.
     param_grid : dict or list of dicts, default=None
         Lists of values by parameter name, of which all combinations are tried.
     param_distributions : dict or list of dicts, default=None
@@ -73,8 +74,9 @@ class SoftmaxSearchCV(
     scoring : str, callable, list, tuple, dict or None, default=None
         What candidates are compared by, as in `GridSearchCV`; None for the estimator's `score`.
     n_jobs : int or None, default=None
-        Processes among which folds, and parts of them, are divided. Whatever it is, the
-        products of a stack use the threads of the BLAS. Ignored with `halving`.
+        Processes among which folds, and parts of them, are divided; with "lbfgs" folds alone.
+        Whatever it is, the products of a stack use the threads of the BLAS. Ignored with
+        `halving`.
     refit : bool, str or callable, default=True
         Whether to fit the best candidate on all rows; with several scorers the name of the one
         to choose by; or a function that picks an index from ``cv_results_``.
@@ -369,8 +371,10 @@ class SoftmaxSearchCV(
         """Results of all candidates, each on all folds, fold after fold."""
         numbers = list(candidates)
         n_jobs = effective_n_jobs(self.n_jobs)
-        # With several processes, enough parts of folds to keep them all at work.
-        n_parts = 1 if n_jobs == 1 else min(len(numbers), -(-2 * n_jobs // len(folds)))
+        # With several processes, enough parts of folds to keep them all at work. A path of
+        # penalties stays in one piece, lest its results depend on their number.
+        divides = n_jobs > 1 and not _has_paths(self.estimator, candidates.values())
+        n_parts = min(len(numbers), -(-2 * n_jobs // len(folds))) if divides else 1
         jobs = [
             (i, numbers[part::n_parts]) for i in range(len(folds)) for part in range(n_parts)
         ]
@@ -489,6 +493,16 @@ def mean_of_scored_folds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     scored = ~np.isnan(scores).all(axis=0)
     return scores[:, scored].mean(axis=1) if scored.any() else scores[:, 0]
+
+
+def _has_paths(estimator: Any, candidates: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether candidates may go to the optimum, each from the model of the last."""
+    settings = estimator.get_params(), *candidates
+    return any(
+        name.split("__")[-1] == "optimizer" and value == "lbfgs"
+        for parameters in settings
+        for name, value in parameters.items()
+    )
 
 
 def _whole_fold(fold: Callable[..., Fold], *arguments: Any) -> dict[int, dict[str, Any]]:

@@ -231,5 +231,10 @@ def _gap_by(objective: Objective, value: float, entropy: float, gradient: Weight
         largest = float(slopes.max())
         t = 1.0 if largest <= l1 else l1 / largest
         return max(0.0, value - t * entropy)
-    t = 1.0 if rise(1.0) >= 0 else optimize.brentq(rise, 0.0, 1.0)
+    if rise(1.0) >= 0:
+        t = 1.0
+    elif l1 == 0:  # where it is linear
+        t = entropy * l2 / float((slopes**2).sum())
+    else:
+        t = optimize.brentq(rise, 0.0, 1.0)
     return max(0.0, value - t * entropy + float((beyond(t) ** 2).sum()) / (2 * l2))

@@ -1,4 +1,4 @@
-"""From the model that SGD has found to the optimum, by L-BFGS over all rows.
+"""From the model that SGD has found, if it has begun, to the optimum: L-BFGS over all rows.
 
 Each iteration is an epoch to whoever follows the fit: it has a loss, a task and a line. This
 module must not know estimators, nor how the gradient is computed.
@@ -19,17 +19,20 @@ from sksoftmax.training.holder import HeldState
 from sksoftmax.training.objective import Objective, Weights, dual_gap, estimated_gap
 from sksoftmax.training.training import Training
 
-FIRST_EPOCHS, FEW_FIRST_EPOCHS = 5, 1
+FIRST_EPOCHS = 5
 """Epochs of SGD before the first iteration, each worth several iterations at its beginning."""
 
 SMALL_STEP = 10**4
-"""Multiplications of a step below which epochs are few: they take longer than iterations."""
+"""Multiplications of a step below which an epoch takes longer than the iterations it saves."""
 
 MEMORY, MEMORY_BYTES = 30, 2**28
 """Pairs of steps and gradients that L-BFGS remembers, unless they take more than so much."""
 
 EVALUATIONS = 20
 """Most times that one iteration may look at the objective, which it does about once."""
+
+OPPOSITE = np.array([[-1.0], [1.0]]) / np.sqrt(2)
+"""The rows of two classes for one row of L-BFGS: an orthonormal basis, as the others have."""
 
 
 def first_epochs(training: Training) -> int:
@@ -45,15 +48,16 @@ def first_epochs(training: Training) -> int:
     int
         It follows from counts alone.
     """
-    return FIRST_EPOCHS if training.step_operations >= SMALL_STEP else FEW_FIRST_EPOCHS
+    return FIRST_EPOCHS if training.step_operations >= SMALL_STEP else 0
 
 
 class Descent:
     """L-BFGS on the objective of a fit, from the model that the epochs so far have found.
 
     Coordinates are those of the penalty: weights times standard deviations, and intercepts of
-    centred features. An absolute penalty has no derivative at zero, so each weight is then the
-    difference of two that are not negative and pay for their sum.
+    centred features. One row stands for the opposite rows of two classes. An absolute penalty
+    has no derivative at zero, so each weight is then the difference of two that are not
+    negative and pay for their sum.
 
     Parameters
     ----------
@@ -84,6 +88,7 @@ class Descent:
         self._objective = Objective(training)
         self._weights = training.state().predicting(training.problem)[0].astype(np.float64)
         self._derivatives = self._objective.loss_gradient(self._weights)
+        self._n_rows = len(_contrasts(self._weights))
         self._variables = self._variables_of(self._weights)
         self._promising = np.inf if target is None else target
         self._start: float | None = None
@@ -97,7 +102,8 @@ class Descent:
 
     def go(self) -> None:
         """Iterate until the target is certified, the run is over, or nothing is gained."""
-        self._certify()
+        if self._run.history.losses:  # else there is no epoch to end with
+            self._certify()
         gained = True
         while gained and not self._is_over:
             before = self.gap
@@ -137,28 +143,31 @@ class Descent:
 
     def _variables_of(self, weights: Weights) -> NDArray[np.float64]:
         """What L-BFGS changes, in one vector."""
-        scaled = (weights[:, :-1] * self._objective.scales).ravel()
+        rows = _contrasts(weights)
+        scaled = (rows[:, :-1] * self._objective.scales).ravel()
         parts = [scaled]
         if self._objective.l1 > 0:
             parts = [np.maximum(scaled, 0), np.maximum(-scaled, 0)]
-        return np.concatenate([*parts, weights[:, -1]])
+        return np.concatenate([*parts, rows[:, -1]])
 
     def _weights_of(self, variables: NDArray[np.float64]) -> Weights:
         """The weights that such a vector stands for."""
-        n_classes = len(self._weights)
-        scaled, intercepts = np.split(variables, [-n_classes])
+        n_rows = self._n_rows
+        scaled, intercepts = np.split(variables, [-n_rows])
         if self._objective.l1 > 0:
             positive, negative = np.split(scaled, 2)
             scaled = positive - negative
-        coef = scaled.reshape(n_classes, -1) / self._objective.scales
-        return np.column_stack([coef, intercepts])
+        rows = np.empty((n_rows, self._weights.shape[1]))
+        np.divide(scaled.reshape(n_rows, -1), self._objective.scales, out=rows[:, :-1])
+        rows[:, -1] = intercepts
+        return rows if n_rows > 1 else rows * OPPOSITE
 
     def _bounds(self) -> optimize.Bounds | None:
         """Where the two parts of a weight may be; nothing bounds a weight itself."""
         if self._objective.l1 == 0:
             return None
         least = np.zeros(len(self._variables))
-        least[-len(self._weights) :] = -np.inf
+        least[-self._n_rows :] = -np.inf
         return optimize.Bounds(least, np.inf)
 
     def _value_gradient(
@@ -172,14 +181,16 @@ class Descent:
         self._move_to(variables)
         loss, gradient = self._derivatives
         value = loss + objective.penalty(self._weights)
-        scaled = self._weights[:, :-1] * objective.scales
+        gradient = _contrasts(gradient)
+        scaled = _contrasts(self._weights)[:, :-1] * objective.scales
         slopes = (gradient[:, :-1] / objective.scales + objective.l2 * scaled).ravel()
         if objective.l1 == 0:
             return value, np.append(slopes, gradient[:, -1])
+        # The row of two classes stands for two, whose absolute values are its over sqrt(2).
+        l1 = objective.l1 if self._n_rows > 1 else objective.l1 * np.sqrt(2)
         both = variables[: 2 * len(slopes)]
-        doubly = objective.l1 * float(both.sum() - np.abs(scaled).sum())
-        parts = objective.l1 + slopes, objective.l1 - slopes, gradient[:, -1]
-        return value + doubly, np.concatenate(parts)
+        doubly = l1 * float(both.sum() - np.abs(scaled).sum())
+        return value + doubly, np.concatenate([l1 + slopes, l1 - slopes, gradient[:, -1]])
 
     def _move_to(self, variables: NDArray[np.float64]) -> None:
         """Take a pass over the rows, unless the last one was there."""
@@ -224,3 +235,8 @@ class Descent:
         means = np.zeros(training.problem.n_features) if centre is None else centre
         parameters = self._weights[None].astype(training.dtype)
         return State(parameters, parameters, {}, means, 0)
+
+
+def _contrasts(rows: Weights) -> Weights:
+    """Rows of weights or derivatives; for two classes one, since theirs are opposite."""
+    return OPPOSITE.T @ rows if len(rows) == 2 else rows

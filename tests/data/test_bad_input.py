@@ -345,7 +345,7 @@ BAD_PARAMETERS = {
     "max_iter": [10.0, 0],
     "momentum": ["0.9", 1.0, -0.1],
     "schedule": ["optimal", 1],
-    "optimizer": ["lbfgs", 1],
+    "optimizer": ["newton-cg", 1],
     "nesterov": ["yes"],
     "beta_1": ["0.9", 1.0, -0.1],
     "beta_2": ["0.9", 1.0, -0.1],

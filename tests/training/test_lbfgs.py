@@ -8,11 +8,13 @@ import warnings
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.step.objective import Objective
@@ -101,12 +103,20 @@ def test_a_fit_ends_where_its_tolerance_is_certified(tol, l1_ratio):
 
 
 def test_a_fit_that_is_near_enough_after_sgd_takes_no_iteration():
-    clf = to_the_optimum(tol=0.5).fit(X, Y)
+    X, y = load_digits(return_X_y=True)
+    clf = to_the_optimum(tol=0.5).fit(X, y)
     plain = SoftmaxClassifier(
         alpha=0.02, tol=None, max_iter=clf.n_iter_, random_state=0, backend="numpy"
-    ).fit(X, Y)
+    ).fit(X, y)
     assert_array_equal(clf.coef_, plain.coef_)
     assert clf.t_ == plain.t_ > 0
+
+
+def test_where_steps_are_tiny_no_epoch_comes_first():
+    seeds = [to_the_optimum(tol=1e3, random_state=seed).fit(X, Y) for seed in (0, 1)]
+    assert [clf.n_iter_ for clf in seeds] == [1, 1]
+    assert seeds[0].coef_.any()
+    assert_array_equal(seeds[0].coef_, seeds[1].coef_)
 
 
 def test_max_iter_counts_epochs_and_iterations_and_warns_with_the_bound():
@@ -229,6 +239,52 @@ def test_searches_take_each_candidate_to_its_optimum():
     assert_allclose(chosen.coef_, alone.coef_, atol=1e-3)
 
 
+def iterations_and_gap(clf, X, y):
+    return {"iterations": clf.n_iter_, "gap": clf.dual_gap(X, y)}
+
+
+def test_a_path_of_penalties_starts_each_fit_from_the_last():
+    X, y = load_wine(return_X_y=True)
+    grid = {"alpha": [0.01, 1, 1e-4, 1e-3, 0.1, 0.03], "l1_ratio": [0, 0.5]}
+    parameters = {"scoring": iterations_and_gap, "refit": False, "cv": 2}
+    path, alone = (
+        search(to_the_optimum(tol=1e-6), grid, return_train_score=True, **parameters)
+        .fit(X, y)
+        .cv_results_
+        for search in (SoftmaxSearchCV, GridSearchCV)
+    )
+    n_iterations = path["mean_test_iterations"]
+    assert n_iterations.sum() < 0.8 * alone["mean_test_iterations"].sum()
+    strongest = [i for i, each in enumerate(path["params"]) if each["alpha"] == 1]
+    assert_array_equal(n_iterations[strongest], alone["mean_test_iterations"][strongest])
+    for fold, (train, _) in enumerate(StratifiedKFold(2).split(X, y)):
+        most = 1.001e-6 * frequency_loss(y[train])
+        assert path[f"split{fold}_train_gap"].max() <= most
+
+
+def test_a_path_does_not_depend_on_the_order_of_penalties_or_on_processes():
+    parameters = {"optimizer": "lbfgs", "cv": 2, "tol": 1e-5, "random_state": 0}
+    alphas = [0.1, 1e-3, 1e-2]
+    one = SoftmaxClassifierCV(alphas=alphas, **parameters).fit(X, Y).coefs_paths_
+    ordered = SoftmaxClassifierCV(alphas=sorted(alphas), **parameters).fit(X, Y)
+    assert_array_equal(ordered.coefs_paths_[:, [2, 0, 1]], one)
+    with parallel_config("threading"):
+        two = SoftmaxClassifierCV(alphas=alphas, n_jobs=4, **parameters).fit(X, Y)
+    assert_array_equal(two.coefs_paths_, one)
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
+@pytest.mark.parametrize(
+    ("name", "values"), [("alpha", [-1, 0.1]), ("early_stopping", [True, False])]
+)
+def test_a_path_goes_on_without_a_fit_that_fails(name, values):
+    grid = {"l1_ratio": [0.2], name: values}
+    search = SoftmaxSearchCV(to_the_optimum(tol=1e-6), grid, cv=2, refit=False)
+    with pytest.warns(FitFailedWarning, match="2 fits failed out of a total of 4"):
+        search.fit(X, Y)
+    assert_array_equal(np.isnan(search.cv_results_["mean_test_score"]), [True, False])
+
+
 def test_an_error_leaves_the_model_as_it_was():
     clf = to_the_optimum().fit(X, Y)
     before = clf.__dict__.copy()
@@ -241,10 +297,10 @@ def test_an_error_leaves_the_model_as_it_was():
     assert clf.n_iter_ == before["n_iter_"]
 
 
-@pytest.mark.parametrize(("n_features", "n_epochs"), [(5, 1), (200, 5)])
-def test_epochs_of_sgd_come_first_and_are_few_where_steps_are_tiny(n_features, n_epochs):
+def test_epochs_of_sgd_come_first_where_steps_are_not_tiny():
     rng = np.random.default_rng(0)
-    X, y = rng.standard_normal((200, n_features)), rng.integers(3, size=200)
+    X, y = rng.standard_normal((200, 200)), rng.integers(3, size=200)
+    n_epochs = 5
     parameters = {"alpha": 0.02, "random_state": 0, "backend": "numpy"}
     clf = to_the_optimum(alpha=0.02).fit(X, y)
     plain = SoftmaxClassifier(tol=None, max_iter=n_epochs + 1, **parameters).fit(X, y)
