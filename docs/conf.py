@@ -8,6 +8,9 @@ import logging
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
 
 import sksoftmax
 
@@ -23,7 +26,9 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
     "numpydoc",
+    "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
+    "changelog",
     "elsewhere",
     "mathml",
 ]
@@ -37,11 +42,24 @@ autodoc_mock_imports = ["onnx", "skl2onnx"]  # of which sksoftmax.onnx needs the
 autodoc_typehints = "none"  # numpydoc's sections say more: shapes, ranges, defaults
 maximum_signature_line_length = 96  # a longer one has a line a parameter
 autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"  # a list of contents has room for ``fit()`` alone
 autosummary_generate = False
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
+copybutton_exclude = ".linenos, .gp, .go"  # prompts and what was printed
+copybutton_selector = "div:not(.sphx-glr-script-out) > div.highlight > pre"
+
+
+def draw_for_light_and_dark(gallery_conf: dict[str, Any], file_name: str) -> None:
+    """Draw without paper, and in a grey that can be read on a light page and on a dark one."""
+    names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    plt.rcParams.update(dict.fromkeys(names, "#808080"))
+    plt.rcParams.update({"savefig.transparent": True, "legend.framealpha": 0})
+
+
 sphinx_gallery_conf = {
+    "reset_modules": ("matplotlib", draw_for_light_and_dark),
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"[\\/]plot_",
@@ -81,4 +99,4 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {page: [] for page in ("index", "benchmarks", "deployment", "gpu")}
+html_sidebars = {page: [] for page in ("index", "benchmarks", "deployment", "gpu", "project")}

@@ -81,7 +81,7 @@ print(f"{clf.n_iter_} epochs, {last.shape[1]} steps, {clf.score(X, y):.1%} right
 figure, ax = plt.subplots(figsize=(7, 5), layout="constrained")
 ax.plot(*last, color="C0", alpha=0.35, linewidth=0.8, label="after each step")
 ax.plot(*average, color="C3", linewidth=2, label="averaged")
-ax.plot(0, 0, "ko", markersize=5)
+ax.plot(0, 0, "o", color="gray", markersize=5)
 ax.annotate("start", (0, 0), xytext=(6, 6), textcoords="offset points")
 ax.plot(*average[:, -1], "*", color="C3", markersize=14, label="what predicts")
 ax.set(

@@ -30,7 +30,7 @@ plt.show()
 probabilities = clf.predict_proba(X_test)
 ranked = np.sort(probabilities, axis=1)
 doubtful = np.argsort(ranked[:, -1] - ranked[:, -2])[:8]
-figure, axes = plt.subplots(2, 4, figsize=(8, 4.6), layout="constrained")
+figure, axes = plt.subplots(2, 4, figsize=(8, 5.4), layout="constrained")
 for ax, i in zip(axes.flat, doubtful, strict=True):
     second, first = np.argsort(probabilities[i])[-2:]
     ax.imshow(X_test[i].reshape(8, 8), cmap="gray_r")

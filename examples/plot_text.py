@@ -67,6 +67,7 @@ influence = clf.coef_ * clf.scale_
 for ax, package, row in zip(axes, clf.classes_, influence, strict=True):
     top = np.argsort(row)[-12:]
     ax.barh(words[top], row[top], color="C0")
-    ax.set(title=package, xlabel="coefficient per standard deviation")
+    ax.set(title=package)
     ax.spines[["top", "right"]].set_visible(False)
+figure.supxlabel("coefficient per standard deviation", fontsize="medium")
 plt.show()

@@ -53,6 +53,10 @@ def scaling(measured: dict[str, Measurements], file: Path) -> None:
             good = [run for run in runs if "points" in run]
             panel.plot(*zip(*medians_along(good, axis), strict=True), marker="o", label=name)
         panel.set(xscale="log", yscale="log", xlabel=axis)
+        if axis == "n_threads":  # a few whole numbers, not powers of ten
+            threads = sorted({x for line in panel.lines for x in line.get_xdata()})
+            panel.set_xticks(threads, [str(n) for n in threads])
+            panel.set_xticks([], minor=True)
         panel.grid(alpha=0.3, which="both")
     panels[0].set_ylabel("ns per row, feature and class")
     panels[0].legend(fontsize="small")

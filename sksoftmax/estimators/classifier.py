@@ -162,8 +162,10 @@ class SoftmaxClassifier(
         Who runs the epochs: a name that `list_backends` lists, "auto" for the fastest
         installed CPU backend, or where X is on a GPU one of its own, or a backend object.
     verbose : int, default=0
-        1 prints a line an epoch: its loss, validation loss and seconds. 2 adds the seconds
-        spent in the backend, as apart from orders, evaluation and callbacks.
+        1 prints a header with the rows and what "auto" stands for, a line an epoch with its
+        loss, validation loss and seconds, and why the fit has ended. 2 adds the seconds spent
+        in the backend, as apart from orders, evaluation and callbacks. Where the first epoch
+        has to wait for Numba to compile, its seconds include that.
 
     Attributes
     ----------

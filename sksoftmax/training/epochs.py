@@ -84,7 +84,8 @@ class Run:
     tasks : FitTasks or None, default=None
         Whom to tell of each epoch.
     verbose : int, default=0
-        1 prints a line an epoch, 2 adds the backend's share of the time.
+        1 prints what is trained before the first epoch of a model, then a line an epoch; 2
+        adds the backend's share of the time.
 
     Attributes
     ----------
@@ -159,6 +160,8 @@ class Run:
 
     def begin_epoch(self) -> None:
         """Tell callbacks that an epoch begins; an error in one of them ends the run."""
+        if self.verbose and not self.history.losses:
+            print(self._header())
         if self.tasks is None:
             return
         try:
@@ -206,6 +209,16 @@ class Run:
             return False
         self.rule.restart()
         return True
+
+    def _header(self) -> str:
+        """What is trained, and on what."""
+        training = self.training
+        n_features, n_classes = training.problem.n_features, len(training.targets.classes)
+        return (
+            f"{training.n_rows:,} rows, {n_features:,} features, {n_classes:,} classes,"
+            f" {training.dtype}; alpha={training.alpha:.3g}, batch_size={training.batch_size},"
+            f" backend={training.backend.name}"
+        )
 
     def _line(self, seconds: float) -> str:
         history = self.history

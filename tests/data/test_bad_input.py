@@ -476,6 +476,7 @@ except KeyboardInterrupt:
 def test_interrupt_from_outside():
     command = [sys.executable, "-u", "-c", INTERRUPTED_SCRIPT]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert "rows" in process.stdout.readline()
         assert process.stdout.readline().startswith("epoch")
         os.kill(process.pid, signal.SIGINT)
         *_, last = process.stdout

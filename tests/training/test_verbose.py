@@ -1,4 +1,4 @@
-"""What verbose prints: one line an epoch, in columns, and why the fit has ended."""
+"""What verbose prints: a header, one line an epoch in columns, and why the fit has ended."""
 
 import re
 
@@ -21,6 +21,7 @@ def lines_of(capsys, **parameters):
 def test_one_aligned_line_an_epoch(capsys, verbose, early_stopping):
     clf, lines = lines_of(capsys, verbose=verbose, early_stopping=early_stopping)
     assert lines.pop() == "max_iter=12 reached"
+    assert lines.pop(0).startswith("1,617 rows" if early_stopping else "1,797 rows")
     pattern = rf"epoch +(\d+)   loss{NUMBER}"
     pattern += rf"   validation{NUMBER}" if early_stopping else ""
     pattern += rf"   {NUMBER} s"
@@ -37,11 +38,27 @@ def test_one_aligned_line_an_epoch(capsys, verbose, early_stopping):
 
 def test_the_last_line_says_why_it_stopped(capsys):
     clf = SoftmaxClassifier(tol=1e-2, random_state=0, verbose=1).fit(X, Y)
-    *lines, last = capsys.readouterr().out.splitlines()
+    _, *lines, last = capsys.readouterr().out.splitlines()
     assert len(lines) == clf.n_iter_
     window = max(2, clf.n_iter_ // 2)
     assert last.startswith(f"stopped: the last {window} epochs have improved the loss by")
     assert "tol=0.01" in last
+
+
+def test_the_header_says_what_auto_stands_for(capsys):
+    SoftmaxClassifier(max_iter=1, tol=None, backend="numpy", verbose=1).fit(X, Y)
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "1,797 rows, 64 features, 10 classes, float64; alpha=0.000556, batch_size=32,"
+        " backend=numpy"
+    )
+
+
+def test_a_stream_has_one_header(capsys):
+    stream = SoftmaxClassifier(random_state=0, verbose=1)
+    for _ in range(3):
+        stream.partial_fit(X, Y, classes=range(10))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.startswith("1,797 rows") for line in lines] == [True, False, False, False]
 
 
 def test_silence_by_default(capsys):
