@@ -27,6 +27,7 @@ from sksoftmax.estimators.ending import reason, warn_of_the_end
 from sksoftmax.training.callbacks import FitTasks
 from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.epochs import Run, run_epochs
+from sksoftmax.training.holder import HeldState
 from sksoftmax.training.optimum import Descent, first_epochs
 from sksoftmax.training.schedules import PLANNED
 from sksoftmax.training.settings import Settings
@@ -220,7 +221,7 @@ class Fit:
         """
         before = other.run.training
         model = before.state().started_anew(before.problem)
-        self.run.training.state = lambda: model
+        self.run.training.holder = HeldState(model)
         self._has_model = True
 
     @property

@@ -222,7 +222,7 @@ def test_two_fits_have_the_same_bits():
 
 def test_verbose_prints_a_line_an_iteration_and_the_bound(capsys):
     clf = to_the_optimum(verbose=2).fit(X, Y)
-    *lines, last = capsys.readouterr().out.splitlines()
+    _, *lines, last = capsys.readouterr().out.splitlines()
     losses = [float(re.search(r"loss +(\S+)", line).group(1)) for line in lines]
     assert losses == pytest.approx(clf.loss_curve_, abs=1e-6)
     assert re.fullmatch(r"stopped: the objective is within \S+ of its least value, .*", last)
