@@ -179,9 +179,8 @@ class TransposedTrainer:
         x = X.astype(np.float64) - self.means
         z = np.exp(self._log_probabilities(x, transposed(parameters)))
         share = np.ones(len(z)) if weights is None else weights.astype(np.float64)
-        mean = np.average(z, axis=0, weights=share)
-        products = np.average(z[:, :, None] * z[:, None, :], axis=0, weights=share)
-        return (np.diag(mean) - products)[None]
+        share /= share.sum()
+        return (np.diag(share @ z) - (share[:, None] * z).T @ z)[None]
 
     def state(self) -> State:
         def for_state(array: NDArray[Any]) -> NDArray[Any]:
