@@ -21,6 +21,10 @@ last. A gradient has the same shape."""
 MOST_NEWTON_STEPS = 20
 """Most steps by which `dual_gap` looks for the intercepts that are best for some weights."""
 
+MOST_CLASSES = 10_000
+"""Classes up to which it takes these steps, for which it needs a number for each two classes.
+Beyond, the bound holds without them, and is wider."""
+
 REPAIR_SHARE = 1e-2
 """Share of the gap that intercepts short of their best may add to it."""
 
@@ -140,7 +144,7 @@ def dual_gap(objective: Objective, weights: Weights) -> float:
         return np.inf
     if not objective.fit_intercept:
         return _gap_by(objective, value, _entropy(loss, gradient, weights), gradient)
-    for _ in range(MOST_NEWTON_STEPS):
+    for _ in range(MOST_NEWTON_STEPS if len(weights) <= MOST_CLASSES else 0):
         entropy = _entropy(loss, gradient, weights)
         gap = _gap_by(objective, value, entropy, gradient)
         cost = entropy * _share_of_other(objective.frequencies + gradient[:, -1], gradient)

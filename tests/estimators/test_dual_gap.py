@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.step.objective import Objective
 from benchmarks.step.sets import LARGE, all_sets
 from sksoftmax import SoftmaxClassifier
+from sksoftmax.training import objective
 
 LOADERS = [load_iris, load_wine, load_breast_cancer]
 TABLES = [name for name, s in all_sets().items() if s.kind not in ("drawn", LARGE)]
@@ -144,6 +145,17 @@ def test_it_vanishes_at_the_optimum_of_the_lasso():
     X, y = load_iris(return_X_y=True)
     clf = fitted(X, y, 3000, alpha=0.02, l1_ratio=1, batch_size=len(y))
     assert clf.dual_gap(X, y) < 1e-9
+
+
+def test_for_very_many_classes_it_holds_without_second_derivatives(monkeypatch):
+    X, y = load_wine(return_X_y=True)
+    clf = fitted(X, y, 3, alpha=0.01)
+    judge = Objective(X, y, 0.01)
+    optimum, _ = judge.optimum()
+    narrow = assert_bounds(clf, X, y, judge, optimum)
+    monkeypatch.setattr(objective, "MOST_CLASSES", 2)
+    wide = assert_bounds(clf, X, y, judge, optimum)
+    assert narrow < wide
 
 
 def test_float32_rows_are_measured_in_float64():
