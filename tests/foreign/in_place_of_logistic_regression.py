@@ -13,7 +13,7 @@ from sksoftmax import SoftmaxClassifier
 
 
 class LogisticRegression(SoftmaxClassifier):
-    """Full batches nearly to the optimum, by the parameters that the tests name.
+    """SoftmaxClassifier at its optimum, by the parameters that the tests name.
 
     Many tests compare two models that only an optimum makes equal, of doubled rows and of
     doubled weights for one; Pipelines and representations show the name of the class.
@@ -42,7 +42,7 @@ class LogisticRegression(SoftmaxClassifier):
             max_iter=max_iter,
             tol=tol,
             random_state=random_state,
-            batch_size=10**9,
+            optimizer="lbfgs",
             backend="numpy",
         )
         self.C = C

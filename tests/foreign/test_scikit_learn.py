@@ -33,11 +33,7 @@ SUITES = {
 }
 """For each plugin the modules of scikit-learn that it serves, and how many tests must pass."""
 
-UNPENALISED = "one Newton step from the unpenalised optimum, which 200 epochs do not reach"
 EXCLUDED = {
-    "test_temperature_scaling[False-2]": UNPENALISED,
-    "test_temperature_scaling[False-3]": UNPENALISED,
-    "test_temperature_scaling[False-5]": UNPENALISED,
     "test_importance_getter[estimator0-named_steps.logisticregression.coef_]": (
         "counts the weights above their mean, of features whose own units the penalty goes by"
     ),
