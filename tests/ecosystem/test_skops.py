@@ -26,7 +26,7 @@ TRUSTED = ["sksoftmax.estimators.classifier.SoftmaxClassifier"]
         {"standardize": False},
         {"class_weight": {0: 2.0, 1: 1.0}, "random_state": np.random.RandomState(0)},
     ],
-    ids=str,
+    ids=["plain", "adam", "raw features", "class weights"],
 )
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
