@@ -15,7 +15,7 @@ import cupy
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend import Array, Problem, State
+from sksoftmax.backend import Array, FeedingTrainer, Problem, State
 from sksoftmax_cupy.device import explained
 from sksoftmax_cupy.trainer import CupyTrainer
 
@@ -132,7 +132,7 @@ class CudaCopies:
         self._stream.synchronize()
 
 
-class StreamingTrainer:
+class StreamingTrainer(FeedingTrainer):
     """A trainer of rows on the host, by one of rows on the device.
 
     It takes the same steps, in the same order, as that one would if all rows fitted.
@@ -178,7 +178,7 @@ class StreamingTrainer:
         if weights is not None:
             weights = np.zeros(2 * self._size, problem.dtype)
         on_device = replace(problem, X=self._buffer, y=y, weights=weights)
-        self._trainer = trainer(on_device, state)
+        self._trainer: CupyTrainer = trainer(on_device, state)
 
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
@@ -208,37 +208,3 @@ class StreamingTrainer:
             self._copies.wait_on_device(half)
             yield places, y[rows], None if weights is None else weights[rows]
             self._copies.note_use(half)
-
-    def penalty(self) -> NDArray[np.float64]:
-        """Return the penalty where the next gradient is taken."""
-        return self._trainer.penalty()
-
-    def evaluate(
-        self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return loss and accuracy of the averaged weights on other rows."""
-        return self._trainer.evaluate(X, y, weights)
-
-    def loss_gradient(
-        self,
-        parameters: NDArray[np.float64],
-        X: Array,
-        y: NDArray[np.int32],
-        weights: NDArray[Any] | None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the loss on some rows and its gradient at given parameters."""
-        return self._trainer.loss_gradient(parameters, X, y, weights)
-
-    def intercept_hessian(
-        self, parameters: NDArray[np.float64], X: Array, weights: NDArray[Any] | None
-    ) -> NDArray[np.float64]:
-        """Return the second derivatives of that loss by the intercepts."""
-        return self._trainer.intercept_hessian(parameters, X, weights)
-
-    def state(self) -> State:
-        """Return NumPy copies of everything needed to go on from here."""
-        return self._trainer.state()
-
-    def norms(self) -> dict[str, NDArray[np.float64]]:
-        """Return NumPy copies of the norms in the state, without the rest of it."""
-        return self._trainer.norms()

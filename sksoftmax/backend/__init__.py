@@ -3,8 +3,9 @@
 All that the author of a backend needs is imported from here. ``contract`` says what a backend
 must do, ``problem`` and ``rule`` what it is given; ``array_trainer`` with ``optimizers`` and
 ``statistics`` does all of it over any array namespace, ``stack_trainer`` for several models,
-``sparse`` for CSR rows, ``blocks`` for rows in a file; ``host`` chooses among them on a CPU,
-and ``registry`` finds backends by name. This package must not know any estimator.
+``sparse`` for CSR rows, and ``blocks`` for rows in a file, which a ``feeding_trainer`` brings
+to any of them; ``host`` chooses among them on a CPU, and ``registry`` finds backends by name.
+This package must not know any estimator.
 """
 
 from sksoftmax._scikit_learn import _get_threadpool_controller as threadpool_controller
@@ -17,6 +18,7 @@ from sksoftmax.backend.contract import (
     ReducingBackend,
     Trainer,
 )
+from sksoftmax.backend.feeding_trainer import FeedingTrainer
 from sksoftmax.backend.host import HostBackend
 from sksoftmax.backend.optimizers import (
     TINY,
@@ -50,6 +52,7 @@ __all__ = [
     "DeviceBackend",
     "DistanceOverGradients",
     "DistanceTrainer",
+    "FeedingTrainer",
     "HostBackend",
     "LinearTrainer",
     "MeasuringBackend",

@@ -7,14 +7,14 @@ know files, nor how anything is computed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.contract import Backend, Trainer, namespace_of
+from sksoftmax.backend.contract import Backend, Trainer, computing_namespace
+from sksoftmax.backend.feeding_trainer import FeedingTrainer
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.backend.statistics import Moments, feature_moments
 from sksoftmax.data.arrays import Array
@@ -52,7 +52,7 @@ class BlockBackend:
 
     def namespace(self, X: Array) -> Any:
         """Return the namespace in which the backend computes with rows that were read."""
-        return namespace_of(self._backend, X)
+        return computing_namespace(self._backend, X)
 
     def to_numpy(self, array: Array) -> NDArray[Any]:
         """Return an array of the backend as a NumPy array."""
@@ -80,7 +80,7 @@ class BlockBackend:
         return merged
 
 
-class BlockTrainer:
+class BlockTrainer(FeedingTrainer):
     """A trainer that reads the rows it is given an order of, and lets another one train.
 
     A block is read into a buffer when the first of its rows is wanted, and stays there until
@@ -171,37 +171,3 @@ class BlockTrainer:
             room = n_rows + self._problem.batch_size  # for what the next group finds left
             self._buffer = np.empty((room, self._problem.n_features), self._buffer.dtype)
         self._buffer[: len(rows)] = rows
-
-    def penalty(self) -> NDArray[np.float64]:
-        """Return the penalty where the next gradient is taken."""
-        return self._trainer.penalty()
-
-    def evaluate(
-        self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return loss and accuracy of the averaged weights on other rows."""
-        return self._trainer.evaluate(X, y, weights)
-
-    def loss_gradient(
-        self,
-        parameters: NDArray[np.float64],
-        X: Array,
-        y: NDArray[np.int32],
-        weights: NDArray[Any] | None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the loss on some rows and its gradient at given parameters."""
-        return self._trainer.loss_gradient(parameters, X, y, weights)
-
-    def intercept_hessian(
-        self, parameters: NDArray[np.float64], X: Array, weights: NDArray[Any] | None
-    ) -> NDArray[np.float64]:
-        """Return the second derivatives of that loss by the intercepts."""
-        return self._trainer.intercept_hessian(parameters, X, weights)
-
-    def state(self) -> State:
-        """Return NumPy copies of everything needed to go on from here."""
-        return self._trainer.state()
-
-    def norms(self) -> Mapping[str, NDArray[np.float64]]:
-        """Return NumPy copies of the norms in the state, without the rest of it."""
-        return self._trainer.norms()
