@@ -258,6 +258,8 @@ def _run_epoch(models: Training | Stack, runs: Sequence[Run]) -> None:
     """Take every row once, for each of the models."""
     for run in runs:
         run.begin_epoch()
+    if all(run.error is not None for run in runs):
+        return
     start = time.perf_counter()
     losses, validation = models.run_epoch()
     share = (time.perf_counter() - start) / len(runs)

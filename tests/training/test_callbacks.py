@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sksoftmax import SoftmaxClassifier
+from sksoftmax_numpy import NumpyBackend
 
 callback = pytest.importorskip(
     "sklearn.callback", reason="scikit-learn has callbacks from 1.9 on"
@@ -178,6 +179,34 @@ def test_an_error_in_a_callback_leaves_the_estimator_as_it_was(fitted_before):
     assert dict(vars(clf)) == before
     assert recorder.calls[-1] == "teardown"
     assert recorder.calls.count("teardown") == 1
+
+
+def test_an_error_as_an_epoch_begins_comes_before_its_work():
+    class RefusesTheThird(Recorder):
+        def on_fit_task_begin(self, estimator, context):
+            super().on_fit_task_begin(estimator, context)
+            if self.calls.count("begin epoch") == 3:
+                raise RuntimeError("the callback's own")
+
+    class Counting(NumpyBackend):
+        n_epochs = 0
+
+        def trainer(self, problem, state):
+            trainer = super().trainer(problem, state)
+            run_epoch = trainer.run_epoch
+
+            def counted(*arguments):
+                self.n_epochs += 1
+                return run_epoch(*arguments)
+
+            trainer.run_epoch = counted
+            return trainer
+
+    backend = Counting()
+    clf = estimator(backend=backend).set_callbacks(RefusesTheThird())
+    with pytest.raises(RuntimeError, match="the callback's own"):
+        clf.fit(X, Y)
+    assert backend.n_epochs == 2
 
 
 def test_bad_data_reach_the_end_of_a_callback_too():
