@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.contract import Backend, Trainer, namespace_of
+from sksoftmax.backend.contract import Backend, Trainer, computing_namespace
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.backend.rule import Rule
 from sksoftmax.backend.statistics import feature_moments
@@ -329,7 +329,7 @@ def _check_case(backend: Backend, case: Case) -> CaseReport:
     for state, copy in noted:
         _compare(f"{case.name}: an earlier state", _arrays(state), _arrays(copy), problem)
     weights = rng.exponential(size=case.n_rows).astype(problem.dtype)
-    wide = namespace_of(backend, placed.X).zeros(1, dtype=np.float64)
+    wide = computing_namespace(backend, placed.X).zeros(1, dtype=np.float64)
     has_float64 = backend.to_numpy(wide).dtype == np.float64
     for w in (None, weights):
         measured = trainer.evaluate(placed.X, problem.y, w)

@@ -322,7 +322,7 @@ class ReducingBackend(Backend, Protocol):
         ...
 
 
-def namespace_of(backend: Backend, X: Array) -> Any:
+def computing_namespace(backend: Backend, X: Array) -> Any:
     """Return the namespace in which to compute with placed rows.
 
     Parameters

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.contract import Backend, DeviceBackend, namespace_of
+from sksoftmax.backend.contract import Backend, DeviceBackend, computing_namespace
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import (
     BLOCK_ELEMENTS,
@@ -238,7 +238,7 @@ def _in_units(
     rows: NDArray[np.int64] | None,
 ) -> Moments:
     """The same moments but for features of other units than 1, which are measured anew."""
-    xp = namespace_of(backend, X)
+    xp = computing_namespace(backend, X)
     mean, squares = moments.mean.copy(), moments.squares.copy()
     unusual = np.flatnonzero(unit != 1)
     inverse = xp.asarray(1 / unit)
@@ -262,7 +262,7 @@ def _plain_moments(
     backend: Backend, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
 ) -> Moments:
     """Moments by the backend's own pass, or one of ours; squares in units of 1."""
-    if hasattr(backend, "feature_moments"):  # as in namespace_of
+    if hasattr(backend, "feature_moments"):  # as in computing_namespace
         moments: Moments | None = backend.feature_moments(X, weights, rows)
         if moments is not None:
             return moments
@@ -273,7 +273,7 @@ def _dense_moments(
     backend: Backend, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
 ) -> Moments:
     """Deviations from the first row keep constant columns constant, and offsets harmless."""
-    xp = namespace_of(backend, X)
+    xp = computing_namespace(backend, X)
     n_features = X.shape[1]
     shift = xp.asarray(X[0 if rows is None else int(rows[0])], dtype=np.float64)
     total = xp.zeros(n_features)
@@ -307,7 +307,7 @@ def _csr_moments(
     backend: Backend, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
 ) -> Moments:
     """A pass for the means and one for the deviations: a shift would store every zero."""
-    xp, n_features = namespace_of(backend, X), X.shape[1]
+    xp, n_features = computing_namespace(backend, X), X.shape[1]
 
     def column_sums(indices: Array, values: Array | None) -> Array:
         return xp.bincount(indices, values, minlength=n_features)

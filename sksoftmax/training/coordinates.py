@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.contract import Backend, namespace_of
+from sksoftmax.backend.contract import Backend, computing_namespace
 from sksoftmax.backend.statistics import Moments
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import elements_a_row, is_csr, with_data
@@ -241,7 +241,7 @@ def measure_deviations(
     size = min(SAMPLE_ROWS, max(32, SAMPLE_ELEMENTS // elements_a_row(X)))
     chosen, total = _sample(X, rows, size, rng), _total_weight(X, weights, rows)
     x = X[chosen]
-    xp = namespace_of(backend, x)
+    xp = computing_namespace(backend, x)
     centre = xp.asarray(means)
     w = np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
     w = xp.asarray(w / w.sum())
@@ -320,7 +320,7 @@ def measure_curvature(
     """
     chosen = _sample(X, rows, batch_size, rng)
     x = X[chosen]
-    xp = namespace_of(backend, x)
+    xp = computing_namespace(backend, x)
     products = coordinates.gram(xp, x, fit_intercept)
     w = np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
     residual = np.full((len(chosen), n_classes), 1 / n_classes)
