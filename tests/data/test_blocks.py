@@ -125,8 +125,14 @@ def problem(rows, *, weighted, **parameters):
 
 @pytest.mark.parametrize(
     "parameters",
-    [{}, {"rule": Rule("adam")}, {"l1": np.full(1, 0.01)}, {"batch_size": 400}],
-    ids=["momentum", "adam", "lasso", "batches larger than groups"],
+    [
+        {},
+        {"rule": Rule("adam")},
+        {"rule": Rule("distance-over-gradients", nearness=0.8), "curvature": np.full(1, 9.0)},
+        {"l1": np.full(1, 0.01)},
+        {"batch_size": 400},
+    ],
+    ids=["momentum", "adam", "distance", "lasso", "batches larger than groups"],
 )
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("shuffled", [True, False])
@@ -155,6 +161,7 @@ def test_training_by_blocks_is_training_in_memory_in_that_order(
     assert state.n_steps == expected.n_steps
     np.testing.assert_array_equal(state.parameters, expected.parameters)
     np.testing.assert_array_equal(state.average, expected.average)
+    assert trainer.norms() == state.norms == expected.norms
 
 
 @pytest.mark.parametrize("shuffle", [True, False, "blocks"])
