@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.contract import Backend, Trainer, computing_namespace
-from sksoftmax.backend.problem import Problem, State
-from sksoftmax.backend.rule import Rule
-from sksoftmax.backend.statistics import feature_moments
+from sksoftmax.backend.contract import Backend, Trainer
+from sksoftmax.backend.problem import Problem, Rule, State
+from sksoftmax.backend.statistics import computing_namespace, feature_moments
 from sksoftmax.data.arrays import training_dtype
 from sksoftmax.data.rows import is_csr
 

@@ -1,15 +1,16 @@
 """The seam between an estimator and whatever runs its minibatch loop.
 
 All that the author of a backend needs is imported from here. ``contract`` says what a backend
-must do, ``problem`` and ``rule`` what it is given; ``array_trainer`` with ``optimizers`` and
-``statistics`` does all of it over any array namespace, ``stack_trainer`` for several models,
-``sparse`` for CSR rows, and ``blocks`` for rows in a file, which a ``feeding_trainer`` brings
-to any of them; ``host`` chooses among them on a CPU, and ``registry`` finds backends by name.
+must do, ``problem`` what it is given; ``array_trainer`` with ``optimizers`` and ``statistics``
+does all of it over any array namespace, ``stack_trainer`` for several models, ``sparse`` for
+CSR rows, and ``blocks`` brings rows in a file to any of them; ``host`` chooses among them on a
+CPU, and ``registry`` among backends.
 This package must not know any estimator.
 """
 
 from sksoftmax._scikit_learn import _get_threadpool_controller as threadpool_controller
 from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.blocks import FeedingTrainer
 from sksoftmax.backend.contract import (
     Backend,
     DeviceBackend,
@@ -18,7 +19,6 @@ from sksoftmax.backend.contract import (
     ReducingBackend,
     Trainer,
 )
-from sksoftmax.backend.feeding_trainer import FeedingTrainer
 from sksoftmax.backend.host import HostBackend
 from sksoftmax.backend.optimizers import (
     TINY,
@@ -27,8 +27,7 @@ from sksoftmax.backend.optimizers import (
     soft_threshold,
     squared_norm,
 )
-from sksoftmax.backend.problem import Problem, State
-from sksoftmax.backend.rule import Rule
+from sksoftmax.backend.problem import Problem, Rule, State
 from sksoftmax.backend.sparse.distance import DistanceTrainer
 from sksoftmax.backend.sparse.distance_law import (
     LARGEST_FACTOR,

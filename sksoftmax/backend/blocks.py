@@ -7,16 +7,16 @@ know files, nor how anything is computed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.contract import Backend, Trainer, computing_namespace
-from sksoftmax.backend.feeding_trainer import FeedingTrainer
+from sksoftmax.backend.contract import Backend, Trainer
 from sksoftmax.backend.problem import Problem, State
-from sksoftmax.backend.statistics import Moments, feature_moments
+from sksoftmax.backend.statistics import Moments, computing_namespace, feature_moments
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.stored import StoredRows
 
@@ -78,6 +78,46 @@ class BlockBackend:
             merged = moments if merged is None else merged.merge(moments)
         assert merged is not None, "some row counts"
         return merged
+
+
+class FeedingTrainer:
+    """A trainer whose `_trainer` has the model, and is asked for all but an epoch."""
+
+    _trainer: Trainer
+
+    def penalty(self) -> NDArray[np.float64]:
+        """Return the penalty where the next gradient is taken."""
+        return self._trainer.penalty()
+
+    def evaluate(
+        self, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return loss and accuracy of the averaged weights on other rows."""
+        return self._trainer.evaluate(X, y, weights)
+
+    def loss_gradient(
+        self,
+        parameters: NDArray[np.float64],
+        X: Array,
+        y: NDArray[np.int32],
+        weights: NDArray[Any] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the loss on some rows and its gradient at given parameters."""
+        return self._trainer.loss_gradient(parameters, X, y, weights)
+
+    def intercept_hessian(
+        self, parameters: NDArray[np.float64], X: Array, weights: NDArray[Any] | None
+    ) -> NDArray[np.float64]:
+        """Return the second derivatives of that loss by the intercepts."""
+        return self._trainer.intercept_hessian(parameters, X, weights)
+
+    def state(self) -> State:
+        """Return NumPy copies of everything needed to go on from here."""
+        return self._trainer.state()
+
+    def norms(self) -> Mapping[str, NDArray[np.float64]]:
+        """Return NumPy copies of the norms in the state, without the rest of it."""
+        return self._trainer.norms()
 
 
 class BlockTrainer(FeedingTrainer):

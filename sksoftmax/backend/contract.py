@@ -320,22 +320,3 @@ class ReducingBackend(Backend, Protocol):
             A trainer that reads its `batch_ends`.
         """
         ...
-
-
-def computing_namespace(backend: Backend, X: Array) -> Any:
-    """Return the namespace in which to compute with placed rows.
-
-    Parameters
-    ----------
-    backend : Backend
-        Whose ``place`` returned them.
-    X : array of shape (n_rows, n_features)
-        The rows.
-
-    Returns
-    -------
-    module, or an object with such functions
-        `xp`, unless the backend is a `NamespaceBackend`.
-    """
-    # Not isinstance: to look for all members of a protocol takes longer than a small batch.
-    return backend.namespace(X) if hasattr(backend, "namespace") else backend.xp

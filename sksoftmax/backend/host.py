@@ -16,7 +16,7 @@ from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.backend.sparse.distance import DistanceTrainer
 from sksoftmax.backend.sparse.momentum import LinearTrainer, lazy_trainer
-from sksoftmax.backend.stack_trainer import StackTrainer, is_stack
+from sksoftmax.backend.stack_trainer import StackTrainer
 from sksoftmax.data.arrays import Array, is_on_device
 from sksoftmax.data.rows import is_csr
 
@@ -67,9 +67,8 @@ class HostBackend:
             }
             kind: type[ArrayTrainer] = lazy_trainer(problem) or ArrayTrainer
             return fastest.get(kind, kind)(problem, state)
-        if is_stack(problem):
-            return self.stack_trainer(problem, state)
-        return (self.dense_trainer if problem.n_models == 1 else ArrayTrainer)(problem, state)
+        dense = self.dense_trainer if problem.n_models == 1 else self.stack_trainer
+        return dense(problem, state)
 
     def reducing_trainer(
         self, problem: Problem, state: State, reduce: Callable[[Array], Array]

@@ -13,8 +13,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.rule import Rule
 from sksoftmax.data.arrays import Array
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a gradient changes the parameters: the update rule, and its numbers.
+
+    A rule is made once, from the parameters of the estimator, and handed on whole, down to the
+    kernels: no module in between lists its numbers.
+
+    Parameters
+    ----------
+    name : {"sgd", "adam", "distance-over-gradients"}
+        The last one finds its own step sizes and always averages.
+    momentum : ndarray of shape (n_models,), float64
+        Momentum of "sgd", in [0, 1).
+    nesterov : bool
+        Whether the momentum of "sgd" is Nesterov's.
+    beta_1, beta_2, epsilon : float
+        Adam's decay rates of its moments, in [0, 1), and what it adds to the deviation.
+    nearness : float
+        How near the average "distance-over-gradients" takes its gradients, in [0, 1].
+    least_weight : float
+        Least weight that it gives the newest iterate in the average, in [0, 1].
+    """
+
+    name: str = "sgd"
+    momentum: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
+    nesterov: bool = False
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    nearness: float = 0.8
+    least_weight: float = 0.0
+
+    @property
+    def finds_steps(self) -> bool:
+        """Whether steps find their own size: what they are given is a factor on it."""
+        return self.name == "distance-over-gradients"
 
 
 @dataclass(frozen=True)

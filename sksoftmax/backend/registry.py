@@ -1,4 +1,4 @@
-"""Backends by name, found through the entry points of installed distributions.
+"""Backends by name, found through the entry points of installed distributions, and by "auto".
 
 Nothing is imported before it is asked for, and no choice is remembered between calls: one
 kept in a module would not reach the worker processes of a parallel search.
@@ -6,12 +6,18 @@ kept in a module would not reach the worker processes of a parallel search.
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
+from sksoftmax.backend.blocks import BlockBackend
 from sksoftmax.backend.contract import Backend
+from sksoftmax.data.arrays import Array, is_on_device, is_on_gpu
+from sksoftmax.data.stored import StoredRows
 
 GROUP = "sksoftmax.backends"
 """The entry-point group under which a distribution registers its backends."""
@@ -27,6 +33,11 @@ GPU_PREFERENCE = ("cupy", "torch")
 
 DEVICE_PREFERENCE = ("torch",)
 """What it tries for tensors on any other device."""
+
+SMALL_EPOCH = 10**7
+"""Multiplications of an epoch below which NumPy trains before a backend that must compile would
+start. The rule asks for nothing but the data: were it to ask what is compiled already, a second
+run of the same program would give other bits."""
 
 
 @dataclass(frozen=True)
@@ -176,3 +187,66 @@ def list_backends() -> list[BackendInfo]:
             info = BackendInfo(name, False, f"{type(error).__name__}: {error}")
         found.append(info)
     return found
+
+
+def candidate_backends(
+    backend: str | Backend, X: Array, n_multiplications: float = math.inf
+) -> Iterator[Backend]:
+    """Yield the backends that may train, the best first.
+
+    Parameters
+    ----------
+    backend : str or Backend
+        A registered name, "auto" for the CPU backends whose libraries are installed, or for
+        rows on a device the first that starts there, or a backend object.
+    X : array of shape (n_rows, n_features)
+        The rows.
+    n_multiplications : float, default=inf
+        Of an epoch: stored elements of the rows, times classes. Where they are few, NumPy is
+        the best for "auto".
+
+    Yields
+    ------
+    Backend
+        One, or several for "auto"; wrapped, where rows are stored, to read them in blocks.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    ImportError, RuntimeError
+        If rows are on a device where no backend can train.
+    """
+    for candidate in _named(backend, X, n_multiplications < SMALL_EPOCH):
+        yield BlockBackend(candidate) if isinstance(X, StoredRows) else candidate
+
+
+def _named(backend: str | Backend, X: Array, is_small: bool) -> Iterator[Backend]:
+    """Yield the backend itself, the one of that name, or the candidates of "auto"."""
+    if not isinstance(backend, str):
+        yield backend
+    elif backend != "auto":
+        yield get_backend(backend)
+    elif is_on_device(X):
+        yield _first_that_starts(GPU_PREFERENCE if is_on_gpu(X) else DEVICE_PREFERENCE)
+    else:
+        installed = registered_names()
+        order = SMALL_PREFERENCE if is_small else CPU_PREFERENCE
+        for name in (name for name in order if name in installed):
+            try:
+                found = get_backend(name)
+            except Exception:  # list_backends says why it cannot start
+                continue
+            yield found
+
+
+def _first_that_starts(names: tuple[str, ...]) -> Backend:
+    """The best of some backends; where none starts, the error says what the best one lacks."""
+    best, *others = names
+    try:
+        return get_backend(best)
+    except (ImportError, RuntimeError):
+        for name in others:
+            with suppress(ImportError, RuntimeError):
+                return get_backend(name)
+        raise

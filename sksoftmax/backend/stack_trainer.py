@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.data.arrays import Array
-from sksoftmax.data.rows import is_csr
 
 
 class StackTrainer(ArrayTrainer):
@@ -25,7 +24,7 @@ class StackTrainer(ArrayTrainer):
     Parameters
     ----------
     problem : Problem
-        What is trained; `is_stack` is true for it.
+        What is trained, on dense rows.
     state : State
         Where it starts.
     """
@@ -85,19 +84,3 @@ class StackTrainer(ArrayTrainer):
             loss *= weights
         summed: NDArray[np.float64] = loss.sum(axis=1, dtype=np.float64)
         return summed
-
-
-def is_stack(problem: Problem) -> bool:
-    """Say whether a problem is one of several models on dense rows.
-
-    Parameters
-    ----------
-    problem : Problem
-        What is to be trained.
-
-    Returns
-    -------
-    bool
-        Whether a StackTrainer can train it.
-    """
-    return problem.n_models > 1 and not is_csr(problem.X)

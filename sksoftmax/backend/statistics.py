@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.contract import Backend, DeviceBackend, computing_namespace
+from sksoftmax.backend.contract import Backend, DeviceBackend
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import (
     BLOCK_ELEMENTS,
@@ -37,6 +37,25 @@ COPIED_ELEMENTS = 2**22
 
 RANGE_SHARE = 0.1
 """Least share of a feature's largest deviation that the scale of its step must reach."""
+
+
+def computing_namespace(backend: Backend, X: Array) -> Any:
+    """Return the namespace in which to compute with placed rows.
+
+    Parameters
+    ----------
+    backend : Backend
+        Whose ``place`` returned them.
+    X : array of shape (n_rows, n_features)
+        The rows.
+
+    Returns
+    -------
+    module, or an object with such functions
+        `xp`, unless the backend is a `NamespaceBackend`.
+    """
+    # Not isinstance: to look for all members of a protocol takes longer than a small batch.
+    return backend.namespace(X) if hasattr(backend, "namespace") else backend.xp
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,7 @@
 """Rows that lie in a file: read in blocks, in ascending order, and checked as they are read.
 
-Arrays that can be sliced but have no memory of their own (HDF5 datasets, zarr and dask arrays)
-are recognised by their methods, without importing their libraries. Memory maps are read in the
-same way where the caller asks for it. This module knows rows; it must not know
-what is done with them.
+Any array that can be sliced will do: HDF5 datasets, zarr and dask arrays, whose libraries are
+not imported, and memory maps. This module must not know what is done with the rows.
 """
 
 from __future__ import annotations
@@ -11,187 +9,16 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.utils import assert_all_finite
-from sklearn.utils.validation import validate_data
 
 from sksoftmax.data.arrays import Array
-from sksoftmax.data.conversion import NUMBERS, as_numbers, wanted_dtype
-from sksoftmax.data.sparse_format import checked_format
 
 BLOCK_BYTES = 2**21
 """Bytes of a block of rows, unless a row or a chunk of the file takes more."""
-
-IN_MEMORY = ("__array_interface__", "__array_namespace__", "__dlpack__", "iloc")
-"""What tells arrays and data frames that already lie in memory, on whatever device."""
-
-
-def is_stored(X: Any) -> bool:
-    """Say whether X is an array of real numbers that is read by slicing it.
-
-    Parameters
-    ----------
-    X : object
-        Whatever a caller may pass as rows.
-
-    Returns
-    -------
-    bool
-        True for HDF5 datasets, zarr and dask arrays; False for all that lies in memory, or
-        is mapped to it.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sksoftmax.data.stored import is_stored
-    >>> is_stored(np.zeros((2, 2)))
-    False
-    """
-    return (
-        all(hasattr(X, name) for name in ("shape", "ndim", "__array__", "__getitem__"))
-        and isinstance(getattr(X, "dtype", None), np.dtype)
-        and X.dtype.kind in NUMBERS
-        and not any(hasattr(X, name) for name in IN_MEMORY)
-    )
-
-
-def stand_in(X: Any) -> NDArray[Any]:
-    """Return an array of the shape and dtype of X that takes no memory, to be validated.
-
-    Parameters
-    ----------
-    X : array of any shape
-        Rows, as the caller passed them.
-
-    Returns
-    -------
-    ndarray
-        Zeros, read-only; the first rows of X where they are not two-dimensional, since the
-        error about it shows them.
-
-    Raises
-    ------
-    ValueError
-        If the number of rows is not known, as that of a dask array may be.
-    """
-    if not all(isinstance(length, Integral) for length in X.shape):
-        raise ValueError(
-            f"X has an unknown number of rows: its shape is {X.shape}. Call its"
-            " compute_chunk_sizes() first."
-        )
-    if X.ndim != 2:
-        return np.asarray(X[:2] if X.ndim else X)
-    return np.broadcast_to(np.zeros((), X.dtype), X.shape)
-
-
-def checked_rows(
-    estimator: Any,
-    X: Any,
-    y: Any = "no_validation",
-    *,
-    reset: bool,
-    by_blocks: bool = False,
-    least: int = 1,
-    name: str = "X",
-) -> tuple[Any, Any]:
-    """Validate rows and labels as scikit-learn does, without reading rows that are stored.
-
-    NaN and infinity in these are found when they are read.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Whose features they must be, and whom errors name.
-    X : array-like or sparse matrix of shape (n_samples, n_features)
-        Rows of any real dtype.
-    y : array-like of shape (n_samples,), optional
-        Labels.
-    reset : bool
-        Whether to note the features rather than compare them.
-    by_blocks : bool, default=False
-        Whether to read dense rows in blocks even where they lie in memory or are mapped to it.
-    least : int, default=1
-        Fewest rows.
-    name : str, default="X"
-        What errors that come later call the rows.
-
-    Returns
-    -------
-    rows : ndarray, CSR matrix or array, or StoredRows, of shape (n_samples, n_features)
-        Converted where need be.
-    labels : ndarray of shape (n_samples,), or None
-        None without y.
-
-    Raises
-    ------
-    ValueError
-        If they are invalid.
-    """
-    is_array = type(X) in (np.ndarray, np.memmap) and X.dtype.kind in NUMBERS
-    stored = is_stored(X) or (by_blocks and is_array)
-    rows, labels = checked_in_memory(
-        estimator, stand_in(X) if stored else X, y, reset=reset, least=least, finite=stored
-    )
-    if stored:
-        rows = X
-    if stored or (by_blocks and isinstance(rows, np.ndarray)):
-        rows = StoredRows(rows, name=name, reader=type(estimator).__name__)
-    return rows, labels
-
-
-def checked_in_memory(
-    estimator: Any,
-    X: Any,
-    y: Any = "no_validation",
-    *,
-    reset: bool,
-    least: int = 1,
-    finite: bool = False,
-) -> tuple[Any, Any]:
-    """Validate rows and labels as scikit-learn does, and convert rows to real numbers.
-
-    Parameters
-    ----------
-    estimator, X, y, reset, least
-        As in `checked_rows`.
-    finite : bool, default=False
-        Whether rows are known to be finite.
-
-    Returns
-    -------
-    rows : ndarray, or CSR matrix or array, of shape (n_samples, n_features)
-        X itself where it is that, and its index arrays are sound.
-    labels : ndarray of shape (n_samples,), or None
-        None without y.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If they are invalid.
-    """
-    if isinstance(X, (list, tuple)):
-        X = np.asarray(X)
-    if sparse.issparse(X):
-        X = checked_format(X)
-    # Sums of finite numbers may be infinite on the way, by which NaN is looked for.
-    with np.errstate(over="ignore", invalid="ignore"):
-        checked = validate_data(
-            estimator,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=wanted_dtype(X),
-            ensure_all_finite=not finite,
-            ensure_min_samples=least,
-            reset=reset,
-        )
-    rows, labels = checked if isinstance(checked, tuple) else (checked, None)
-    return as_numbers(rows, type(estimator).__name__), labels
 
 
 class StoredRows:

@@ -40,9 +40,7 @@ class ShardFit(Fit):
 
     def begin(self, context: Any) -> None:
         """Tell this rank's callbacks that the fit begins; one of them may stop all ranks."""
-        super().begin(context)
-        assert self.tasks is not None
-        self.tasks = SharedTasks(self.tasks, self.ranks)
+        self.tasks = SharedTasks(self._tasks(context), self.ranks)
 
     def start(self, measured: Training | None = None) -> None:
         """Make the rows of all ranks ready to train on, if they are of one form."""

@@ -24,7 +24,7 @@ from sksoftmax.distributed.agreement import merged, no_rows
 from sksoftmax.distributed.ranks import Ranks
 from sksoftmax.distributed.shares import share_ends
 from sksoftmax.training.coordinates import Deviations
-from sksoftmax.training.evaluation import Measure
+from sksoftmax.training.passes import Measure
 from sksoftmax.training.training import Training
 
 

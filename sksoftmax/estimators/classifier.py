@@ -28,7 +28,7 @@ from sksoftmax.estimators.persistence import Persistence
 from sksoftmax.estimators.prediction import SoftmaxPrediction
 from sksoftmax.training.callbacks import CallbackSupportMixin
 from sksoftmax.training.checkpoint import Checkpoint
-from sksoftmax.training.schedules import PLANNED
+from sksoftmax.training.settings import PLANNED
 
 
 class SoftmaxClassifier(

@@ -18,19 +18,17 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from sksoftmax.data.arrays import Namespace, namespace_of, readable, to_numpy
+from sksoftmax.data.checks import checked_rows
 from sksoftmax.data.holdout import Validation, hold_out
 from sksoftmax.data.rows import is_csr
-from sksoftmax.data.stored import checked_rows
 from sksoftmax.data.targets import Targets, class_weights, encode_targets, sorted_classes
 from sksoftmax.estimators.attributes import fitted_attributes, history_up_to
 from sksoftmax.estimators.ending import reason, warn_of_the_end
-from sksoftmax.training.callbacks import FitTasks
+from sksoftmax.training.callbacks import FitTasks, has_callbacks
 from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.epochs import Run, run_epochs
-from sksoftmax.training.holder import HeldState
 from sksoftmax.training.optimum import Descent, first_epochs
-from sksoftmax.training.schedules import PLANNED
-from sksoftmax.training.settings import Settings
+from sksoftmax.training.settings import PLANNED, Settings
 from sksoftmax.training.stopping import Plateau
 from sksoftmax.training.training import Training
 
@@ -60,7 +58,7 @@ class Fit:
     seed : int or None
         The one random number of the fit; `start` draws it where it is None.
     tasks : FitTasks or None
-        What callbacks are told of; None where nobody may listen.
+        What callbacks are told of; None where there are none.
     run : Run
         The epochs, from `start` on.
     descent : Descent or None
@@ -161,14 +159,20 @@ class Fit:
         self.validation = other.validation
 
     def begin(self, context: Any) -> None:
-        """Tell callbacks that the fit begins.
+        """Tell callbacks, where there are any, that the fit begins.
 
         Parameters
         ----------
         context : CallbackContext
             What ``estimator._init_callback_context`` returned.
         """
-        self.tasks = FitTasks(
+        # A context of each epoch that nobody is told of would take longer than a small epoch.
+        if has_callbacks(self.estimator):
+            self.tasks = self._tasks(context)
+
+    def _tasks(self, context: Any) -> FitTasks:
+        """What callbacks are told of this fit."""
+        return FitTasks(
             self.estimator, context, self.X, self.y, self.sample_weight, self.attributes
         )
 
@@ -221,7 +225,7 @@ class Fit:
         """
         before = other.run.training
         model = before.state().started_anew(before.problem)
-        self.run.training.holder = HeldState(model)
+        self.run.training.hold(model)
         self._has_model = True
 
     @property

@@ -26,8 +26,9 @@ from sksoftmax.data.arrays import (
     to_numpy,
     training_dtype,
 )
+from sksoftmax.data.checks import checked_rows
 from sksoftmax.data.rows import elements_a_row
-from sksoftmax.data.stored import StoredRows, checked_rows
+from sksoftmax.data.stored import StoredRows
 
 PREDICT_ELEMENTS = 2**20
 """Elements of X converted at once when predicting from another dtype."""

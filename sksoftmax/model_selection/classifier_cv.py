@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksoftmax._scikit_learn import Interval, _fit_context, _raise_for_params
 from sksoftmax.backend.contract import Backend
-from sksoftmax.data.stored import checked_in_memory
+from sksoftmax.data.checks import checked_in_memory
 from sksoftmax.data.targets import encode_targets
 from sksoftmax.estimators.attributes import replace_fitted, unchanged_on_error
 from sksoftmax.estimators.classifier import SoftmaxClassifier

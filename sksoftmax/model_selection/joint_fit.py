@@ -221,7 +221,7 @@ class JointFits:
         fit = Fit(estimator)
         fit.share_check(checked, self._X)
         fit.seed = self._seed_of(fit)
-        if has_callbacks(estimator):
+        if has_callbacks(estimator):  # else nobody would take the context down again
             fit.begin(estimator._init_callback_context(max_subtasks=estimator.max_iter))
         return fit
 

@@ -101,9 +101,6 @@ class FitTasks:
         Called only if a callback asks for the fitted estimator.
     """
 
-    has_fits_of_others = False
-    """Whether the estimator fits others, which may have callbacks where it has none."""
-
     def __init__(
         self,
         estimator: Any,
@@ -116,9 +113,7 @@ class FitTasks:
         self._attributes = attributes
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self._arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        # Contexts of epochs that nobody is told of would take longer than a small epoch.
-        is_heard = self.has_fits_of_others or has_callbacks(estimator)
-        self._context = context if is_heard else _NoContext()
+        self._context = context
         self._context.call_on_fit_task_begin(**self._arguments)
 
     def begin_epoch(self) -> None:
@@ -151,8 +146,6 @@ class SearchTasks(FitTasks):
     Its first subtask is the search, with a subtask for each candidate on each fold; its second
     one is the last fit, on all rows.
     """
-
-    has_fits_of_others = True
 
     def begin_search(self, n_candidates: int, n_folds: int) -> list[list[Subtask]]:
         """Tell callbacks that the search begins.

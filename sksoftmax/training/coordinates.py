@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.contract import Backend, computing_namespace
-from sksoftmax.backend.statistics import Moments
+from sksoftmax.backend.contract import Backend
+from sksoftmax.backend.statistics import Moments, computing_namespace
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import elements_a_row, is_csr, with_data
 

@@ -249,7 +249,7 @@ def run_epochs(runs: Sequence[Run], limit: float = math.inf) -> None:
             _run_epoch(models, running)
         for run in running:
             if run.is_over(limit):
-                run.training.hold_state()
+                run.training.hold(run.training.state())
         # The others go on, in a smaller stack.
         running = [run for run in running if not run.is_over(limit)]
 

@@ -15,9 +15,8 @@ from scipy import optimize
 
 from sksoftmax.backend.problem import State
 from sksoftmax.training.epochs import Run
-from sksoftmax.training.holder import HeldState
 from sksoftmax.training.objective import Objective, Weights, dual_gap, estimated_gap
-from sksoftmax.training.training import Training
+from sksoftmax.training.training import HeldState, Training
 
 FIRST_EPOCHS = 5
 """Epochs of SGD before the first iteration, each worth several iterations at its beginning."""
@@ -206,7 +205,7 @@ class Descent:
         self._move_to(intermediate_result.x)  # the last place looked at may have been worse
         training = self._run.training
         training.n_epochs += 1
-        training.holder = HeldState(self._state())
+        training.holder = HeldState(self._state())  # its trainer measures the next one
         assert self._start is not None
         seconds, self._start = time.perf_counter() - self._start, None
         training.backend_seconds, self._seconds = self._seconds, 0.0

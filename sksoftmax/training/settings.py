@@ -1,30 +1,16 @@
-"""What a fit is told, and which backends may train it.
+"""What a fit is told: the estimator's parameters, as an update rule and a schedule of steps.
 
-This module must not know how any of them trains.
+This module must not know the rows, nor how a step is computed.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sksoftmax.backend.blocks import BlockBackend
-from sksoftmax.backend.contract import Backend
-from sksoftmax.backend.registry import (
-    CPU_PREFERENCE,
-    DEVICE_PREFERENCE,
-    GPU_PREFERENCE,
-    SMALL_PREFERENCE,
-    get_backend,
-    registered_names,
-)
-from sksoftmax.backend.rule import Rule
-from sksoftmax.data.arrays import Array, is_on_device, is_on_gpu
-from sksoftmax.data.stored import StoredRows
+from sksoftmax.backend.problem import Rule
 
 NEARNESS = 0.8
 """How near the average gradients of minibatches are taken: 0.5 is better for a thousand
@@ -36,6 +22,16 @@ with gradients taken at the average itself, that of a heavy ball of momentum 0.9
 
 LEAST_ALPHA = 1e-4
 """Least automatic penalty: many rows of very many classes still need one."""
+
+
+PLANNED = ("linear", "cosine")
+"""Schedules that fall to zero at the last of a known number of epochs."""
+
+REDUCTION = 5
+"""What "adaptive" divides the step by on a plateau, as scikit-learn does."""
+
+LEAST_FACTOR = 1e-3
+"""The factor below which "adaptive" divides no further, and the fit stops."""
 
 
 @dataclass(frozen=True)
@@ -118,70 +114,52 @@ class Settings:
         )
 
 
-SMALL_EPOCH = 10**7
-"""Multiplications of an epoch below which NumPy trains before a backend that must compile would
-start. The rule asks for nothing but the data: were it to ask what is compiled already, a second
-run of the same program would give other bits."""
+def step_factors(
+    schedule: str, n_batches: int, *, epoch: int, progress: float, share: float
+) -> NDArray[np.float64]:
+    r"""Return the factor on the step size of each batch of an epoch.
 
+    With e epochs before this one, and p the share of the planned steps already taken,
 
-def candidate_backends(
-    backend: str | Backend, X: Array, n_multiplications: float = math.inf
-) -> Iterator[Backend]:
-    """Yield the backends that may train, the best first.
+    ============  =======================
+    "constant"    :math:`1`
+    "invscaling"  :math:`1 / \sqrt{1 + e}`
+    "linear"      :math:`1 - p`
+    "cosine"      :math:`(1 + \cos \pi p) / 2`
+    ============  =======================
 
     Parameters
     ----------
-    backend : str or Backend
-        A registered name, "auto" for the CPU backends whose libraries are installed, or for
-        rows on a device the first that starts there, or a backend object.
-    X : array of shape (n_rows, n_features)
-        The rows.
-    n_multiplications : float, default=inf
-        Of an epoch: stored elements of the rows, times classes. Where they are few, NumPy is
-        the best for "auto".
+    schedule : {"constant", "invscaling", "adaptive", "linear", "cosine"}
+        The schedule; for "adaptive" the caller keeps the factor, and this one is 1.
+    n_batches : int
+        Batches in the epoch.
+    epoch : int
+        Epochs before this one, earlier calls included.
+    progress : float
+        Share of the planned epochs that is over at the start of this one, in [0, 1).
+    share : float
+        Share of the planned epochs that this one is.
 
-    Yields
-    ------
-    Backend
-        One, or several for "auto"; wrapped, where rows are stored, to read them in blocks.
+    Returns
+    -------
+    ndarray of shape (n_batches,), float64
+        Factors in (0, 1].
 
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    ImportError, RuntimeError
-        If rows are on a device where no backend can train.
+    References
+    ----------
+    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017,
+    for the cosine.
+
+    Examples
+    --------
+    >>> from sksoftmax.training.settings import step_factors
+    >>> step_factors("linear", 2, epoch=0, progress=0.5, share=0.5).tolist()
+    [0.5, 0.25]
     """
-    for candidate in _named(backend, X, n_multiplications < SMALL_EPOCH):
-        yield BlockBackend(candidate) if isinstance(X, StoredRows) else candidate
-
-
-def _named(backend: str | Backend, X: Array, is_small: bool) -> Iterator[Backend]:
-    """Yield the backend itself, the one of that name, or the candidates of "auto"."""
-    if not isinstance(backend, str):
-        yield backend
-    elif backend != "auto":
-        yield get_backend(backend)
-    elif is_on_device(X):
-        yield _first_that_starts(GPU_PREFERENCE if is_on_gpu(X) else DEVICE_PREFERENCE)
-    else:
-        installed = registered_names()
-        order = SMALL_PREFERENCE if is_small else CPU_PREFERENCE
-        for name in (name for name in order if name in installed):
-            try:
-                found = get_backend(name)
-            except Exception:  # list_backends says why it cannot start
-                continue
-            yield found
-
-
-def _first_that_starts(names: tuple[str, ...]) -> Backend:
-    """The best of some backends; where none starts, the error says what the best one lacks."""
-    best, *others = names
-    try:
-        return get_backend(best)
-    except (ImportError, RuntimeError):
-        for name in others:
-            with suppress(ImportError, RuntimeError):
-                return get_backend(name)
-        raise
+    if schedule == "invscaling":
+        return np.full(n_batches, 1 / np.sqrt(1 + epoch))
+    if schedule not in PLANNED:
+        return np.ones(n_batches)
+    planned = progress + share * np.arange(n_batches) / n_batches
+    return 1 - planned if schedule == "linear" else (1 + np.cos(np.pi * planned)) / 2

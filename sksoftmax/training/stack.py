@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sksoftmax._scikit_learn import _get_threadpool_controller
 from sksoftmax.backend.problem import Problem, State
-from sksoftmax.training.batches import run_batches
+from sksoftmax.training.passes import run_batches
 from sksoftmax.training.training import Training
 
 STACK_BYTES = 2**25

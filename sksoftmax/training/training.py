@@ -6,10 +6,10 @@ pickles; it does not know why or when to stop, nor anything about prediction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sksoftmax.backend.contract import Backend, Trainer
 from sksoftmax.backend.optimizers import last_step
 from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.registry import candidate_backends
 from sksoftmax.backend.statistics import Moments, feature_moments
 from sksoftmax.data.arrays import Array, training_dtype
 from sksoftmax.data.holdout import Validation
@@ -25,7 +26,6 @@ from sksoftmax.data.order import epoch_order
 from sksoftmax.data.rows import canonical, elements_a_row, is_csr
 from sksoftmax.data.stored import StoredRows
 from sksoftmax.data.targets import Targets
-from sksoftmax.training.batches import automatic_batch_size, rows_in_a_second, run_batches
 from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.coordinates import (
     ADAM_STEP,
@@ -36,15 +36,57 @@ from sksoftmax.training.coordinates import (
     measure_deviations,
     on_grid,
 )
-from sksoftmax.training.evaluation import Measure, mean_over_rows
-from sksoftmax.training.holder import HeldState, Holder
-from sksoftmax.training.noise import StepNoise
-from sksoftmax.training.schedules import LEAST_FACTOR, REDUCTION, step_factors
-from sksoftmax.training.settings import Settings, candidate_backends
+from sksoftmax.training.passes import (
+    Measure,
+    automatic_batch_size,
+    mean_over_rows,
+    rows_in_a_second,
+    run_batches,
+)
+from sksoftmax.training.settings import (
+    LEAST_FACTOR,
+    REDUCTION,
+    Settings,
+    step_factors,
+)
+from sksoftmax.training.stopping import StepNoise
 
 LEAST_GROWTH = 1.4
 """Factor by which the scale of a feature must grow from chunk to chunk of a stream for its
 weights to shrink: less comes and goes with the rows."""
+
+
+class Holder(Protocol):
+    """Who has a model while it is trained: a backend's ``Trainer`` is one, a stack has some."""
+
+    def state(self) -> State:
+        """Return the state after the last step, in arrays of its own."""
+        ...
+
+    def norms(self) -> Mapping[str, NDArray[np.float64]]:
+        """Return the norms in that state, at no cost that grows with the model."""
+        ...
+
+
+@dataclass(frozen=True)
+class HeldState:
+    """A state that no trainer changes.
+
+    Parameters
+    ----------
+    held : State
+        Of one model.
+    """
+
+    held: State
+
+    def state(self) -> State:
+        """Return the state."""
+        return self.held
+
+    def norms(self) -> Mapping[str, NDArray[np.float64]]:
+        """Return the norms in it."""
+        return self.held.norms
 
 
 class Training:
@@ -136,7 +178,7 @@ class Training:
             raise ValueError(f"Backend {self.backend.name!r} cannot train this: {reason}")
         # Not in a trainer yet: a model of a stack needs none of its own.
         first = self._first_state(resume, stream)
-        self.holder = HeldState(first)
+        self.hold(first)
         self._step_noise = StepNoise(self.problem.rule, self.n_batches, first.norms)
 
     def _first_state(self, resume: Checkpoint | None, stream: bool) -> State:
@@ -437,9 +479,15 @@ class Training:
             return np.full((2, n_models), np.nan)
         return self._evaluate(trainer, self._placed_validation, self.validation.targets)
 
-    def hold_state(self) -> None:
-        """Keep a copy of the state, so that the trainer or stack it was in can be freed."""
-        self.holder = HeldState(self.state())
+    def hold(self, state: State) -> None:
+        """Go on from a state, and free the trainer or stack that the model was in.
+
+        Parameters
+        ----------
+        state : State
+            Of this model, or of another one to start from.
+        """
+        self.holder = HeldState(state)
         self.__dict__.pop("trainer", None)
 
     def kept_objective(self) -> float:

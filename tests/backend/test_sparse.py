@@ -23,8 +23,7 @@ from sklearn.utils.fixes import parse_version
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.optimizers import averaging_weight
-from sksoftmax.backend.problem import Problem, State
-from sksoftmax.backend.rule import Rule
+from sksoftmax.backend.problem import Problem, Rule, State
 from sksoftmax.backend.sparse.distance import DistanceTrainer
 from sksoftmax.backend.sparse.distance_law import RunningLaw
 from sksoftmax.backend.sparse.momentum import LinearTrainer, ShrinkingTrainer, lazy_trainer

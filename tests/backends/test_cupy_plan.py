@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sksoftmax.backend.problem import Problem
-from sksoftmax.backend.rule import Rule
+from sksoftmax.backend.problem import Problem, Rule
 
 pytest.importorskip("cupy")
 

@@ -17,8 +17,7 @@ from sklearn.datasets import load_digits
 
 from sksoftmax import SoftmaxClassifier
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.problem import Problem, State
-from sksoftmax.backend.rule import Rule
+from sksoftmax.backend.problem import Problem, Rule, State
 from sksoftmax.testing import AUTOMATIC, CASES, check_backend
 
 pytest.importorskip("cupy")

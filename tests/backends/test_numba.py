@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 
 from sksoftmax import SoftmaxClassifier
-from sksoftmax.training.settings import SMALL_EPOCH
+from sksoftmax.backend.registry import SMALL_EPOCH
 
 numba = pytest.importorskip("numba")
 from sksoftmax_numba.compilation import compiled, for_python  # noqa: E402

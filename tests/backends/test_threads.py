@@ -11,8 +11,7 @@ import pytest
 from joblib import Parallel, delayed, parallel_config
 
 from sksoftmax import SoftmaxClassifier, get_backend
-from sksoftmax.backend.problem import Problem, State
-from sksoftmax.backend.rule import Rule
+from sksoftmax.backend.problem import Problem, Rule, State
 
 pytest.importorskip("numba")
 from sksoftmax_numba import trainer

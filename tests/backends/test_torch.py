@@ -16,11 +16,11 @@ from sklearn.datasets import load_digits
 
 from sksoftmax import SoftmaxClassifier, SoftmaxSearchCV, get_backend, testing
 from sksoftmax.backend import NamespaceBackend, State
+from sksoftmax.backend.registry import candidate_backends
 from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.data.arrays import is_on_device, readable, to_numpy
 from sksoftmax.testing import CASES, check_backend
 from sksoftmax.training.coordinates import measure_deviations
-from sksoftmax.training.settings import candidate_backends
 
 torch = pytest.importorskip("torch")
 

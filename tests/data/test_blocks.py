@@ -19,8 +19,7 @@ from sklearn.metrics import log_loss
 
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.backend.blocks import BlockBackend, BlockTrainer
-from sksoftmax.backend.problem import Problem, State
-from sksoftmax.backend.rule import Rule
+from sksoftmax.backend.problem import Problem, Rule, State
 from sksoftmax.data import order as epoch_order
 from sksoftmax.data import stored
 from sksoftmax.data.holdout import hold_out

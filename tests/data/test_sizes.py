@@ -13,8 +13,7 @@ from scipy import sparse
 
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.backend.blocks import BlockBackend
-from sksoftmax.backend.problem import Problem, State
-from sksoftmax.backend.rule import Rule
+from sksoftmax.backend.problem import Problem, Rule, State
 from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.data.stored import StoredRows
 from sksoftmax.training import training

@@ -9,8 +9,7 @@ from sklearn.datasets import load_digits
 from sksoftmax import get_backend, list_backends
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.contract import ReducingBackend
-from sksoftmax.backend.problem import Problem, State
-from sksoftmax.backend.rule import Rule
+from sksoftmax.backend.problem import Problem, Rule, State
 from sksoftmax.distributed.shares import share_ends
 
 BACKENDS = [info.name for info in list_backends() if info.available]

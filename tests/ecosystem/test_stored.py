@@ -9,7 +9,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from sksoftmax import SoftmaxClassifier
-from sksoftmax.data.stored import StoredRows, is_stored
+from sksoftmax.data.checks import is_stored
+from sksoftmax.data.stored import StoredRows
 
 h5py, zarr = pytest.importorskip("h5py"), pytest.importorskip("zarr")
 

@@ -202,7 +202,7 @@ def test_rows_held_out_are_as_good_as_absent(backend, weights, class_weight):
 @pytest.mark.parametrize("blocks", ["one block", "many blocks"])
 def test_rows_of_zero_weight_have_no_influence(blocks, monkeypatch):
     if blocks == "many blocks":
-        monkeypatch.setattr("sksoftmax.training.evaluation.EVALUATION_ELEMENTS", 7 * X.shape[1])
+        monkeypatch.setattr("sksoftmax.training.passes.EVALUATION_ELEMENTS", 7 * X.shape[1])
     junk = np.full((50, 60), 1e6)
     rows, labels = np.concatenate([X, junk]), np.concatenate([Y, np.full(50, 9)])
     weights = np.concatenate([WEIGHTS, np.zeros(50)])

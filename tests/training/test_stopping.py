@@ -9,9 +9,8 @@ from sklearn.preprocessing import StandardScaler
 
 from sksoftmax import SoftmaxClassifier, get_backend
 from sksoftmax.backend import ArrayTrainer
-from sksoftmax.backend.rule import Rule
-from sksoftmax.training.noise import StepNoise
-from sksoftmax.training.stopping import Plateau
+from sksoftmax.backend.problem import Rule
+from sksoftmax.training.stopping import Plateau, StepNoise
 
 
 def objective(clf, X, y):

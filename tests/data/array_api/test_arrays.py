@@ -18,10 +18,9 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils._array_api import move_estimator_to
 
 from sksoftmax import SoftmaxClassifier
-from sksoftmax.backend.registry import get_backend, list_backends
+from sksoftmax.backend.registry import candidate_backends, get_backend, list_backends
 from sksoftmax.data import arrays
 from sksoftmax.data.arrays import NUMPY, is_on_gpu, namespace_of, readable, to_numpy
-from sksoftmax.training.settings import candidate_backends
 
 X, Y = load_digits(return_X_y=True)
 FITTED = ("coef_", "intercept_", "mean_", "scale_")

@@ -1,20 +1,25 @@
-"""How many rows a batch has, and how many batches a backend runs in one call.
+"""Passes over the rows: batch by batch to train on them, in larger blocks to measure a model.
 
-Between two calls Python can react, to an interrupt for instance. Sizes follow from counts of
-rows and weights alone, so that the same data give the same batches. This module must not know
-what a batch is used for.
+Sizes follow from counts of rows and weights alone, so that the same data give the same batches.
+Batches are handed to a backend about a second's work at a time: between two calls Python can
+react, to an interrupt for instance. This module must not know what a model is measured for.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.contract import Trainer
+from sksoftmax.data.arrays import Array
+from sksoftmax.data.rows import row_blocks
+from sksoftmax.data.stored import StoredRows
+from sksoftmax.data.targets import Targets
 
 if TYPE_CHECKING:  # it imports this module
     from sksoftmax.training.training import Training
@@ -36,6 +41,12 @@ STEPS_AN_EPOCH = 128
 
 MANY_WEIGHTS, LEAST_WIDE_BATCH = 2**16, 128
 """Weights from which updating them costs more than such a batch's products."""
+
+EVALUATION_ELEMENTS = 2**20
+"""Numbers in the rows that are taken out of X at once to be measured."""
+
+Measure = Callable[[Array, NDArray[np.int32], NDArray[Any] | None], NDArray[np.float64]]
+"""Rows, class codes and weights in, weighted means over these rows out."""
 
 
 def automatic_batch_size(n_rows: int, n_weights: int) -> int:
@@ -110,3 +121,32 @@ def run_batches(
         seconds += time.perf_counter() - start
         first = last
     return loss / training.n_rows + penalty, seconds
+
+
+def mean_over_rows(measure: Measure, X: Array, targets: Targets) -> NDArray[np.float64]:
+    """Return the weighted mean, over the rows that count, of what is measured.
+
+    Parameters
+    ----------
+    measure : callable
+        Returns the weighted means over the rows that it is given with their class codes and
+        weights, in one array; weights are None where all are equal.
+    X : array of shape (n_rows, n_features)
+        What the backend's ``place`` returned.
+    targets : Targets
+        Labels and weights of the rows.
+
+    Returns
+    -------
+    ndarray, float64
+        Of the shape that `measure` returns.
+    """
+    if targets.rows is None and not isinstance(X, StoredRows):
+        return measure(X, targets.codes, targets.weights)
+    sums = np.zeros(())
+    for rows in row_blocks(X, targets.rows, EVALUATION_ELEMENTS):
+        codes = targets.codes[rows]
+        weights = None if targets.weights is None else targets.weights[rows]
+        total = len(codes) if weights is None else weights.sum()
+        sums = sums + measure(X[rows], codes, weights) * (total / targets.total_weight)
+    return sums
