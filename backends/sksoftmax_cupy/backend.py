@@ -43,7 +43,7 @@ class CupyBackend:
         ``"cupy"``, CuPy's version, the GPU.
     xp : module
         ``cupy``.
-    block_elements : int
+    slice_elements : int
         Elements of X that statistics convert at once: enough to keep a GPU busy.
 
     Raises
@@ -60,7 +60,7 @@ class CupyBackend:
     name = "cupy"
     version = cupy.__version__
     xp = cupy
-    block_elements = 2**20
+    slice_elements = 2**20
 
     def __init__(self) -> None:
         self._device = current_device()

@@ -8,14 +8,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend import Array, HostBackend, Moments, Problem, is_csr
+from sksoftmax.backend import Array, CpuBackend, Moments, Problem, is_csr
 from sksoftmax_numba import statistics
 from sksoftmax_numba.sparse_trainer import NumbaDistanceTrainer, NumbaLinearTrainer
 from sksoftmax_numba.stack_trainer import NumbaStackTrainer
 from sksoftmax_numba.trainer import NumbaTrainer
 
 
-class NumbaBackend(HostBackend):
+class NumbaBackend(CpuBackend):
     """Train on the CPU with kernels that Numba compiles.
 
     Attributes

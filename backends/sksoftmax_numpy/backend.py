@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend import Array, HostBackend, Moments, Problem, StackTrainer, is_csr
+from sksoftmax.backend import Array, CpuBackend, Moments, Problem, StackTrainer, is_csr
 from sksoftmax_numpy import statistics
 from sksoftmax_numpy.sparse_trainer import NumpyDistanceTrainer, NumpyLinearTrainer
 from sksoftmax_numpy.trainer import NumpyTrainer
 
 
-class NumpyBackend(HostBackend):
+class NumpyBackend(CpuBackend):
     """Train on the CPU with NumPy; the backend that is always there.
 
     Attributes

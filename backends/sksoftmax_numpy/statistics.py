@@ -1,8 +1,8 @@
 """One pass over dense rows for their moments, tuned for NumPy.
 
-At a single epoch it would otherwise take longer than training. Blocks of rows stay
+At a single epoch it would otherwise take longer than training. Slices of rows stay
 in the cache through all that is done to them. What is subtracted or multiplied is repeated
-for each row of a block, since NumPy takes arrays of equal shapes several times as fast as a
+for each row of a slice, since NumPy takes arrays of equal shapes several times as fast as a
 row for all; sums go through the BLAS. This module knows rows and numbers, nothing of models.
 """
 
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend import Array, Moments, row_blocks
+from sksoftmax.backend import Array, Moments, row_slices
 
-CHUNK_BLOCKS = 32
-"""Blocks whose deviations are taken from one shift, near the means of the first of them."""
+CHUNK_SLICES = 32
+"""Slices whose deviations are taken from one shift, near the means of the first of them."""
 
 SAFE_RANGES = 1e-12, 1e12
 """Between these, float32 has room for the squares of a feature's deviations."""
@@ -31,7 +31,7 @@ def feature_moments(
 ) -> Moments:
     """Return the weighted moments of the columns of dense X.
 
-    Where training is in float32, so are deviations, and sums within a block; blocks are added
+    Where training is in float32, so are deviations, and sums within a slice; slices are added
     up in float64. What float32 could not hold, or would lose digits of, is done in float64.
 
     Parameters
@@ -49,11 +49,11 @@ def feature_moments(
         As ``sksoftmax.backend.statistics.feature_moments`` gives them, to a millionth of the
         deviations for float32 and smaller dtypes.
     """
-    blocks = row_blocks(X, rows)
+    slices = row_slices(X, rows)
     is_small = np.result_type(X.dtype, np.float32) == np.float32
     largest = 1.0 if weights is None else float(weights.max())
     moments: Moments | None = None
-    while chunk := list(islice(blocks, CHUNK_BLOCKS)):
+    while chunk := list(islice(slices, CHUNK_SLICES)):
         of_chunk = None
         if is_small:
             with np.errstate(over="ignore", invalid="ignore"):
@@ -68,7 +68,7 @@ def feature_moments(
 def _chunk_moments(
     X: Array, weights: NDArray[Any] | None, largest: float, chunk: list[Any], dtype: Any
 ) -> tuple[Moments, NDArray[np.float64]]:
-    """Moments of some blocks, and the sums of squares before the shift's part is taken off."""
+    """Moments of some slices, and the sums of squares before the shift's part is taken off."""
     n_features = X.shape[1]
     first = X[chunk[0]]
     low, high = first.min(axis=0), first.max(axis=0)
@@ -76,14 +76,14 @@ def _chunk_moments(
     shifts = np.tile(shift, (len(first), 1))
     deviation, ones = np.empty_like(shifts), np.ones(len(first), dtype)
     weight, total, squares = 0.0, np.zeros(n_features), np.zeros(n_features)
-    for block in chunk:
-        x = X[block]
+    for part in chunk:
+        x = X[part]
         np.minimum(low, x.min(axis=0), out=low)
         np.maximum(high, x.max(axis=0), out=high)
         d = _difference(x, shifts[: len(x)], deviation[: len(x)])
         w = ones[: len(x)]
         if weights is not None:
-            w = (weights[block] / largest).astype(dtype)  # or float32 may have no room for it
+            w = (weights[part] / largest).astype(dtype)  # or float32 may have no room for it
         weight += len(x) if weights is None else float(w.sum(dtype=np.float64))
         total += w @ d
         np.multiply(d, d, out=d)

@@ -1,9 +1,9 @@
 """The gradient of a minibatch, tuned for NumPy and one model.
 
-A batch is worked on in blocks of rows, from being gathered to the gradient. Where OpenBLAS has
-kernels for small matrices, blocks are small enough for them: on products this skinny they run
-2 to 3 times faster than the general ones, for which blocks are only kept from being large.
-One extra row of each block holds the means: the forward product then yields ``coef @
+A batch is worked on in tiles of rows, from being gathered to the gradient. Where OpenBLAS has
+kernels for small matrices, tiles are small enough for them: on products this skinny they run
+2 to 3 times faster than the general ones, for which tiles are only kept from being large.
+One extra row of each tile holds the means: the forward product then yields ``coef @
 means`` and the backward one centres the gradient, where each would be a pass of its own.
 
 Where the time of a step goes (MNIST, float32, batches of 100, everything on, one core of an
@@ -35,11 +35,11 @@ SMALL_PRODUCT = 10**6
 SMALL_KERNELS = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 """Its names for processors of x86 that have them: for AVX-512."""
 
-BLOCK_BYTES = 2**20
-"""Most bytes of a block elsewhere."""
+TILE_BYTES = 2**20
+"""Most bytes of a tile elsewhere."""
 
-LEAST_BLOCK = 64
-"""Fewest rows for which blocks pay; wider problems take a batch at once."""
+LEAST_TILE = 64
+"""Fewest rows for which tiles pay; wider problems take a batch at once."""
 
 
 class NumpyTrainer(ArrayTrainer):
@@ -64,13 +64,13 @@ class NumpyTrainer(ArrayTrainer):
     ):
         super().__init__(problem, state, reduce=reduce)
         n, k = problem.n_features, problem.n_classes
-        self._block = _block_rows(problem)
+        self._tile = _tile_rows(problem)
         self._tail = 0 if self._means is None else 1
-        self._width = self._block + self._tail
+        self._width = self._tile + self._tail
         self._x = np.empty((self._width, n), problem.dtype)
         self._z = np.empty((k, self._width), problem.dtype)
         self._gradient = np.zeros((1, k, n + 1), problem.dtype)
-        self._block_gradient = np.zeros((k, n + 1), problem.dtype)
+        self._tile_gradient = np.zeros((k, n + 1), problem.dtype)
         self._coef, self._intercept = self._point[0, :, :n], self._point[0, :, n:]
         self._mean_row = self._means
         self._positions = np.zeros(0, np.int64)
@@ -91,7 +91,7 @@ class NumpyTrainer(ArrayTrainer):
         self._n_done = 0
         # Where the target class of each row stands in the flattened (classes, width) scores.
         self._targets = self._y.take(order) * np.int64(self._width)
-        self._targets += self._position_in_block(len(order))
+        self._targets += self._position_in_tile(len(order))
         self._row_weights = None if self._weights is None else self._weights.take(order)
         self._row_sums = np.empty(len(order), self.problem.dtype)
         self._row_scores = np.empty(len(order), self.problem.dtype)
@@ -102,27 +102,27 @@ class NumpyTrainer(ArrayTrainer):
             losses *= self._row_weights
         return np.array([losses.sum(dtype=np.float64) / max(1, len(losses))])
 
-    def _position_in_block(self, n_rows: int) -> NDArray[np.int64]:
-        """Where in its block of its batch each row of an order stands."""
+    def _position_in_tile(self, n_rows: int) -> NDArray[np.int64]:
+        """Where in its tile of its batch each row of an order stands."""
         if self.batch_ends is None:
             if len(self._positions) != n_rows:  # of another part of an epoch
-                in_batch = np.arange(self.problem.batch_size) % self._block
+                in_batch = np.arange(self.problem.batch_size) % self._tile
                 self._positions = np.resize(in_batch, n_rows)
             return self._positions
         position = np.arange(n_rows)
         sizes = np.diff(self.batch_ends, prepend=0)
-        return (position - np.repeat(self.batch_ends - sizes, sizes)) % self._block
+        return (position - np.repeat(self.batch_ends - sizes, sizes)) % self._tile
 
     def _summed_gradient(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
         total = self._gradient[0]
-        self._write_gradient(rows[: self._block], total)
-        for start in range(self._block, len(rows), self._block):
-            self._write_gradient(rows[start : start + self._block], self._block_gradient)
-            total += self._block_gradient
+        self._write_gradient(rows[: self._tile], total)
+        for start in range(self._tile, len(rows), self._tile):
+            self._write_gradient(rows[start : start + self._tile], self._tile_gradient)
+            total += self._tile_gradient
         return self._gradient, 0.0  # run_epoch takes the losses of all rows at once
 
     def _write_gradient(self, rows: NDArray[np.int64], gradient: NDArray[Any]) -> None:
-        """Write the summed gradient of one block of rows."""
+        """Write the summed gradient of one tile of rows."""
         count, n = len(rows), self.problem.n_features
         x = self._gather(rows)
         z = self._z if len(x) == self._width else self._z[:, : len(x)]
@@ -180,17 +180,17 @@ def _is_run(order: NDArray[np.int64]) -> bool:
     return bool((np.diff(order) == 1).all())
 
 
-def _block_rows(problem: Problem) -> int:
-    """Rows of a block: equal parts of a batch, each a small product, where that pays."""
+def _tile_rows(problem: Problem) -> int:
+    """Rows of a tile: equal parts of a batch, each a small product, where that pays."""
     size = max(1, min(problem.batch_size, int(problem.X.shape[0])))
     if _has_small_kernels():
         most = SMALL_PRODUCT // (problem.n_classes * problem.n_features) - 1
     else:
-        most = BLOCK_BYTES // (problem.n_features * problem.dtype.itemsize)
-    if most < LEAST_BLOCK:
+        most = TILE_BYTES // (problem.n_features * problem.dtype.itemsize)
+    if most < LEAST_TILE:
         return size
-    n_blocks = -(-size // most)
-    return -(-size // n_blocks)
+    n_tiles = -(-size // most)
+    return -(-size // n_tiles)
 
 
 @cache

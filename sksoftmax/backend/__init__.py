@@ -3,7 +3,7 @@
 All that the author of a backend needs is imported from here. ``contract`` says what a backend
 must do, ``problem`` what it is given; ``array_trainer`` with ``optimizers`` and ``statistics``
 does all of it over any array namespace, ``stack_trainer`` for several models, ``sparse`` for
-CSR rows, and ``blocks`` brings rows in a file to any of them; ``host`` chooses among them on a
+CSR rows, and ``blocks`` brings rows in a file to any of them; ``cpu`` chooses among them on a
 CPU, and ``registry`` among backends.
 This package must not know any estimator.
 """
@@ -19,7 +19,7 @@ from sksoftmax.backend.contract import (
     ReducingBackend,
     Trainer,
 )
-from sksoftmax.backend.host import HostBackend
+from sksoftmax.backend.cpu import CpuBackend
 from sksoftmax.backend.optimizers import (
     TINY,
     DistanceOverGradients,
@@ -38,7 +38,7 @@ from sksoftmax.backend.sparse.momentum import LinearTrainer
 from sksoftmax.backend.stack_trainer import StackTrainer
 from sksoftmax.backend.statistics import Moments
 from sksoftmax.data.arrays import Array
-from sksoftmax.data.rows import is_csr, row_blocks
+from sksoftmax.data.rows import is_csr, row_slices
 
 __all__ = [
     "LARGEST_FACTOR",
@@ -48,11 +48,11 @@ __all__ = [
     "Array",
     "ArrayTrainer",
     "Backend",
+    "CpuBackend",
     "DeviceBackend",
     "DistanceOverGradients",
     "DistanceTrainer",
     "FeedingTrainer",
-    "HostBackend",
     "LinearTrainer",
     "MeasuringBackend",
     "Moments",
@@ -65,7 +65,7 @@ __all__ = [
     "Trainer",
     "averaging_weight",
     "is_csr",
-    "row_blocks",
+    "row_slices",
     "soft_threshold",
     "squared_norm",
     "threadpool_controller",

@@ -366,7 +366,7 @@ class ArrayTrainer:
         parameters = with_zeros(xp, self.problem, average, last)
         loss: Array = 0
         correct: Array = 0
-        for rows in self._blocks_of_rows(X, EVALUATION_ELEMENTS):
+        for rows in self._slices_of_rows(X, EVALUATION_ELEMENTS):
             x = self._rows(X, rows)
             targets = codes[rows] == self._classes
             logits = self._logits(parameters, x)
@@ -410,7 +410,7 @@ class ArrayTrainer:
         gradient = xp.zeros_like(parameters)
         # Of two classes, each one's residual is the other's with the opposite sign.
         first = 1 if self.problem.n_classes == 2 else 0
-        for rows in self._blocks_of_rows(X, self.elements_at_once):
+        for rows in self._slices_of_rows(X, self.elements_at_once):
             x = self._exact_rows(X, rows)
             targets = codes[rows] == self._classes
             residual, losses = self._exact_residual(parameters, x, targets)
@@ -448,7 +448,7 @@ class ArrayTrainer:
         parameters = xp.asarray(parameters, dtype=np.float64)
         products: Array = 0
         mass: Array = 0
-        for rows in self._blocks_of_rows(X, self.elements_at_once):
+        for rows in self._slices_of_rows(X, self.elements_at_once):
             x = self._exact_rows(X, rows)
             of_no_class = xp.zeros(x.shape[0], dtype=bool)
             probabilities, _ = self._exact_residual(parameters, x, of_no_class)
@@ -491,7 +491,7 @@ class ArrayTrainer:
             logits[:, 1:] = of_second
         return ArrayTrainer._residual(self, logits, targets)
 
-    def _blocks_of_rows(self, X: Array, n_elements: int) -> Iterator[slice]:
+    def _slices_of_rows(self, X: Array, n_elements: int) -> Iterator[slice]:
         """Yield slices of rows with so many elements, or scores, at most."""
         widest = max(elements_a_row(X), self.problem.n_models * self.problem.n_classes)
         size = max(1, n_elements // widest)

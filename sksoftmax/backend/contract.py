@@ -269,11 +269,11 @@ class DeviceBackend(Backend, Protocol):
 
     Attributes
     ----------
-    block_elements : int
+    slice_elements : int
         Elements of X that the core shall convert and sum at once when it measures features.
     """
 
-    block_elements: int
+    slice_elements: int
 
 
 @runtime_checkable

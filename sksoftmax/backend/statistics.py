@@ -1,6 +1,6 @@
 """Weighted mean, variance and range of the features: one pass, streaming, in float64.
 
-Rows are read in blocks over the namespace in which they live, and summaries of chunks
+Rows are read in slices over the namespace in which they live, and summaries of chunks
 merge, so a stream ends with the statistics of all its rows. Zeros that a CSR array does not
 store count like any others. This module knows no
 classes.
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from sksoftmax.backend.contract import Backend, DeviceBackend
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import (
-    BLOCK_ELEMENTS,
+    SLICE_ELEMENTS,
     is_csr,
-    row_blocks,
     row_of_each_element,
+    row_slices,
     with_data,
 )
 from sksoftmax.data.stored import StoredRows
@@ -300,9 +300,9 @@ def _dense_moments(
     low = xp.zeros(n_features)
     high = xp.zeros(n_features)
     weight = 0.0
-    of_device = backend.block_elements if isinstance(backend, DeviceBackend) else None
-    for block in row_blocks(X, rows, of_device or BLOCK_ELEMENTS):
-        deviation = X[block] - shift
+    of_device = backend.slice_elements if isinstance(backend, DeviceBackend) else None
+    for part in row_slices(X, rows, of_device or SLICE_ELEMENTS):
+        deviation = X[part] - shift
         low = xp.minimum(low, xp.min(deviation, axis=0))
         high = xp.maximum(high, xp.max(deviation, axis=0))
         if weights is None:
@@ -310,7 +310,7 @@ def _dense_moments(
             total += deviation.sum(axis=0)
             squares += xp.einsum("ij,ij->j", deviation, deviation)
         else:
-            w = xp.asarray(weights[block], dtype=np.float64)
+            w = xp.asarray(weights[part], dtype=np.float64)
             weight += float(w.sum())
             total += w @ deviation
             deviation *= deviation
@@ -331,30 +331,30 @@ def _csr_moments(
     def column_sums(indices: Array, values: Array | None) -> Array:
         return xp.bincount(indices, values, minlength=n_features)
 
-    def blocks() -> Iterator[tuple[Array, Array, Array | None, float]]:
+    def slices() -> Iterator[tuple[Array, Array, Array | None, float]]:
         """Columns, values and weights of stored elements, and the weight of their rows."""
-        for block in row_blocks(X, rows, max(8 * BLOCK_ELEMENTS, n_features)):
-            x = X[block]
+        for part in row_slices(X, rows, max(8 * SLICE_ELEMENTS, n_features)):
+            x = X[part]
             values = x.data.astype(np.float64)
             if weights is None:
                 yield x.indices, values, None, float(x.shape[0])
             else:
-                w = xp.asarray(weights[block], dtype=np.float64)
+                w = xp.asarray(weights[part], dtype=np.float64)
                 yield x.indices, values, w[row_of_each_element(xp, x)], float(w.sum())
 
     total, stored_weight, squares = (xp.zeros(n_features) for _ in range(3))
     n_stored = xp.zeros(n_features, dtype=np.int64)
     low, high = xp.full(n_features, np.inf), xp.full(n_features, -np.inf)
     weight = 0.0
-    for indices, values, w, block_weight in blocks():
-        weight += block_weight
+    for indices, values, w, part_weight in slices():
+        weight += part_weight
         n_stored += column_sums(indices, None)
         stored_weight += column_sums(indices, w)
         total += column_sums(indices, values if w is None else values * w)
         xp.minimum.at(low, indices, values)
         xp.maximum.at(high, indices, values)
     mean = total / weight
-    for indices, values, w, _ in blocks():
+    for indices, values, w, _ in slices():
         deviation = values - mean[indices]
         deviation *= deviation
         squares += column_sums(indices, deviation if w is None else deviation * w)

@@ -1,4 +1,4 @@
-"""Validation rows: those that the caller gives, or a stratified share of the training rows.
+"""Held-out rows: those that the caller gives, or a stratified share of the training rows.
 
 Epochs are compared by their loss on these rows. This module picks rows; it must not know how
 a model is trained, nor what follows from the loss.
@@ -16,13 +16,13 @@ from sksoftmax.data.targets import Targets
 
 
 @dataclass(frozen=True)
-class Validation:
+class HeldOut:
     """Rows that are not trained on.
 
     Parameters
     ----------
     X : array of shape (n_rows, n_features)
-        Validated rows: the caller's validation data, or the training data itself.
+        Validated rows: the caller's held-out rows, or the training data itself.
     targets : Targets
         Labels and weights; ``targets.rows`` are the rows that are evaluated.
     """

@@ -1,7 +1,8 @@
 """Rows in memory, dense or in CSR format, in arrays of any namespace with SciPy's names.
 
 Whether rows are dense or CSR is decided here, for every module that treats them differently.
-This module knows rows, and neither classes nor steps.
+Rows in memory are taken in *slices*; *blocks* are those of a file, in ``stored``. This module
+knows rows, and neither classes nor steps.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from scipy import sparse
 
 from sksoftmax.data.arrays import Array
 
-BLOCK_ELEMENTS = 2**16
+SLICE_ELEMENTS = 2**16
 """Elements of X that are converted to float64 at once: the cache shall hold them."""
 
 
@@ -125,10 +126,10 @@ def row_of_each_element(xp: Any, X: Array) -> Array:
     return xp.cumsum(starts)[:-1]
 
 
-def row_blocks(
-    X: Array, rows: NDArray[np.int64] | None, n_elements: int = BLOCK_ELEMENTS
+def row_slices(
+    X: Array, rows: NDArray[np.int64] | None, n_elements: int = SLICE_ELEMENTS
 ) -> Iterator[slice | NDArray[np.int64]]:
-    """Yield indices of blocks of rows: slices, or parts of `rows` where it is given.
+    """Yield slices of all rows, or runs of row numbers where only some are to be read.
 
     Parameters
     ----------
@@ -137,12 +138,12 @@ def row_blocks(
     rows : ndarray of int64, or None
         The rows to be read; None for all.
     n_elements : int, default=2**16
-        About how many elements a block shall have.
+        About how many elements a slice shall have.
 
     Yields
     ------
     slice or ndarray of int64
-        An index of a block.
+        What to index X with.
     """
     size = max(1, n_elements // elements_a_row(X))
     n_rows = X.shape[0]

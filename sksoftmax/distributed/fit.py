@@ -1,4 +1,4 @@
-"""The steps of a fit in which ranks must agree: classes, weights, validation rows, the seed.
+"""The steps of a fit in which ranks must agree: classes, weights, held-out rows, the seed.
 
 What has to be decided once is decided for all ranks. This module must not know MPI, nor how an
 epoch is run.
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sksoftmax.data.holdout import Validation
+from sksoftmax.data.holdout import HeldOut
 from sksoftmax.data.rows import is_csr
 from sksoftmax.data.targets import Targets, class_weights, distinct_labels, encode_targets
 from sksoftmax.distributed.agreement import SharedTasks, union_of_labels
@@ -78,17 +78,15 @@ class ShardFit(Fit):
         )
         return known
 
-    def _given_validation(
-        self, X_val: Any, y_val: Any, sample_weight_val: Any
-    ) -> Validation | None:
-        given = super()._given_validation(X_val, y_val, sample_weight_val)
+    def _given_held_out(self, X_val: Any, y_val: Any, sample_weight_val: Any) -> HeldOut | None:
+        given = super()._given_held_out(X_val, y_val, sample_weight_val)
         if not self.ranks.any(given is not None):
             return None
         if self.ranks.total(0 if given is None else given.targets.n_rows) == 0:
             raise ValueError("X_val has no row of positive weight on any rank.")
         if given is None:
             nothing = Targets(self.targets.classes, np.empty(0, np.int32), None, None)
-            return Validation(np.empty((0, self.X.shape[1])), nothing)
+            return HeldOut(np.empty((0, self.X.shape[1])), nothing)
         return given
 
     def _split(self) -> tuple[Targets, Targets | None]:

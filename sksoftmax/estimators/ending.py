@@ -109,7 +109,7 @@ def warn_of_the_end(
         )
     training, frequencies = run.training, run.training.frequency_loss
     # Only a loss above that is a reason to measure what is kept: that takes a pass.
-    if training.validation is not None or run.history.losses[-1] <= frequencies:
+    if training.held_out is not None or run.history.losses[-1] <= frequencies:
         return
     objective = training.kept_objective()
     check_finite(training, objective)

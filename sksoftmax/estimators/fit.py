@@ -19,7 +19,7 @@ from sklearn.utils.validation import validate_data
 
 from sksoftmax.data.arrays import Namespace, namespace_of, readable, to_numpy
 from sksoftmax.data.checks import checked_rows
-from sksoftmax.data.holdout import Validation, hold_out
+from sksoftmax.data.holdout import HeldOut, hold_out
 from sksoftmax.data.rows import is_csr
 from sksoftmax.data.targets import Targets, class_weights, encode_targets, sorted_classes
 from sksoftmax.estimators.attributes import fitted_attributes, history_up_to
@@ -111,8 +111,8 @@ class Fit:
         self.targets = self._encoded(self.y, sample_weight, self.X, known)
         if self.resume is not None and not self.is_stream:
             self._check_can_resume()
-        self.validation = self._given_validation(X_val, y_val, sample_weight_val)
-        if self.validation and not (self.is_stream or self.estimator.early_stopping):
+        self.held_out = self._given_held_out(X_val, y_val, sample_weight_val)
+        if self.held_out and not (self.is_stream or self.estimator.early_stopping):
             raise ValueError(
                 "X_val and y_val are passed to fit while early_stopping is False. Set"
                 " early_stopping=True to stop on them, or leave them out."
@@ -141,7 +141,7 @@ class Fit:
         self.X, self.y = self._checked(X, y, reset=False)
         classes = to_numpy(self.estimator.classes_)
         self.targets = self._encoded(self.y, sample_weight, self.X, classes)
-        self.validation, self.seed = None, 0
+        self.held_out, self.seed = None, 0
 
     def share_check(self, other: Fit, X: Any) -> None:
         """Take over what another fit has checked, in place of `check`.
@@ -156,7 +156,7 @@ class Fit:
         validate_data(self.estimator, X, skip_check_array=True)
         self.namespaces, self.sample_weight = other.namespaces, other.sample_weight
         self.X, self.y, self.targets = other.X, other.y, other.targets
-        self.validation = other.validation
+        self.held_out = other.held_out
 
     def begin(self, context: Any) -> None:
         """Tell callbacks, where there are any, that the fit begins.
@@ -192,13 +192,13 @@ class Fit:
             self._hold_out()
             self._weight_classes()
         else:
-            self.targets, self.validation = measured.targets, measured.validation
+            self.targets, self.held_out = measured.targets, measured.held_out
         training = self._training(
             Settings(**{f.name: getattr(estimator, f.name) for f in fields(Settings)}),
             estimator.backend,
             self.X,
             self.targets,
-            validation=self.validation,
+            held_out=self.held_out,
             seed=self.seed,
             resume=self.resume,
             stream=self.is_stream,
@@ -345,10 +345,8 @@ class Fit:
                 f" {n_features} features. Set warm_start=False to start anew."
             )
 
-    def _given_validation(
-        self, X_val: Any, y_val: Any, sample_weight_val: Any
-    ) -> Validation | None:
-        """The caller's validation data, None where there are none."""
+    def _given_held_out(self, X_val: Any, y_val: Any, sample_weight_val: Any) -> HeldOut | None:
+        """The caller's held-out rows, None where there are none."""
         given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
         passed = [name for name, value in given.items() if value is not None]
         missing = [name for name in ("X_val", "y_val") if name not in passed]
@@ -364,15 +362,15 @@ class Fit:
             targets = self._encoded(y_val, sample_weight_val, X_val, self.targets.classes)
         except ValueError as error:
             raise ValueError(f"Invalid {', '.join(passed)}: {error}") from error
-        return Validation(X_val, targets)
+        return HeldOut(X_val, targets)
 
     def _hold_out(self) -> None:
         """Keep a share of the rows to validate on, where `early_stopping` has no others."""
-        if self.is_stream or self.validation or not self.estimator.early_stopping:
+        if self.is_stream or self.held_out or not self.estimator.early_stopping:
             return
         training, held_out = self._split()
         if held_out is not None:
-            self.targets, self.validation = training, Validation(self.X, held_out)
+            self.targets, self.held_out = training, HeldOut(self.X, held_out)
             return
         warnings.warn(
             "early_stopping=True can hold out no row, since no class has two: the fit stops on"
@@ -390,9 +388,9 @@ class Fit:
         """Multiply the weights of rows by those of their classes, held out or not."""
         of_class = self._weight_of_each_class()
         self.targets = self.targets.with_class_weights(of_class)
-        if self.validation is not None:
-            weighted = self.validation.targets.with_class_weights(of_class)
-            self.validation = replace(self.validation, targets=weighted)
+        if self.held_out is not None:
+            weighted = self.held_out.targets.with_class_weights(of_class)
+            self.held_out = replace(self.held_out, targets=weighted)
 
     def _weight_of_each_class(self) -> NDArray[np.float64] | None:
         """The factors that `class_weight` asks for, None where all are 1."""

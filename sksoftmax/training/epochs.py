@@ -32,7 +32,7 @@ class History:
     losses : list of float
         The objective.
     validation_losses, validation_scores : lists of float
-        Loss and accuracy on the validation rows, NaN where an epoch had none.
+        Loss and accuracy on the held-out rows, NaN where an epoch had none.
     best_loss : float
         The lowest validation loss so far.
     best_epoch : int
@@ -77,7 +77,7 @@ class Run:
     history : History
         Of the epochs that `training` goes on from; this run adds its own.
     rule : Plateau
-        When to stop. It sees the validation loss, or without validation rows the objective,
+        When to stop. It sees the validation loss, or without held-out rows the objective,
         less what is known of its noise.
     max_epochs : int
         Most epochs of this run.
@@ -151,7 +151,7 @@ class Run:
 
         It is kept where no later epoch has a lower validation loss.
         """
-        if self.training.validation is None or not self.history.losses:
+        if self.training.held_out is None or not self.history.losses:
             return
         losses, _ = self.training.evaluate(self.training.trainer)
         self.history.best_loss = float(losses[0])
@@ -179,14 +179,14 @@ class Run:
         loss : float
             The objective of the epoch.
         validation_loss, score : float
-            Loss and accuracy after it, or NaN without validation rows.
+            Loss and accuracy after it, or NaN without held-out rows.
         seconds : float
             The time it took.
         """
         self.seconds += seconds
         if self.error is not None:
             return
-        is_validated = self.training.validation is not None
+        is_validated = self.training.held_out is not None
         seen = validation_loss if is_validated else loss
         try:
             check_finite(self.training, [loss, seen])
@@ -223,7 +223,7 @@ class Run:
     def _line(self, seconds: float) -> str:
         history = self.history
         parts = [f"epoch {len(history.losses):5d}", f"loss {history.losses[-1]:10.6f}"]
-        if self.training.validation is not None:
+        if self.training.held_out is not None:
             parts.append(f"validation {history.validation_losses[-1]:10.6f}")
         parts.append(f"{seconds:9.4f} s")
         if self.verbose > 1:

@@ -61,7 +61,7 @@ class Descent:
     Parameters
     ----------
     run : Run
-        Of one model, without validation rows. Iterations are further epochs of it, and the
+        Of one model, without held-out rows. Iterations are further epochs of it, and the
         state of its training becomes that of the last one.
     target : float or None
         The distance to the least objective that shall be certified; None for as near as

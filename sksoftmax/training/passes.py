@@ -1,4 +1,4 @@
-"""Passes over the rows: batch by batch to train on them, in larger blocks to measure a model.
+"""Passes over the rows: batch by batch to train on them, in larger slices to measure a model.
 
 Sizes follow from counts of rows and weights alone, so that the same data give the same batches.
 Batches are handed to a backend about a second's work at a time: between two calls Python can
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sksoftmax.backend.contract import Trainer
 from sksoftmax.data.arrays import Array
-from sksoftmax.data.rows import row_blocks
+from sksoftmax.data.rows import row_slices
 from sksoftmax.data.stored import StoredRows
 from sksoftmax.data.targets import Targets
 
@@ -144,7 +144,7 @@ def mean_over_rows(measure: Measure, X: Array, targets: Targets) -> NDArray[np.f
     if targets.rows is None and not isinstance(X, StoredRows):
         return measure(X, targets.codes, targets.weights)
     sums = np.zeros(())
-    for rows in row_blocks(X, targets.rows, EVALUATION_ELEMENTS):
+    for rows in row_slices(X, targets.rows, EVALUATION_ELEMENTS):
         codes = targets.codes[rows]
         weights = None if targets.weights is None else targets.weights[rows]
         total = len(codes) if weights is None else weights.sum()

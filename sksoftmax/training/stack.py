@@ -36,7 +36,7 @@ class Stack:
     ----------
     trainings : sequence of Training
         On the same rows, weights, backend and seed, after equally many epochs, and with the
-        same optimizer, batch size, validation rows and moments. Their states are from then
+        same optimizer, batch size, held-out rows and moments. Their states are from then
         on those of the stack.
     """
 
@@ -60,7 +60,7 @@ class Stack:
         losses : ndarray of shape (n_models,), float64
             The objective of each model.
         validation : ndarray of shape (2, n_models), float64
-            Losses and accuracies on the validation rows; NaN without any.
+            Losses and accuracies on the held-out rows; NaN without any.
         """
         first = self.trainings[0]
         step_sizes = np.concatenate([training.step_sizes() for training in self.trainings])

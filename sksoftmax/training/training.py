@@ -21,7 +21,7 @@ from sksoftmax.backend.problem import Problem, State
 from sksoftmax.backend.registry import candidate_backends
 from sksoftmax.backend.statistics import Moments, feature_moments
 from sksoftmax.data.arrays import Array, training_dtype
-from sksoftmax.data.holdout import Validation
+from sksoftmax.data.holdout import HeldOut
 from sksoftmax.data.order import epoch_order
 from sksoftmax.data.rows import canonical, elements_a_row, is_csr
 from sksoftmax.data.stored import StoredRows
@@ -102,7 +102,7 @@ class Training:
         Validated rows, in memory or stored.
     targets : Targets
         Labels and weights.
-    validation : Validation or None
+    held_out : HeldOut or None
         Rows to evaluate on; those of `X` are read where `X` lies.
     seed : int
         Used where `resume` is None.
@@ -136,7 +136,7 @@ class Training:
         X: Array,
         targets: Targets,
         *,
-        validation: Validation | None = None,
+        held_out: HeldOut | None = None,
         seed: int,
         resume: Checkpoint | None,
         stream: bool,
@@ -156,7 +156,7 @@ class Training:
         self.n_samples_seen = seen + self.n_rows
         before = 0.0 if earlier is None else earlier.total_weight
         self.total_weight = before + weight
-        self.validation = validation
+        self.held_out = held_out
         self.backend_seconds = 0.0
         noisy = stream or self.n_batches > 1
         candidates = self._candidates(backend, X, measured)
@@ -164,7 +164,7 @@ class Training:
         # can keeps them.
         for self.backend in candidates:
             if measured is None:
-                self._place(canonical(X), validation is not None and validation.X is X)
+                self._place(canonical(X), held_out is not None and held_out.X is X)
                 self.dtype = training_dtype(self._placed.dtype)
                 self.weights = self._mean_one_weights()
                 self._measure(earlier)
@@ -254,13 +254,13 @@ class Training:
         return self.backend.trainer(self.problem, state)
 
     def _place(self, X: Array, shared: bool) -> None:
-        """Bring the rows to the backend; `shared` says that validation rows are among them."""
+        """Bring the rows to the backend; `shared` says that held-out rows are among them."""
         self._placed = self.backend.place(X)
-        self._placed_validation = self._placed
-        if self.validation is not None and not shared:
-            rows, place = self.validation.X, self.backend.place
+        self._placed_held_out = self._placed
+        if self.held_out is not None and not shared:
+            rows, place = self.held_out.X, self.backend.place
             stored = isinstance(rows, StoredRows)
-            self._placed_validation = rows.placed(place) if stored else place(canonical(rows))
+            self._placed_held_out = rows.placed(place) if stored else place(canonical(rows))
 
     def _mean_one_weights(self) -> NDArray[Any] | None:
         """Weights of mean 1 over all rows so far, None when all are 1."""
@@ -317,7 +317,7 @@ class Training:
     def _take_over(self, other: Training) -> None:
         """Use what another training has placed and measured."""
         self.dtype, self.weights = other.dtype, other.weights
-        self._placed, self._placed_validation = other._placed, other._placed_validation
+        self._placed, self._placed_held_out = other._placed, other._placed_held_out
         self.moments, self.mean, self.scale = other.moments, other.mean, other.scale
         self.deviations, self.coordinates = other.deviations, other.coordinates
         self.curvature = other.curvature
@@ -445,7 +445,7 @@ class Training:
         )
 
     def run_epoch(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Take every row once, and measure the model on the validation rows.
+        """Take every row once, and measure the model on the held-out rows.
 
         Returns
         -------
@@ -460,7 +460,7 @@ class Training:
         return losses, self.evaluate(self.trainer)
 
     def evaluate(self, trainer: Trainer, n_models: int = 1) -> NDArray[np.float64]:
-        """Return loss and accuracy of averaged weights on the validation rows.
+        """Return loss and accuracy of averaged weights on the held-out rows.
 
         Parameters
         ----------
@@ -473,11 +473,11 @@ class Training:
         -------
         ndarray of shape (2, n_models), float64
             Weighted means, without the penalty: the losses, then the accuracies. NaN without
-            validation rows.
+            held-out rows.
         """
-        if self.validation is None:
+        if self.held_out is None:
             return np.full((2, n_models), np.nan)
-        return self._evaluate(trainer, self._placed_validation, self.validation.targets)
+        return self._evaluate(trainer, self._placed_held_out, self.held_out.targets)
 
     def hold(self, state: State) -> None:
         """Go on from a state, and free the trainer or stack that the model was in.

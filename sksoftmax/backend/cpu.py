@@ -21,7 +21,7 @@ from sksoftmax.data.arrays import Array, is_on_device
 from sksoftmax.data.rows import is_csr
 
 
-class HostBackend:
+class CpuBackend:
     """The half of a CPU backend that does not depend on how it trains.
 
     Attributes
