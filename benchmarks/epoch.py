@@ -13,6 +13,7 @@ from benchmarks.measure import alternate, machine, mnist, peak_extra_memory, pri
 from sksoftmax import SoftmaxClassifier, list_backends
 from sksoftmax.backend.registry import CPU_PREFERENCE
 from sksoftmax.data.targets import encode_targets
+from sksoftmax.training.measured_rows import MeasuredRows
 from sksoftmax.training.settings import Settings
 from sksoftmax.training.training import Training
 
@@ -78,7 +79,7 @@ def training(
     """Return a training that is ready to run epochs."""
     settings = Settings(**{**vars(settings), "batch_size": batch_size})
     targets = encode_targets(y, None, X)
-    return Training(settings, backend, X, targets, seed=0, resume=None, stream=False)
+    return Training(settings, MeasuredRows(settings, backend, X, targets, seed=0), seed=0)
 
 
 def time_epochs(X: np.ndarray, y: np.ndarray, size: int) -> dict[str, float]:

@@ -16,6 +16,7 @@ from benchmarks.gpu.tasks import Task
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.data.targets import encode_targets
+from sksoftmax.training.measured_rows import MeasuredRows
 from sksoftmax.training.settings import Settings
 from sksoftmax.training.training import Training
 from sksoftmax_cupy.backend import CupyBackend, planned_trainer, workload
@@ -121,7 +122,7 @@ def _contestant(
 ) -> tuple[Callable[[], Any], Callable[[], float]]:
     settings = replace(DEFAULTS, batch_size=task.batch_size, learning_rate=learning_rate)
     targets = encode_targets(task.y, None, X)
-    training = Training(settings, backend, X, targets, seed=0, resume=None, stream=False)
+    training = Training(settings, MeasuredRows(settings, backend, X, targets, seed=0), seed=0)
 
     def accuracy() -> float:
         assert task.test is not None

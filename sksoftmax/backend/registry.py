@@ -215,7 +215,7 @@ def candidate_backends(
     ValueError
         If the name is unknown.
     ImportError, RuntimeError
-        If rows are on a device where no backend can train.
+        If no backend is registered, or rows are on a device where none can train.
     """
     for candidate in _named(backend, X, n_multiplications < SMALL_EPOCH):
         yield BlockBackend(candidate) if isinstance(X, StoredRows) else candidate
@@ -232,12 +232,16 @@ def _named(backend: str | Backend, X: Array, is_small: bool) -> Iterator[Backend
     else:
         installed = registered_names()
         order = SMALL_PREFERENCE if is_small else CPU_PREFERENCE
+        n_found = 0
         for name in (name for name in order if name in installed):
             try:
                 found = get_backend(name)
             except Exception:  # list_backends says why it cannot start
                 continue
+            n_found += 1
             yield found
+        if n_found == 0:
+            raise RuntimeError(f"backend='auto' has found none. {_what_can_be_used()}")
 
 
 def _first_that_starts(names: tuple[str, ...]) -> Backend:

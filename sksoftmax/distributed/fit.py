@@ -16,8 +16,9 @@ from sksoftmax.data.rows import is_csr
 from sksoftmax.data.targets import Targets, class_weights, distinct_labels, encode_targets
 from sksoftmax.distributed.agreement import SharedTasks, union_of_labels
 from sksoftmax.distributed.ranks import Ranks
-from sksoftmax.distributed.training import ShardTraining
+from sksoftmax.distributed.training import ShardRows, ShardTraining
 from sksoftmax.estimators.fit import Fit
+from sksoftmax.training.measured_rows import MeasuredRows
 from sksoftmax.training.training import Training
 
 
@@ -42,7 +43,7 @@ class ShardFit(Fit):
         """Tell this rank's callbacks that the fit begins; one of them may stop all ranks."""
         self.tasks = SharedTasks(self._tasks(context), self.ranks)
 
-    def start(self, measured: Training | None = None) -> None:
+    def start(self, rows: MeasuredRows | None = None) -> None:
         """Make the rows of all ranks ready to train on, if they are of one form."""
         names = getattr(self.estimator, "feature_names_in_", None)
         self.ranks.require_same(
@@ -54,7 +55,7 @@ class ShardFit(Fit):
             },
             "Bring the rows of all ranks into one form.",
         )
-        super().start(measured)
+        super().start(rows)
         if self.ranks.rank > 0:
             self.run.verbose = 0
 
@@ -99,7 +100,11 @@ class ShardFit(Fit):
         counts = self.ranks.total(self.targets.counts)
         return class_weights(self.estimator.class_weight, self.targets.classes, counts)
 
-    def _training(self, *arguments: Any, **named: Any) -> Training:
+    def _rows(self, *arguments: Any, **named: Any) -> MeasuredRows:
         if self.ranks.size == 1:
-            return super()._training(*arguments, **named)
-        return ShardTraining(*arguments, ranks=self.ranks, **named)
+            return super()._rows(*arguments, **named)
+        return ShardRows(*arguments, ranks=self.ranks, **named)
+
+    def _training(self, *arguments: Any, **named: Any) -> Training:
+        alone = self.ranks.size == 1
+        return (Training if alone else ShardTraining)(*arguments, **named)

@@ -1,7 +1,7 @@
-"""A fit in progress, of which this process has a shard of the rows.
+"""A model in training, of whose rows this process has a shard.
 
-What ``Training`` measures of its rows is here measured of all ranks' rows, and each gradient
-is the sum over the ranks. Every rank takes the same steps; between two of them nothing is
+What ``MeasuredRows`` measures is here measured of all ranks' rows, and each gradient is the sum
+over the ranks. Every rank takes the same steps; between two of them nothing is
 exchanged but that sum.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.contract import ReducingBackend
-from sksoftmax.backend.problem import State
+from sksoftmax.backend.problem import Problem, State
 from sksoftmax.backend.statistics import Moments
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.stored import StoredRows
@@ -24,30 +24,26 @@ from sksoftmax.distributed.agreement import merged, no_rows
 from sksoftmax.distributed.ranks import Ranks
 from sksoftmax.distributed.shares import share_ends
 from sksoftmax.training.coordinates import Deviations
+from sksoftmax.training.measured_rows import MeasuredRows
 from sksoftmax.training.passes import Measure
+from sksoftmax.training.settings import Settings
 from sksoftmax.training.training import Training
 
 
-class ShardTraining(Training):
-    """Rows of several ranks, ready to run epochs together.
+class ShardRows(MeasuredRows):
+    """A rank's rows, with the statistics of all ranks' rows.
 
     Parameters
     ----------
     *arguments, **named
-        As in Training; `X` and `targets` are this rank's shard, where no row need count.
+        As in MeasuredRows; `X` and `targets` are this rank's shard, where no row need count.
     ranks : Ranks
         Who takes part.
     """
 
     def __init__(self, *arguments: Any, ranks: Ranks, **named: Any):
-        # Before the constructor of Training, whose hooks below ask all ranks.
-        self.ranks = ranks
-        self.rank = ranks.rank
+        self.ranks = ranks  # first, since what follows asks all ranks
         super().__init__(*arguments, **named)
-        self._steps = cast(ArrayTrainer, self.trainer)  # now, while all can be told of errors
-        of_ranks = ranks.gather(self.targets.n_rows)
-        self._ends = share_ends(of_ranks, ranks.rank, self.batch_size)
-        self._n_segment_batches = min(ranks.gather(self._batches_per_segment(1)))
 
     def _totals(self) -> tuple[int, float]:
         n_rows = self.ranks.total(self.targets.n_rows)
@@ -55,18 +51,19 @@ class ShardTraining(Training):
             raise no_rows(self.ranks.size)
         return n_rows, self.ranks.total(self.targets.total_weight)
 
-    def _n_elements(self, X: Array) -> int:
-        return int(self.ranks.total(super()._n_elements(X)))
+    def n_elements(self, X: Array) -> int:
+        """Return how many numbers are stored in the rows of all ranks."""
+        return int(self.ranks.total(super().n_elements(X)))
 
-    def _place(self, X: Array, shared: bool) -> None:
+    def _place(self, X: Array) -> None:
         self.ranks.require_same(
             {"The backend": self.backend.name}, "Install, or name, the same one everywhere."
         )
-        super()._place(X, shared)
+        super()._place(X)
 
-    def _reason_against_backend(self) -> str | None:
-        reason = super()._reason_against_backend()
-        if reason is None and isinstance(self._placed, StoredRows):
+    def _reason_against(self, problem: Problem) -> str | None:
+        reason = super()._reason_against(problem)
+        if reason is None and isinstance(self.placed, StoredRows):
             reason = "rows are read in blocks by one process alone. Pass arrays or memory maps,"
             reason += " with shuffle=True."
         elif reason is None and not isinstance(self.backend, ReducingBackend):
@@ -94,9 +91,39 @@ class ShardTraining(Training):
         counts: NDArray[Any] = self.ranks.total(self.targets.counts)
         return counts
 
+    def _mean_over(self, measure: Measure, X: Array, targets: Targets) -> NDArray[np.float64]:
+        mine = np.zeros(())
+        if targets.n_rows > 0:
+            mine = super()._mean_over(measure, X, targets) * targets.total_weight
+        total: NDArray[np.float64] = self.ranks.total(mine)
+        return total / self.ranks.total(targets.total_weight)
+
+
+class ShardTraining(Training):
+    """One model, of which every rank takes the same steps.
+
+    Parameters
+    ----------
+    settings : Settings
+        What the estimator was told.
+    rows : ShardRows
+        This rank's.
+    **named
+        As in Training.
+    """
+
+    def __init__(self, settings: Settings, rows: ShardRows, **named: Any):
+        self.ranks = rows.ranks
+        self.rank = rows.ranks.rank
+        super().__init__(settings, rows, **named)
+        self._steps = cast(ArrayTrainer, self.trainer)  # now, while all can be told of errors
+        of_ranks = self.ranks.gather(rows.targets.n_rows)
+        self._ends = share_ends(of_ranks, self.rank, rows.batch_size)
+        self._n_segment_batches = min(self.ranks.gather(self._batches_per_segment(1)))
+
     def _new_trainer(self, state: State) -> ArrayTrainer:
-        assert isinstance(self.backend, ReducingBackend)
-        return self.backend.reducing_trainer(self.problem, state, self._of_all_ranks)
+        assert isinstance(self.rows.backend, ReducingBackend)
+        return self.rows.backend.reducing_trainer(self.problem, state, self._of_all_ranks)
 
     def _of_all_ranks(self, gradient: NDArray[Any]) -> NDArray[Any]:
         """The sum over the ranks of a batch's gradient, in place."""
@@ -105,10 +132,10 @@ class ShardTraining(Training):
         return gradient
 
     def _batches_per_segment(self, n_models: int) -> int:
-        if self.targets.n_rows == 0:
-            return self.n_batches
+        if self.rows.targets.n_rows == 0:
+            return self.rows.n_batches
         rows = self._rows_per_segment(n_models)
-        return max(1, rows * self.n_batches // self.targets.n_rows)
+        return max(1, rows * self.rows.n_batches // self.rows.targets.n_rows)
 
     def run_epoch(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Take every row of all ranks once, as ``Training.run_epoch`` does those of one."""
@@ -117,7 +144,7 @@ class ShardTraining(Training):
         self.backend_seconds = 0.0
         n_done = 0
         # Segments are of equally many batches on all ranks, which agree after each of them.
-        for first in range(0, self.n_batches, self._n_segment_batches):
+        for first in range(0, self.rows.n_batches, self._n_segment_batches):
             batches = slice(first, first + self._n_segment_batches)
             ends = self._ends[batches]
             start = time.perf_counter()
@@ -129,7 +156,7 @@ class ShardTraining(Training):
         for array in self._steps.arrays():
             self.ranks.copy_first(array)
         self.n_epochs += 1
-        objective = self.ranks.total(loss) / self.n_rows + penalty
+        objective = self.ranks.total(loss) / self.rows.n_rows + penalty
         return np.array([objective]), self.evaluate(self._steps)
 
     def _run_segment(
@@ -146,12 +173,3 @@ class ShardTraining(Training):
             while self._n_awaited > 0:
                 self._of_all_ranks(nothing)
             raise
-
-    def _mean_over_rows(
-        self, measure: Measure, X: Array, targets: Targets
-    ) -> NDArray[np.float64]:
-        mine = np.zeros(())
-        if targets.n_rows > 0:
-            mine = super()._mean_over_rows(measure, X, targets) * targets.total_weight
-        total: NDArray[np.float64] = self.ranks.total(mine)
-        return total / self.ranks.total(targets.total_weight)

@@ -77,14 +77,14 @@ def fitted_attributes(run: Run, of_X: Namespace, of_y: Namespace) -> dict[str, A
         If a coefficient is not finite.
     """
     training, history, checkpoint = run.training, run.history, run.checkpoint
-    state = checkpoint.state
+    rows, state = training.rows, checkpoint.state
     coef, intercept = _caller_units(state.predicting(training.problem)[0], state.means)
     check_finite(training, np.append(coef, intercept))
     if len(coef) == 2:
         coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
     validated = history.best_epoch > 0
     return {
-        "classes_": of_y.from_numpy(training.targets.classes),
+        "classes_": of_y.from_numpy(rows.targets.classes),
         "coef_": of_X.from_numpy(coef),
         "intercept_": of_X.from_numpy(intercept),
         "n_iter_": len(history.losses),
@@ -96,10 +96,10 @@ def fitted_attributes(run: Run, of_X: Namespace, of_y: Namespace) -> dict[str, A
         "best_loss_": history.best_loss if validated else None,
         "best_iter_": history.best_epoch if validated else None,
         "step_size_": training.step_size(state),
-        "mean_": of_X.from_numpy(training.mean),
-        "scale_": of_X.from_numpy(training.scale),
-        "n_samples_seen_": training.n_samples_seen,
-        "backend_": training.backend.name,
+        "mean_": of_X.from_numpy(rows.mean),
+        "scale_": of_X.from_numpy(rows.scale),
+        "n_samples_seen_": rows.n_samples_seen,
+        "backend_": rows.backend.name,
         "_checkpoint": checkpoint,
     }
 

@@ -57,7 +57,7 @@ def _end_of(descent: Descent, run: Run, estimator: Any) -> str:
 
 def _reached(descent: Descent, run: Run) -> str:
     """How near a descent has come."""
-    share = descent.gap / run.training.frequency_loss
+    share = descent.gap / run.training.rows.frequency_loss
     return (
         f"the objective is within {descent.gap:.2g} of its least value, {share:.2g} times the"
         " loss of the class frequencies"
@@ -107,9 +107,9 @@ def warn_of_the_end(
             ConvergenceWarning,
             stacklevel=stacklevel,
         )
-    training, frequencies = run.training, run.training.frequency_loss
+    training, frequencies = run.training, run.training.rows.frequency_loss
     # Only a loss above that is a reason to measure what is kept: that takes a pass.
-    if training.held_out is not None or run.history.losses[-1] <= frequencies:
+    if training.rows.held_out is not None or run.history.losses[-1] <= frequencies:
         return
     objective = training.kept_objective()
     check_finite(training, objective)

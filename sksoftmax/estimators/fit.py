@@ -27,6 +27,7 @@ from sksoftmax.estimators.ending import reason, warn_of_the_end
 from sksoftmax.training.callbacks import FitTasks, has_callbacks
 from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.epochs import Run, run_epochs
+from sksoftmax.training.measured_rows import MeasuredRows
 from sksoftmax.training.optimum import Descent, first_epochs
 from sksoftmax.training.settings import PLANNED, Settings
 from sksoftmax.training.stopping import Plateau
@@ -176,33 +177,33 @@ class Fit:
             self.estimator, context, self.X, self.y, self.sample_weight, self.attributes
         )
 
-    def start(self, measured: Training | None = None) -> None:
+    def start(self, rows: MeasuredRows | None = None) -> None:
         """Hold rows out, weight the classes, measure the rows and make them ready to train on.
 
         Parameters
         ----------
-        measured : Training or None, default=None
-            One on the same rows, weights and seed, whose held-out rows, backend and statistics
-            serve here as well.
+        rows : MeasuredRows or None, default=None
+            What another fit has made of the same rows, weights and seed.
         """
         estimator = self.estimator
         if self.seed is None:
             self.seed = self.draw_seed()
-        if measured is None:
+        settings = Settings(**{f.name: getattr(estimator, f.name) for f in fields(Settings)})
+        if rows is None:
             self._hold_out()
             self._weight_classes()
-        else:
-            self.targets, self.held_out = measured.targets, measured.held_out
+            rows = self._rows(
+                settings,
+                estimator.backend,
+                self.X,
+                self.targets,
+                held_out=self.held_out,
+                seed=self.seed,
+                earlier=self.resume if self.is_stream else None,
+                is_stream=self.is_stream,
+            )
         training = self._training(
-            Settings(**{f.name: getattr(estimator, f.name) for f in fields(Settings)}),
-            estimator.backend,
-            self.X,
-            self.targets,
-            held_out=self.held_out,
-            seed=self.seed,
-            resume=self.resume,
-            stream=self.is_stream,
-            measured=measured,
+            settings, rows, seed=self.seed, resume=self.resume, stream=self.is_stream
         )
         self.run = Run(
             training,
@@ -244,7 +245,7 @@ class Fit:
         if not run.is_over():
             target = None
             if estimator.tol is not None:
-                target = estimator.tol * run.training.frequency_loss
+                target = estimator.tol * run.training.rows.frequency_loss
             self.descent = Descent(run, target)
             self.descent.go()
 
@@ -397,6 +398,10 @@ class Fit:
         targets = self.targets
         return class_weights(self.estimator.class_weight, targets.classes, targets.counts)
 
+    def _rows(self, *arguments: Any, **named: Any) -> MeasuredRows:
+        """The rows of this fit on a backend."""
+        return MeasuredRows(*arguments, **named)
+
     def _training(self, *arguments: Any, **named: Any) -> Training:
         """The `Training` that runs an epoch of this fit."""
         return Training(*arguments, **named)
@@ -408,8 +413,8 @@ class Fit:
         return Plateau(
             None if never else estimator.tol,
             estimator.n_iter_no_change,
-            baseline=training.frequency_loss,
-            n_batches=training.n_batches,
+            baseline=training.rows.frequency_loss,
+            n_batches=training.rows.n_batches,
         )
 
 

@@ -279,23 +279,23 @@ def _started(fits: list[JointFit]) -> list[list[JointFit]]:
 
     The rows are measured once for all.
     """
-    measured: Training | None = None
+    first: Training | None = None
     for each in fits:
         assert each.fit is not None
         try:
-            each.fit.start(measured)
+            each.fit.start(None if first is None else first.rows)
         except Exception as error:
             each.error = error
         else:
-            measured = measured or each.fit.run.training
-    if measured is None:
+            first = first or each.fit.run.training
+    if first is None:
         return [[fit] for fit in fits]
     if fits[0].estimator.optimizer == "lbfgs":
         return _paths(fits)
-    if lazy_trainer(measured.problem) is not None:
+    if lazy_trainer(first.problem) is not None:
         return [[fit] for fit in fits]  # lazy steps of one model cost less than dense ones
     # As few stacks as memory allows, of sizes that differ by one at most.
-    size = models_at_once(measured.problem)
+    size = models_at_once(first.problem)
     n_stacks = -(-len(fits) // size)
     ends = [len(fits) * i // n_stacks for i in range(n_stacks + 1)]
     return [fits[start:end] for start, end in pairwise(ends)]

@@ -151,7 +151,7 @@ class Run:
 
         It is kept where no later epoch has a lower validation loss.
         """
-        if self.training.held_out is None or not self.history.losses:
+        if self.training.rows.held_out is None or not self.history.losses:
             return
         losses, _ = self.training.evaluate(self.training.trainer)
         self.history.best_loss = float(losses[0])
@@ -186,7 +186,7 @@ class Run:
         self.seconds += seconds
         if self.error is not None:
             return
-        is_validated = self.training.held_out is not None
+        is_validated = self.training.rows.held_out is not None
         seen = validation_loss if is_validated else loss
         try:
             check_finite(self.training, [loss, seen])
@@ -212,18 +212,17 @@ class Run:
 
     def _header(self) -> str:
         """What is trained, and on what."""
-        training = self.training
-        n_features, n_classes = training.problem.n_features, len(training.targets.classes)
+        problem, rows = self.training.problem, self.training.rows
         return (
-            f"{training.n_rows:,} rows, {n_features:,} features, {n_classes:,} classes,"
-            f" {training.dtype}; alpha={training.alpha:.3g}, batch_size={training.batch_size},"
-            f" backend={training.backend.name}"
+            f"{rows.n_rows:,} rows, {problem.n_features:,} features, {problem.n_classes:,}"
+            f" classes, {rows.dtype}; alpha={self.training.alpha:.3g},"
+            f" batch_size={rows.batch_size}, backend={rows.backend.name}"
         )
 
     def _line(self, seconds: float) -> str:
         history = self.history
         parts = [f"epoch {len(history.losses):5d}", f"loss {history.losses[-1]:10.6f}"]
-        if self.training.held_out is not None:
+        if self.training.rows.held_out is not None:
             parts.append(f"validation {history.validation_losses[-1]:10.6f}")
         parts.append(f"{seconds:9.4f} s")
         if self.verbose > 1:
@@ -291,7 +290,7 @@ def check_finite(training: Training, values: ArrayLike) -> None:
     elif settings.standardize:
         cure = (
             "Scale the features: they, or their coefficients, leave the range of"
-            f" {training.dtype}."
+            f" {training.rows.dtype}."
         )
     else:
         cure = "Set standardize=True, or scale the features."

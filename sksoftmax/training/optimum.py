@@ -232,7 +232,7 @@ class Descent:
         training = self._run.training
         centre = training.problem.means
         means = np.zeros(training.problem.n_features) if centre is None else centre
-        parameters = self._weights[None].astype(training.dtype)
+        parameters = self._weights[None].astype(training.rows.dtype)
         return State(parameters, parameters, {}, means, 0)
 
 

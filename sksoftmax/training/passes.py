@@ -115,12 +115,12 @@ def run_batches(
     first, seconds = 0, 0.0
     penalty, loss = trainer.penalty(), np.zeros(len(step_sizes))
     for part in training.segments(len(step_sizes)):
-        last = first - (-len(part) // training.batch_size)
+        last = first - (-len(part) // training.rows.batch_size)
         start = time.perf_counter()
         loss += len(part) * trainer.run_epoch(part, step_sizes[:, first:last])
         seconds += time.perf_counter() - start
         first = last
-    return loss / training.n_rows + penalty, seconds
+    return loss / training.rows.n_rows + penalty, seconds
 
 
 def mean_over_rows(measure: Measure, X: Array, targets: Targets) -> NDArray[np.float64]:

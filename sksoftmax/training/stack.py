@@ -35,16 +35,15 @@ class Stack:
     Parameters
     ----------
     trainings : sequence of Training
-        On the same rows, weights, backend and seed, after equally many epochs, and with the
-        same optimizer, batch size, held-out rows and moments. Their states are from then
-        on those of the stack.
+        On the same measured rows, by orders of the same seed and with the same optimizer,
+        after equally many epochs. Their states are from then on those of the stack.
     """
 
     def __init__(self, trainings: Sequence[Training]):
         self.trainings = trainings
         problem = _joined_problem([training.problem for training in trainings])
         state = _joined_state([training.state() for training in trainings])
-        self.trainer = trainings[0].backend.trainer(problem, state)
+        self.trainer = trainings[0].rows.backend.trainer(problem, state)
         self._norms = self.trainer.norms()
         self._state: State | None = None
         product = problem.n_models * problem.n_classes * problem.n_features * problem.batch_size

@@ -97,7 +97,7 @@ class InOrder(Training):
         for rank, count in enumerate(counts):
             rng = np.random.default_rng([self.seed, 1 + self.n_epochs, rank])
             order = BOUNDS[rank] + rng.permutation(count)
-            orders.append(np.split(order, share_ends(counts, rank, self.batch_size)[:-1]))
+            orders.append(np.split(order, share_ends(counts, rank, self.rows.batch_size)[:-1]))
         yield np.concatenate([part for batch in zip(*orders, strict=True) for part in batch])
 
 

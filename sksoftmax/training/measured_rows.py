@@ -1,0 +1,363 @@
+"""The rows of a fit where a backend trains on them, and the statistics that steps follow from.
+
+Everything here is known before the first step, and serves all candidates of a search that train
+on the same rows. This module must not know epochs, nor the model that is trained.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from joblib import effective_n_jobs
+from numpy.typing import NDArray
+
+from sksoftmax.backend.contract import Backend
+from sksoftmax.backend.optimizers import last_step
+from sksoftmax.backend.problem import Problem
+from sksoftmax.backend.registry import candidate_backends
+from sksoftmax.backend.statistics import Moments, feature_moments
+from sksoftmax.data.arrays import Array, training_dtype
+from sksoftmax.data.holdout import HeldOut
+from sksoftmax.data.rows import canonical, is_csr
+from sksoftmax.data.stored import StoredRows
+from sksoftmax.data.targets import Targets
+from sksoftmax.training.checkpoint import Checkpoint
+from sksoftmax.training.coordinates import (
+    Coordinates,
+    Deviations,
+    automatic_coordinates,
+    measure_curvature,
+    measure_deviations,
+    on_grid,
+)
+from sksoftmax.training.passes import Measure, automatic_batch_size, mean_over_rows
+from sksoftmax.training.settings import Settings
+
+
+class MeasuredRows:
+    """Rows and targets on a backend, with their statistics.
+
+    Parameters
+    ----------
+    settings : Settings
+        What the estimator was told. Candidates of a search that share these rows differ in none
+        of what is read here, but for the penalty and the rule of `problem`.
+    backend : str or Backend
+        A name, "auto" or a backend object.
+    X : array of shape (n_rows, n_features)
+        Validated rows, in memory or stored.
+    targets : Targets
+        Labels and weights.
+    held_out : HeldOut or None
+        Rows to evaluate on; those of `X` are read where `X` lies.
+    seed : int
+        Draws the samples that are measured.
+    earlier : Checkpoint or None
+        What is known of the earlier chunks of a stream, whose statistics these rows add to.
+    is_stream : bool
+        Whether these rows are a chunk of a stream.
+
+    Attributes
+    ----------
+    backend : Backend
+        The one that has the rows.
+    placed : array of shape (n_rows, n_features)
+        The rows, where it trains on them.
+    dtype : numpy dtype
+        Of the arithmetic.
+    weights : ndarray of shape (n_rows,), or None
+        Of mean 1 over all rows so far; None where all are 1.
+    n_rows : int
+        The rows that count.
+    n_samples_seen, total_weight : int, float
+        These, and their weights, with those of earlier chunks.
+    moments, deviations : Moments or None, Deviations or None
+        Of the features; None where no scale follows from them.
+    mean, scale : ndarrays of shape (n_features,), float64
+        Of the features; 0 and 1 without standardising.
+    coordinates : Coordinates
+        In which steps are taken.
+    curvature : float or None
+        Of the loss along its first gradient; None for steps of a given size.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        backend: str | Backend,
+        X: Array,
+        targets: Targets,
+        *,
+        held_out: HeldOut | None = None,
+        seed: int,
+        earlier: Checkpoint | None = None,
+        is_stream: bool = False,
+    ):
+        self.settings = settings
+        self.targets = targets
+        self.held_out = held_out
+        self.n_features = int(X.shape[1])
+        self.n_rows, weight = self._totals()
+        self.n_samples_seen = self.n_rows + (0 if earlier is None else earlier.n_samples_seen)
+        self.total_weight = weight + (0.0 if earlier is None else earlier.total_weight)
+        self._batches_are_noisy = is_stream or self.n_batches > 1
+        self._seed = seed
+        self.backend: Backend
+        # Whether a backend can train the rows may depend on how it places them. The first that
+        # can keeps them.
+        n_multiplications = self.n_elements(X) * len(targets.classes)
+        for self.backend in candidate_backends(backend, X, n_multiplications):
+            self._place(X)
+            self.dtype = training_dtype(self.placed.dtype)
+            self.weights = self._mean_one_weights()
+            self._measure(earlier)
+            if self._reason_against(self._problem(settings)) is None:
+                break
+
+    def _totals(self) -> tuple[int, float]:
+        """The rows that count, and the sum of their weights."""
+        return self.targets.n_rows, self.targets.total_weight
+
+    def n_elements(self, X: Array) -> int:
+        """Return how many numbers are stored in the rows that count.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+            The rows, placed or not.
+
+        Returns
+        -------
+        int
+            Zeros of dense rows included.
+        """
+        return int(X.nnz) if is_csr(X) else self.targets.n_rows * self.n_features
+
+    def _place(self, X: Array) -> None:
+        """Bring the rows to the backend, and those held out where they are others."""
+        place = self.backend.place
+        self.placed = self._placed_held_out = place(canonical(X))
+        if self.held_out is not None and self.held_out.X is not X:
+            rows = self.held_out.X
+            is_stored = isinstance(rows, StoredRows)
+            self._placed_held_out = rows.placed(place) if is_stored else place(canonical(rows))
+
+    def _mean_one_weights(self) -> NDArray[Any] | None:
+        """Weights of mean 1 over all rows so far, None when all are 1."""
+        weights = self.targets.weights
+        if weights is None and self.total_weight == self.n_samples_seen:
+            return None
+        scale = self.n_samples_seen / self.total_weight
+        if weights is None:
+            weights = np.ones(len(self.targets.codes))
+        return (weights * scale).astype(self.dtype)
+
+    def _measure(self, earlier: Checkpoint | None) -> None:
+        """Measure means and scales of the rows, merged with those of earlier chunks."""
+        self._rng = np.random.default_rng([self._seed, 0])
+        self.moments: Moments | None = None
+        self.deviations: Deviations | None = None
+        self.mean, self.scale = np.zeros(self.n_features), np.ones(self.n_features)
+        self.coordinates = Coordinates(None, self.scale)
+        if self.settings.standardize:
+            moments = self._moments_of_rows()
+            if earlier is not None and earlier.moments is not None:
+                moments = earlier.moments.merge(moments)
+            self.moments, self.mean, self.scale = moments, moments.mean, moments.scale
+            if self.settings.is_automatic:
+                self.coordinates = self._automatic_coordinates(moments, earlier)
+            else:
+                self.coordinates = self._given_coordinates(moments)
+        self.curvature: float | None = None
+        if self.settings.is_automatic:
+            # A stream that has taken its first step needs no other one.
+            goes_on = earlier is not None and last_step(earlier.state) > 0
+            self.curvature = 1.0 if goes_on else self._curvature_of_rows()
+
+    def _automatic_coordinates(
+        self, moments: Moments, earlier: Checkpoint | None
+    ) -> Coordinates:
+        """Coordinates of steps that find their own size, for dense and sparse rows alike."""
+        deviations = self._deviations_of_rows()
+        if earlier is not None and earlier.deviations is not None:
+            deviations = earlier.deviations.merge(deviations)
+        self.deviations = deviations
+        return automatic_coordinates(
+            moments, deviations, fit_intercept=self.settings.fit_intercept
+        )
+
+    def _given_coordinates(self, moments: Moments) -> Coordinates:
+        """Coordinates of steps of a given size: CSR rows are not centred, to stay sparse."""
+        if is_csr(self.placed):
+            return Coordinates(None, on_grid(moments.step_scale(None), moments.scale))
+        centre = moments.mean if self.settings.fit_intercept else None
+        return Coordinates(centre, moments.step_scale(centre))
+
+    def _moments_of_rows(self) -> Moments:
+        """Moments of the features in these rows, without earlier chunks."""
+        weights, rows = self.targets.weights, self.targets.rows
+        return feature_moments(self.backend, self.placed, weights, rows)
+
+    def _deviations_of_rows(self) -> Deviations:
+        """Deviations of the features in these rows, without earlier chunks."""
+        weights, rows = self.targets.weights, self.targets.rows
+        return measure_deviations(
+            self.backend, self.placed, weights, rows, self.mean, self._rng
+        )
+
+    def _curvature_of_rows(self) -> float:
+        """Curvature of the loss of one batch of these rows, along its first gradient."""
+        return measure_curvature(
+            self.backend,
+            self.placed,
+            self.targets.codes,
+            len(self.targets.classes),
+            self.weights,
+            self.targets.rows,
+            self.coordinates,
+            fit_intercept=self.settings.fit_intercept,
+            batch_size=self.batch_size,
+            rng=self._rng,
+        )
+
+    @cached_property
+    def batch_size(self) -> int:
+        """Rows in a batch: no more than there are."""
+        size = self.settings.batch_size
+        if isinstance(size, str):
+            n_weights = len(self.targets.classes) * self.n_features
+            return automatic_batch_size(self.n_rows, n_weights)
+        return min(size, self.n_rows)
+
+    @cached_property
+    def n_batches(self) -> int:
+        """Steps in an epoch."""
+        return -(-self.n_rows // self.batch_size)
+
+    @property
+    def class_frequencies(self) -> NDArray[np.float64]:
+        """The share of each class in the weight of the rows."""
+        counts = self._class_counts()
+        frequencies: NDArray[np.float64] = counts / counts.sum()
+        return frequencies
+
+    @property
+    def frequency_loss(self) -> float:
+        """The loss of the class frequencies: of the best model that sees no feature."""
+        share = self.class_frequencies
+        share = share[share > 0]
+        return float(-(share * np.log(share)).sum())
+
+    def _class_counts(self) -> NDArray[Any]:
+        """The weight of each class."""
+        return self.targets.counts
+
+    def penalty(self, settings: Settings) -> tuple[float, float]:
+        """Return the squared and the absolute penalty on each class's weights.
+
+        Two classes' opposite rows share the penalty of the one row of binary logistic
+        regression: half the difference, squared, twice.
+
+        Parameters
+        ----------
+        settings : Settings
+            Of one candidate that trains on these rows.
+
+        Returns
+        -------
+        l2, l1 : float
+            At least 0.
+        """
+        alpha, l1_ratio = settings.strength(self.total_weight), settings.l1_ratio
+        twice = 2 if len(self.targets.classes) == 2 else 1
+        return alpha * (1 - l1_ratio) * twice, alpha * l1_ratio
+
+    def problem(self, settings: Settings) -> Problem:
+        """Return what a backend is given to train.
+
+        Parameters
+        ----------
+        settings : Settings
+            Of one candidate that trains on these rows.
+
+        Returns
+        -------
+        Problem
+            Of one model.
+
+        Raises
+        ------
+        ValueError
+            If the backend cannot train it.
+        """
+        problem = self._problem(settings)
+        reason = self._reason_against(problem)
+        if reason is not None:
+            raise ValueError(f"Backend {self.backend.name!r} cannot train this: {reason}")
+        return problem
+
+    def _reason_against(self, problem: Problem) -> str | None:
+        """Why the backend cannot train a problem; None where it can."""
+        return self.backend.supports(problem)
+
+    def _problem(self, settings: Settings) -> Problem:
+        coordinates = self.coordinates
+        l2, l1 = self.penalty(settings)
+        noisy = self._batches_are_noisy
+        return Problem(
+            X=self.placed,
+            y=self.targets.codes,
+            weights=self.weights,
+            n_classes=len(self.targets.classes),
+            dtype=self.dtype,
+            batch_size=self.batch_size,
+            l2=np.array([l2]),
+            l1=np.array([l1]),
+            penalty_share=self.n_rows / (self.n_batches * self.batch_size),
+            # A full batch has no noise to average: there the average only lags.
+            average=settings.is_automatic or (settings.average and noisy),
+            fit_intercept=settings.fit_intercept,
+            means=coordinates.centre,
+            scales=self.scale,
+            step_scales=coordinates.scale,
+            intercept_scale=coordinates.intercept_scale,
+            curvature=None if self.curvature is None else np.array([self.curvature + l2]),
+            rule=settings.rule(noisy),
+            n_threads=effective_n_jobs(settings.n_jobs),
+        )
+
+    def mean_over_rows(self, measure: Measure) -> NDArray[np.float64]:
+        """Return the weighted mean of something over the rows that are trained on.
+
+        Parameters
+        ----------
+        measure : callable
+            As in ``passes.mean_over_rows``.
+
+        Returns
+        -------
+        ndarray, float64
+            Of the shape that `measure` returns.
+        """
+        return self._mean_over(measure, self.placed, self.targets)
+
+    def mean_over_held_out(self, measure: Measure) -> NDArray[np.float64]:
+        """Return the same over the rows held out, of which there are some.
+
+        Parameters
+        ----------
+        measure : callable
+            As in ``passes.mean_over_rows``.
+
+        Returns
+        -------
+        ndarray, float64
+            Of the shape that `measure` returns.
+        """
+        assert self.held_out is not None
+        return self._mean_over(measure, self._placed_held_out, self.held_out.targets)
+
+    def _mean_over(self, measure: Measure, X: Array, targets: Targets) -> NDArray[np.float64]:
+        return mean_over_rows(measure, X, targets)
