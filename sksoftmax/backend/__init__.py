@@ -1,11 +1,11 @@
 """The seam between an estimator and whatever runs its minibatch loop.
 
 All that the author of a backend needs is imported from here. ``contract`` says what a backend
-must do, ``problem`` what it is given; ``array_trainer`` with ``optimizers`` and ``statistics``
-does all of it over any array namespace, ``stack_trainer`` for several models, ``sparse`` for
-CSR rows, and ``blocks`` brings rows in a file to any of them; ``cpu`` chooses among them on a
-CPU, and ``registry`` among backends.
-This package must not know any estimator.
+must do, and ``problem`` what it is given. ``array_trainer`` with ``softmax_model``,
+``optimizers`` and ``statistics`` does all of it over any array namespace, ``stack_trainer`` for
+several models, ``sparse`` for CSR rows, and ``blocks`` brings rows in a file to any of them;
+``cpu`` chooses among them on a CPU, and ``registry`` among backends. This package must not know
+any estimator.
 """
 
 from sksoftmax._scikit_learn import _get_threadpool_controller as threadpool_controller

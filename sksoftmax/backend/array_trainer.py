@@ -1,13 +1,14 @@
 """The minibatch loop, once, over any array namespace.
 
-All the mathematics of a step is here and in ``optimizers``. A backend subclasses
-ArrayTrainer and overrides what it makes faster; it then follows this one step by step.
+All the mathematics of a step is here, in ``softmax_model`` and in ``optimizers``. A backend
+subclasses ArrayTrainer and overrides what it makes faster; it then follows this one step by
+step.
 This module must not know which namespace it runs on, nor why an epoch is run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,11 @@ from sksoftmax.backend.optimizers import (
     squared_norm,
 )
 from sksoftmax.backend.problem import Problem, State, with_zeros
+from sksoftmax.backend.softmax_model import SoftmaxModel
 from sksoftmax.data.arrays import Array
-from sksoftmax.data.rows import elements_a_row, is_csr
-
-EVALUATION_ELEMENTS = 2**20
-"""Elements of X, or scores, that are evaluated at once: it bounds the memory of `evaluate`."""
 
 
-class ArrayTrainer:
+class ArrayTrainer(SoftmaxModel):
     """A trainer over an array namespace with NumPy's names, for dense or CSR rows.
 
     Updates are dense: a step changes every weight, also where the rows are sparse.
@@ -51,8 +49,7 @@ class ArrayTrainer:
         Where in the next `order` each batch ends; None for every `batch_size` rows. With
         `reduce` it says which share of each batch, empty ones included, is of this machine.
     elements_at_once : int
-        Elements of X, or scores, of which derivatives are taken at once: as many as stay in a
-        processor's cache. A device that needs much work at a time takes more.
+        Elements of X of which derivatives are taken at once: see ``SoftmaxModel``.
 
     Examples
     --------
@@ -74,7 +71,6 @@ class ArrayTrainer:
     """
 
     batch_ends: NDArray[np.int64] | None = None
-    elements_at_once = 2**17
 
     def __init__(
         self,
@@ -84,23 +80,11 @@ class ArrayTrainer:
         xp: Any = np,
         reduce: Callable[[Array], Array] | None = None,
     ):
-        self.problem = problem
-        self.xp = xp
+        super().__init__(problem, xp)
         self.reduce = reduce
-        self._y = xp.asarray(problem.y)
         self._weights = None if problem.weights is None else self._float(problem.weights)
-        self._classes = xp.arange(problem.n_classes, dtype=self._y.dtype)[:, None]
-        self._means = None if problem.means is None else self._float(problem.means)
         self._set_scales()
         self._set_state(state.centred_at(problem.means))
-
-    def _float(self, array: Array) -> Array:
-        """An array of the problem's dtype, in our namespace."""
-        return self.xp.asarray(array, dtype=self.problem.dtype)
-
-    def _to_numpy(self, array: Array) -> NDArray[Any]:
-        """A NumPy copy; overridden where arrays live on a device."""
-        return np.array(array)
 
     def _set_scales(self) -> None:
         """Per-feature factors of a step, with the intercept's in the last column."""
@@ -286,42 +270,6 @@ class ArrayTrainer:
             gradient[..., :n] -= gradient[..., n:] * self._means
         return gradient, xp.sum(loss, axis=1, dtype=np.float64)
 
-    def _logits(self, parameters: Array, x: Array) -> Array:
-        """Scores of shape (n_models, n_classes, n_rows)."""
-        coef, intercept = parameters[..., :-1], parameters[..., -1:]
-        if self._means is not None:
-            intercept = intercept - coef @ self._means[:, None]
-        return self._scores(coef, x) + intercept
-
-    def _rows(self, X: Array, rows: Any) -> Array:
-        """Rows of X in the dtype of the arithmetic."""
-        x = X[rows]
-        return x.astype(self.problem.dtype) if is_csr(x) else self._float(x)
-
-    def _scores(self, coef: Array, x: Array) -> Array:
-        """The product of coef and the rows x, of shape (n_models, n_classes, n_rows)."""
-        flat = coef.reshape(-1, coef.shape[2])  # one product for all models
-        scores = (x @ flat.T).T if is_csr(x) else flat @ x.T
-        return scores.reshape(*coef.shape[:2], -1)
-
-    def _summed_rows(self, residual: Array, x: Array) -> Array:
-        """Sums of rows times residuals, of shape (n_models, n_classes, n_features)."""
-        n_models, n_classes, n_rows = residual.shape
-        flat = residual.reshape(n_models * n_classes, n_rows)  # where -1 fails for no rows
-        sums = (x.T @ flat.T).T if is_csr(x) else flat @ x
-        return sums.reshape(n_models, n_classes, -1)
-
-    def _residual(self, logits: Array, targets: Array) -> tuple[Array, Array]:
-        """Softmax minus targets (n_models, n_classes, n_rows); loss (n_models, n_rows)."""
-        xp = self.xp
-        logits -= xp.max(logits, axis=1, keepdims=True)
-        of_target = xp.where(targets, logits, 0).sum(axis=1)
-        probabilities = xp.exp(logits)
-        total = probabilities.sum(axis=1)
-        probabilities /= total[:, None, :]
-        probabilities -= self._float(targets)
-        return probabilities, xp.log(total) - of_target
-
     def penalty(self) -> NDArray[np.float64]:
         """Return the penalty where the next gradient is taken.
 
@@ -360,143 +308,9 @@ class ArrayTrainer:
         loss, accuracy : ndarrays of shape (n_models,), float64
             Weighted means over the rows, without the penalty.
         """
-        xp = self.xp
-        codes, w = xp.asarray(y), self._weights_of_rows(X, weights)
         last, average, _ = self._current()
-        parameters = with_zeros(xp, self.problem, average, last)
-        loss: Array = 0
-        correct: Array = 0
-        for rows in self._slices_of_rows(X, EVALUATION_ELEMENTS):
-            x = self._rows(X, rows)
-            targets = codes[rows] == self._classes
-            logits = self._logits(parameters, x)
-            hits = logits.argmax(axis=1) == codes[rows]
-            correct = correct + xp.asarray(hits, dtype=np.float64) @ w[rows]
-            losses = self._residual(logits, targets)[1]
-            loss = loss + xp.asarray(losses, dtype=np.float64) @ w[rows]
-        return self._to_numpy(loss / w.sum()), self._to_numpy(correct / w.sum())
-
-    def loss_gradient(
-        self,
-        parameters: NDArray[np.float64],
-        X: Array,
-        y: NDArray[np.int32],
-        weights: NDArray[Any] | None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the loss and its gradient at given parameters: all in float64.
-
-        Parameters
-        ----------
-        parameters : ndarray of shape (n_models, n_classes, n_features + 1), float64
-            In the units of a State whose `means` are those of the problem.
-        X : array of shape (n_rows, n_features)
-            Rows, placed like the problem's own.
-        y : ndarray of shape (n_rows,), int32
-            Class codes.
-        weights : ndarray of shape (n_rows,), or None
-            Row weights; None for equal ones.
-
-        Returns
-        -------
-        loss : ndarray of shape (n_models,), float64
-            Weighted mean over the rows, without the penalty.
-        gradient : ndarray of shape (n_models, n_classes, n_features + 1), float64
-            Its derivatives by the parameters.
-        """
-        xp = self.xp
-        codes, w = xp.asarray(y), self._weights_of_rows(X, weights)
-        parameters = xp.asarray(parameters, dtype=np.float64)
-        loss: Array = 0
-        gradient = xp.zeros_like(parameters)
-        # Of two classes, each one's residual is the other's with the opposite sign.
-        first = 1 if self.problem.n_classes == 2 else 0
-        for rows in self._slices_of_rows(X, self.elements_at_once):
-            x = self._exact_rows(X, rows)
-            targets = codes[rows] == self._classes
-            residual, losses = self._exact_residual(parameters, x, targets)
-            residual *= w[rows]
-            loss = loss + losses @ w[rows]
-            gradient[:, first:, -1] += residual[:, first:].sum(axis=2)
-            gradient[:, first:, :-1] += self._summed_rows(residual[:, first:], x)
-        gradient[:, :first] = -gradient[:, first : 2 * first]
-        if self.problem.means is not None:
-            gradient[..., :-1] -= gradient[..., -1:] * xp.asarray(self.problem.means)
-        loss, gradient = self._to_numpy(loss / w.sum()), self._to_numpy(gradient / w.sum())
-        return loss.astype(np.float64), gradient.astype(np.float64)
-
-    def intercept_hessian(
-        self, parameters: NDArray[np.float64], X: Array, weights: NDArray[Any] | None
-    ) -> NDArray[np.float64]:
-        """Return the second derivatives of the loss by the intercepts, at given parameters.
-
-        Parameters
-        ----------
-        parameters : ndarray of shape (n_models, n_classes, n_features + 1), float64
-            As for `loss_gradient`.
-        X : array of shape (n_rows, n_features)
-            Rows, placed like the problem's own.
-        weights : ndarray of shape (n_rows,), or None
-            Row weights; None for equal ones.
-
-        Returns
-        -------
-        ndarray of shape (n_models, n_classes, n_classes), float64
-            Weighted mean over the rows of the covariance of the one-hot vector under the
-            probabilities.
-        """
-        xp, w = self.xp, self._weights_of_rows(X, weights)
-        parameters = xp.asarray(parameters, dtype=np.float64)
-        products: Array = 0
-        mass: Array = 0
-        for rows in self._slices_of_rows(X, self.elements_at_once):
-            x = self._exact_rows(X, rows)
-            of_no_class = xp.zeros(x.shape[0], dtype=bool)
-            probabilities, _ = self._exact_residual(parameters, x, of_no_class)
-            weighted = probabilities * w[rows]
-            mass = mass + weighted.sum(axis=2)
-            products = products + weighted @ xp.swapaxes(probabilities, 1, 2)
-        diagonal = xp.asarray(np.eye(self.problem.n_classes))
-        hessian = mass[:, None, :] * diagonal - products
-        return self._to_numpy(hessian / w.sum()).astype(np.float64)
-
-    def _weights_of_rows(self, X: Array, weights: NDArray[Any] | None) -> Array:
-        """The weights of some rows, in float64."""
-        w = np.ones(X.shape[0]) if weights is None else weights
-        return self.xp.asarray(w, dtype=np.float64)
-
-    def _exact_rows(self, X: Array, rows: Any) -> Array:
-        """Rows of X in float64."""
-        if is_csr(X):
-            x = X if rows == slice(0, X.shape[0]) else X[rows]  # which copies them
-            return x if x.dtype == np.float64 else x.astype(np.float64)
-        return self.xp.asarray(X[rows], dtype=np.float64)
-
-    def _exact_residual(
-        self, parameters: Array, x: Array, targets: Array
-    ) -> tuple[Array, Array]:
-        """What `_residual` returns, in float64 at given parameters.
-
-        Not by what a subclass has for the dtype of its steps: here digits count.
-        """
-        is_binary = self.problem.n_classes == 2
-        if is_binary:  # where the difference of the scores says all, at half the cost
-            parameters = parameters[:, 1:] - parameters[:, :1]
-        coef, intercept = parameters[..., :-1], parameters[..., -1:]
-        if self.problem.means is not None:
-            intercept = intercept - coef @ self.xp.asarray(self.problem.means)[:, None]
-        logits = self._scores(coef, x) + intercept
-        if is_binary:
-            of_second = logits
-            logits = self.xp.zeros((logits.shape[0], 2, logits.shape[2]), dtype=np.float64)
-            logits[:, 1:] = of_second
-        return ArrayTrainer._residual(self, logits, targets)
-
-    def _slices_of_rows(self, X: Array, n_elements: int) -> Iterator[slice]:
-        """Yield slices of rows with so many elements, or scores, at most."""
-        widest = max(elements_a_row(X), self.problem.n_models * self.problem.n_classes)
-        size = max(1, n_elements // widest)
-        for start in range(0, X.shape[0], size):
-            yield slice(start, min(start + size, X.shape[0]))
+        parameters = with_zeros(self.xp, self.problem, average, last)
+        return self._loss_and_accuracy(parameters, X, y, weights)
 
     def state(self) -> State:
         """Return NumPy copies of everything needed to go on from here.

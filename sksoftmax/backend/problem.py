@@ -6,7 +6,7 @@ a backend checks nothing again. This module must not know any estimator, nor any
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -217,6 +217,60 @@ class State:
         """
         parameters = np.zeros((n_models, n_classes, n_features + 1), dtype)
         return cls(parameters, parameters, {}, np.zeros(n_features), 0)
+
+    @classmethod
+    def joined(cls, states: Sequence[State]) -> State:
+        """Return the state of several models side by side.
+
+        Parameters
+        ----------
+        states : sequence of State
+            After equally many steps, by rules of one name and about one centre.
+
+        Returns
+        -------
+        State
+            Of all their models.
+        """
+
+        def side_by_side(
+            arrays: Sequence[Mapping[str, NDArray[Any]]],
+        ) -> dict[str, NDArray[Any]]:
+            return {name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]}
+
+        return cls(
+            parameters=np.concatenate([state.parameters for state in states]),
+            average=np.concatenate([state.average for state in states]),
+            memory=side_by_side([state.memory for state in states]),
+            means=states[0].means,
+            n_steps=states[0].n_steps,
+            norms=side_by_side([state.norms for state in states]),
+        )
+
+    def of_model(self, model: int) -> State:
+        """Return the state of one of several models.
+
+        Parameters
+        ----------
+        model : int
+            Its index.
+
+        Returns
+        -------
+        State
+            Arrays of its own, which do not keep those of the other models alive.
+        """
+        one = slice(model, model + 1)
+        parameters = self.parameters[one].copy()
+        is_averaged = self.average is not self.parameters
+        return State(
+            parameters=parameters,
+            average=self.average[one].copy() if is_averaged else parameters,
+            memory={name: array[one].copy() for name, array in self.memory.items()},
+            means=self.means,
+            n_steps=self.n_steps,
+            norms={name: array[one].copy() for name, array in self.norms.items()},
+        )
 
     def predicting(self, problem: Problem) -> NDArray[Any]:
         """Return the parameters to predict from: the average, as sparse as the last iterate.

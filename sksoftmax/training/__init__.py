@@ -1,11 +1,9 @@
 """One fit, from the statistics of its rows to the epoch at which it stops.
 
 ``settings`` is what the fit is told, schedule included; ``measured_rows`` has the rows on a
-backend, and what they say of the ``coordinates`` in which steps are taken. ``training`` runs one
-epoch of a model by ``passes`` over the rows, ``stack`` one of several models at once, and
-``epochs`` one after another until
-``stopping`` ends them. ``objective`` says how far from the optimum a model is, and ``optimum``
-goes there. ``checkpoint`` is what a later call or process needs to go on, and ``callbacks``
-tells the caller.
-This package must not know any estimator.
+backend, and what they say of the ``coordinates`` in which steps are taken. ``training`` runs
+one epoch of a model by ``passes`` over the rows, ``stack`` one of several models at once, and
+``epochs`` one after another until ``stopping`` ends them. ``objective`` says how far from the
+optimum a model is, and ``optimum`` goes there. ``checkpoint`` is what a later call or process
+needs to go on, and ``callbacks`` tells the caller. This package must not know any estimator.
 """

@@ -42,7 +42,7 @@ class Stack:
     def __init__(self, trainings: Sequence[Training]):
         self.trainings = trainings
         problem = _joined_problem([training.problem for training in trainings])
-        state = _joined_state([training.state() for training in trainings])
+        state = State.joined([training.state() for training in trainings])
         self.trainer = trainings[0].rows.backend.trainer(problem, state)
         self._norms = self.trainer.norms()
         self._state: State | None = None
@@ -88,17 +88,7 @@ class Stack:
         """
         if self._state is None:
             self._state = self.trainer.state()
-        several, one = self._state, slice(model, model + 1)
-        parameters = several.parameters[one].copy()
-        is_averaged = several.average is not several.parameters
-        return State(
-            parameters=parameters,
-            average=several.average[one].copy() if is_averaged else parameters,
-            memory={name: array[one].copy() for name, array in several.memory.items()},
-            means=several.means,
-            n_steps=several.n_steps,
-            norms={name: array[one].copy() for name, array in several.norms.items()},
-        )
+        return self._state.of_model(model)
 
     def norms_of(self, model: int) -> dict[str, NDArray[np.float64]]:
         """Return the norms in the state of one model.
@@ -174,23 +164,4 @@ def _joined_problem(problems: Sequence[Problem]) -> Problem:
         l1=joined("l1"),
         rule=replace(first.rule, momentum=momentum),
         curvature=None if first.curvature is None else joined("curvature"),
-    )
-
-
-def _joined_state(states: Sequence[State]) -> State:
-    """One state of all models."""
-    first = states[0]
-    return State(
-        parameters=np.concatenate([state.parameters for state in states]),
-        average=np.concatenate([state.average for state in states]),
-        memory={
-            name: np.concatenate([state.memory[name] for state in states])
-            for name in first.memory
-        },
-        means=first.means,
-        n_steps=first.n_steps,
-        norms={
-            name: np.concatenate([state.norms[name] for state in states])
-            for name in first.norms
-        },
     )

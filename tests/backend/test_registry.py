@@ -163,9 +163,7 @@ def test_unknown_name_where_nothing_is_installed(monkeypatch):
     )  # what was found is looked for anew
     with pytest.raises(ValueError, match=r"None is registered: run `pip install \.` in the"):
         get_backend("numpy")
-    with pytest.raises(
-        RuntimeError, match=r"backend='auto' has found none. None is registered"
-    ):
+    with pytest.raises(RuntimeError, match=r"'auto' has found none. None is registered"):
         SoftmaxClassifier().fit([[0.0], [1.0]], [0, 1])
 
 

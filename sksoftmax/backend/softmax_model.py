@@ -1,0 +1,231 @@
+"""The model of a problem at given parameters: its scores, loss and derivatives on any rows.
+
+No parameter is kept or changed here, and no step is known. Rows are dense or CSR, in any array
+namespace with NumPy's names; this module must not know which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksoftmax.backend.problem import Problem
+from sksoftmax.data.arrays import Array
+from sksoftmax.data.rows import elements_a_row, is_csr
+
+EVALUATION_ELEMENTS = 2**20
+"""Elements of X, or scores, that are evaluated at once: it bounds the memory of `evaluate`."""
+
+
+class SoftmaxModel:
+    """The mathematics of ArrayTrainer that does not depend on where training has come to.
+
+    Parameters
+    ----------
+    problem : Problem
+        Whose model it is.
+    xp : module
+        The namespace of ``problem.X``.
+
+    Attributes
+    ----------
+    elements_at_once : int
+        Elements of X, or scores, of which derivatives are taken at once: as many as stay in a
+        processor's cache. A device that needs much work at a time takes more.
+    """
+
+    elements_at_once = 2**17
+
+    def __init__(self, problem: Problem, xp: Any):
+        self.problem = problem
+        self.xp = xp
+        self._y = xp.asarray(problem.y)
+        self._classes = xp.arange(problem.n_classes, dtype=self._y.dtype)[:, None]
+        self._means = None if problem.means is None else self._float(problem.means)
+
+    def _float(self, array: Array) -> Array:
+        """An array of the problem's dtype, in our namespace."""
+        return self.xp.asarray(array, dtype=self.problem.dtype)
+
+    def _to_numpy(self, array: Array) -> NDArray[Any]:
+        """A NumPy copy; overridden where arrays live on a device."""
+        return np.array(array)
+
+    def _logits(self, parameters: Array, x: Array) -> Array:
+        """Scores of shape (n_models, n_classes, n_rows)."""
+        coef, intercept = parameters[..., :-1], parameters[..., -1:]
+        if self._means is not None:
+            intercept = intercept - coef @ self._means[:, None]
+        return self._scores(coef, x) + intercept
+
+    def _rows(self, X: Array, rows: Any) -> Array:
+        """Rows of X in the dtype of the arithmetic."""
+        x = X[rows]
+        return x.astype(self.problem.dtype) if is_csr(x) else self._float(x)
+
+    def _scores(self, coef: Array, x: Array) -> Array:
+        """The product of coef and the rows x, of shape (n_models, n_classes, n_rows)."""
+        flat = coef.reshape(-1, coef.shape[2])  # one product for all models
+        scores = (x @ flat.T).T if is_csr(x) else flat @ x.T
+        return scores.reshape(*coef.shape[:2], -1)
+
+    def _summed_rows(self, residual: Array, x: Array) -> Array:
+        """Sums of rows times residuals, of shape (n_models, n_classes, n_features)."""
+        n_models, n_classes, n_rows = residual.shape
+        flat = residual.reshape(n_models * n_classes, n_rows)  # where -1 fails for no rows
+        sums = (x.T @ flat.T).T if is_csr(x) else flat @ x
+        return sums.reshape(n_models, n_classes, -1)
+
+    def _residual(self, logits: Array, targets: Array) -> tuple[Array, Array]:
+        """Softmax minus targets (n_models, n_classes, n_rows); loss (n_models, n_rows)."""
+        xp = self.xp
+        logits -= xp.max(logits, axis=1, keepdims=True)
+        of_target = xp.where(targets, logits, 0).sum(axis=1)
+        probabilities = xp.exp(logits)
+        total = probabilities.sum(axis=1)
+        probabilities /= total[:, None, :]
+        probabilities -= self._float(targets)
+        return probabilities, xp.log(total) - of_target
+
+    def _loss_and_accuracy(
+        self, parameters: Array, X: Array, y: NDArray[np.int32], weights: NDArray[Any] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weighted means over rows, of each model, at parameters in the problem's dtype."""
+        xp = self.xp
+        codes, w = xp.asarray(y), self._weights_of_rows(X, weights)
+        loss: Array = 0
+        correct: Array = 0
+        for rows in self._slices_of_rows(X, EVALUATION_ELEMENTS):
+            x = self._rows(X, rows)
+            targets = codes[rows] == self._classes
+            logits = self._logits(parameters, x)
+            hits = logits.argmax(axis=1) == codes[rows]
+            correct = correct + xp.asarray(hits, dtype=np.float64) @ w[rows]
+            losses = self._residual(logits, targets)[1]
+            loss = loss + xp.asarray(losses, dtype=np.float64) @ w[rows]
+        return self._to_numpy(loss / w.sum()), self._to_numpy(correct / w.sum())
+
+    def loss_gradient(
+        self,
+        parameters: NDArray[np.float64],
+        X: Array,
+        y: NDArray[np.int32],
+        weights: NDArray[Any] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the loss and its gradient at given parameters: all in float64.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_models, n_classes, n_features + 1), float64
+            In the units of a State whose `means` are those of the problem.
+        X : array of shape (n_rows, n_features)
+            Rows, placed like the problem's own.
+        y : ndarray of shape (n_rows,), int32
+            Class codes.
+        weights : ndarray of shape (n_rows,), or None
+            Row weights; None for equal ones.
+
+        Returns
+        -------
+        loss : ndarray of shape (n_models,), float64
+            Weighted mean over the rows, without the penalty.
+        gradient : ndarray of shape (n_models, n_classes, n_features + 1), float64
+            Its derivatives by the parameters.
+        """
+        xp = self.xp
+        codes, w = xp.asarray(y), self._weights_of_rows(X, weights)
+        parameters = xp.asarray(parameters, dtype=np.float64)
+        loss: Array = 0
+        gradient = xp.zeros_like(parameters)
+        # Of two classes, each one's residual is the other's with the opposite sign.
+        first = 1 if self.problem.n_classes == 2 else 0
+        for rows in self._slices_of_rows(X, self.elements_at_once):
+            x = self._exact_rows(X, rows)
+            targets = codes[rows] == self._classes
+            residual, losses = self._exact_residual(parameters, x, targets)
+            residual *= w[rows]
+            loss = loss + losses @ w[rows]
+            gradient[:, first:, -1] += residual[:, first:].sum(axis=2)
+            gradient[:, first:, :-1] += self._summed_rows(residual[:, first:], x)
+        gradient[:, :first] = -gradient[:, first : 2 * first]
+        if self.problem.means is not None:
+            gradient[..., :-1] -= gradient[..., -1:] * xp.asarray(self.problem.means)
+        loss, gradient = self._to_numpy(loss / w.sum()), self._to_numpy(gradient / w.sum())
+        return loss.astype(np.float64), gradient.astype(np.float64)
+
+    def intercept_hessian(
+        self, parameters: NDArray[np.float64], X: Array, weights: NDArray[Any] | None
+    ) -> NDArray[np.float64]:
+        """Return the second derivatives of the loss by the intercepts, at given parameters.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_models, n_classes, n_features + 1), float64
+            As for `loss_gradient`.
+        X : array of shape (n_rows, n_features)
+            Rows, placed like the problem's own.
+        weights : ndarray of shape (n_rows,), or None
+            Row weights; None for equal ones.
+
+        Returns
+        -------
+        ndarray of shape (n_models, n_classes, n_classes), float64
+            Weighted mean over the rows of the covariance of the one-hot vector under the
+            probabilities.
+        """
+        xp, w = self.xp, self._weights_of_rows(X, weights)
+        parameters = xp.asarray(parameters, dtype=np.float64)
+        products: Array = 0
+        mass: Array = 0
+        for rows in self._slices_of_rows(X, self.elements_at_once):
+            x = self._exact_rows(X, rows)
+            of_no_class = xp.zeros(x.shape[0], dtype=bool)
+            probabilities, _ = self._exact_residual(parameters, x, of_no_class)
+            weighted = probabilities * w[rows]
+            mass = mass + weighted.sum(axis=2)
+            products = products + weighted @ xp.swapaxes(probabilities, 1, 2)
+        diagonal = xp.asarray(np.eye(self.problem.n_classes))
+        hessian = mass[:, None, :] * diagonal - products
+        return self._to_numpy(hessian / w.sum()).astype(np.float64)
+
+    def _weights_of_rows(self, X: Array, weights: NDArray[Any] | None) -> Array:
+        """The weights of some rows, in float64."""
+        w = np.ones(X.shape[0]) if weights is None else weights
+        return self.xp.asarray(w, dtype=np.float64)
+
+    def _exact_rows(self, X: Array, rows: Any) -> Array:
+        """Rows of X in float64."""
+        if is_csr(X):
+            x = X if rows == slice(0, X.shape[0]) else X[rows]  # which copies them
+            return x if x.dtype == np.float64 else x.astype(np.float64)
+        return self.xp.asarray(X[rows], dtype=np.float64)
+
+    def _exact_residual(
+        self, parameters: Array, x: Array, targets: Array
+    ) -> tuple[Array, Array]:
+        """What `_residual` returns, in float64 at given parameters.
+
+        Not by what a subclass has for the dtype of its steps: here digits count.
+        """
+        is_binary = self.problem.n_classes == 2
+        if is_binary:  # where the difference of the scores says all, at half the cost
+            parameters = parameters[:, 1:] - parameters[:, :1]
+        coef, intercept = parameters[..., :-1], parameters[..., -1:]
+        if self.problem.means is not None:
+            intercept = intercept - coef @ self.xp.asarray(self.problem.means)[:, None]
+        logits = self._scores(coef, x) + intercept
+        if is_binary:
+            of_second = logits
+            logits = self.xp.zeros((logits.shape[0], 2, logits.shape[2]), dtype=np.float64)
+            logits[:, 1:] = of_second
+        return SoftmaxModel._residual(self, logits, targets)
+
+    def _slices_of_rows(self, X: Array, n_elements: int) -> Iterator[slice]:
+        """Yield slices of rows with so many elements, or scores, at most."""
+        widest = max(elements_a_row(X), self.problem.n_models * self.problem.n_classes)
+        size = max(1, n_elements // widest)
+        for start in range(0, X.shape[0], size):
+            yield slice(start, min(start + size, X.shape[0]))
