@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from copy import copy
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-import numpy as np
-from joblib.logger import short_format_time
 from numpy.typing import NDArray
 from sklearn import get_config
-from sklearn.base import ClassifierMixin, clone
-from sklearn.metrics import accuracy_score
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from sksoftmax._scikit_learn import (
@@ -30,73 +24,11 @@ from sksoftmax._scikit_learn import (
     _MultimetricScorer,
     _PassthroughScorer,
     _safe_split,
-    _score,
 )
 from sksoftmax.estimators.classifier import SoftmaxClassifier
+from sksoftmax.model_selection.evaluation import Evaluation
 from sksoftmax.model_selection.joint_fit import JointFit, JointFits
 from sksoftmax.training.callbacks import Subtask, has_callbacks
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How each candidate is fitted and scored.
-
-    Parameters
-    ----------
-    scorer : callable
-        One of scikit-learn's, or the caller's.
-    fit_params, score_params : mapping of str to object
-        What ``fit`` and the scorer are given besides rows and labels; whatever is as long as
-        the rows is split with them.
-    return_train_score : bool
-        Whether to score on the training rows too.
-    error_score : "raise" or number
-        The score of a fit that fails.
-    verbose : int
-        Above 1, a line is printed for each fit.
-    n_folds, n_candidates : int
-        How many there are, for these lines.
-    note : callable or None
-        Given each fitted estimator, returns what else its result shall hold.
-    to_score : callable or None
-        Given each fitted estimator, returns what is scored in its place.
-    """
-
-    scorer: Any
-    fit_params: Mapping[str, Any]
-    score_params: Mapping[str, Any]
-    return_train_score: bool
-    error_score: Any
-    verbose: int
-    n_folds: int
-    n_candidates: int
-    note: Callable[[Any], Any] | None = None
-    to_score: Callable[[Any], Any] | None = None
-
-    def score(self, estimator: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
-        """Return the score of a fitted estimator, or its scores by name.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted.
-        X, y : array-likes
-            Rows and labels.
-        params : dict
-            What else the scorer is given.
-
-        Returns
-        -------
-        float or dict of float
-            `error_score` in place of what cannot be computed.
-        """
-        scorer, weights = self.scorer, params.get("sample_weight")
-        is_plain = np.ndim(y) == 1 and params.keys() <= {"sample_weight"}
-        has_weight = weights is None or np.sum(weights) > 0  # else the scorer says what it is
-        if is_plain and has_weight and _is_accuracy(scorer, estimator):
-            # accuracy_score would spend ten times as long on what kind of labels these are.
-            scorer = _share_predicted
-        return _score(estimator, X, y, scorer, params, self.error_score)
 
 
 class Fold:
@@ -221,22 +153,7 @@ class Fold:
             Its scores, times and the error.
         """
         self.tasks[number].end()
-        evaluation = self.evaluation
-        if evaluation.error_score == "raise":
-            raise error
-        scores: Any = evaluation.error_score
-        if isinstance(evaluation.scorer, _MultimetricScorer):
-            scores = dict.fromkeys(evaluation.scorer._scorers, scores)
-        result = {
-            "fit_error": "".join(traceback.format_exception(error)),
-            "fit_time": seconds,
-            "score_time": 0.0,
-            "test_scores": scores,
-            "note": None,
-        }
-        if evaluation.return_train_score:
-            result["train_scores"] = copy(scores)
-        return result
+        return self.evaluation.failure(error, seconds)
 
     def _begin(self, number: int, estimator: Any) -> None:
         """Tell callbacks that a candidate is now fitted."""
@@ -248,26 +165,11 @@ class Fold:
         parameters = clone(self.candidates[number], safe=False)
         return clone(self.estimator).set_params(**parameters)
 
-    def _line(self, number: int, result: dict[str, Any]) -> str:
-        """The line that `GridSearchCV` prints for a fit."""
-        evaluation = self.evaluation
-        start, parameters = "[CV", sorted(self.candidates[number].items())
-        if evaluation.verbose > 2:
-            start += f" {self.number + 1}/{evaluation.n_folds}"
-        if evaluation.verbose > 9:
-            start += f"; {number + 1}/{evaluation.n_candidates}"
-        end = ", ".join(f"{name}={value}" for name, value in parameters)
-        end += ";" if parameters else ""
-        if evaluation.verbose > 2:
-            end += _shown(result["test_scores"], result.get("train_scores"))
-        seconds = result["fit_time"] + result["score_time"]
-        end += f" total time={short_format_time(seconds)}"
-        return f"{start}] END {end:.>{80 - len(start) - 6}}"
-
     def _run(self, group: SharedPipeline, limit: float) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, result in group.run(limit):
             if self.evaluation.verbose > 1:
-                print(self._line(number, result))
+                parameters = self.candidates[number]
+                print(self.evaluation.line(self.number, number, parameters, result))
             yield number, result
         if group.goes_on:
             self._paused.append(group)
@@ -405,33 +307,3 @@ def _only_asks_for_predictions(scorer: Any) -> bool:
     if get_config()["enable_metadata_routing"]:
         return False  # through a pipeline, weights take another way
     return isinstance(scorer, (_BaseScorer, _PassthroughScorer))
-
-
-def _is_accuracy(scorer: Any, estimator: Any) -> bool:
-    """Whether a scorer is the plain accuracy of one of our classifiers."""
-    if not isinstance(estimator, SoftmaxClassifier):
-        return False
-    if isinstance(scorer, _PassthroughScorer):
-        return type(estimator).score is ClassifierMixin.score
-    is_accuracy = getattr(scorer, "_score_func", None) is accuracy_score
-    return is_accuracy and type(scorer).__module__.startswith("sklearn.") and not scorer._kwargs
-
-
-def _shown(test: Any, train: Any) -> str:
-    """Scores as they are printed, those on the training rows where there are any."""
-    if isinstance(test, dict):
-        of_train = dict.fromkeys(test) if train is None else train
-        names = sorted(test)
-        return "".join(f" {name}: ({_both(of_train[name], test[name])})" for name in names)
-    return f", score={test:.3f}" if train is None else f", score=({_both(train, test)})"
-
-
-def _both(train: float | None, test: float) -> str:
-    return f"test={test:.3f}" if train is None else f"train={train:.3f}, test={test:.3f}"
-
-
-def _share_predicted(
-    estimator: Any, X: Any, y: Any, sample_weight: NDArray[Any] | None = None
-) -> float:
-    """The accuracy, for labels of which nothing needs to be found out."""
-    return float(np.average(estimator.predict(X) == np.asarray(y), weights=sample_weight))

@@ -20,7 +20,8 @@ from scipy.stats import rankdata
 from sksoftmax._scikit_learn import _MultimetricScorer
 from sksoftmax.data.arrays import to_numpy
 from sksoftmax.estimators.classifier import SoftmaxClassifier
-from sksoftmax.model_selection.search import SoftmaxSearchCV, mean_of_scored_folds
+from sksoftmax.model_selection.halving import mean_of_scored_folds
+from sksoftmax.model_selection.search import SoftmaxSearchCV
 
 Note = tuple[NDArray[Any], NDArray[Any]]
 """The classes of a model, and its weights with the intercepts in the last column."""

@@ -6,7 +6,6 @@ fitted differs. This module must not know how models share their steps.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -33,7 +32,9 @@ from sksoftmax._scikit_learn import (
 )
 from sksoftmax.estimators.attributes import replace_fitted, unchanged_on_error
 from sksoftmax.estimators.final import final_estimator
-from sksoftmax.model_selection.folds import Evaluation, Fold
+from sksoftmax.model_selection.evaluation import Evaluation
+from sksoftmax.model_selection.folds import Fold
+from sksoftmax.model_selection.halving import rank_survivors_first, run_by_halves
 from sksoftmax.training.callbacks import CallbackSupportMixin, SearchTasks, Subtask
 
 __all__ = ["SoftmaxSearchCV"]
@@ -403,28 +404,10 @@ class SoftmaxSearchCV(
             fold(clone(self.estimator), candidates, {n: tasks[n][i] for n in candidates})
             for i, fold in enumerate(folds)
         ]
-        results: list[dict[int, dict[str, Any]]] = [{} for _ in folds]
-        rungs = np.zeros(len(candidates), np.int64)
-        left = np.arange(len(candidates))
-        limit: float = math.inf if self.halving is None else self.halving
-        while True:
-            for fold, found in zip(begun, results, strict=True):
-                found.update(fold.run(limit))
-            if not any(fold.goes_on for fold in begun):
-                break
-            scores = [
-                [_score_to_rank_by(found[number], self.refit) for found in results]
-                for number in left.tolist()
-            ]
-            means = mean_of_scored_folds(np.array(scores, np.float64))
-            order = np.argsort(np.where(np.isfinite(means), -means, np.inf), kind="stable")
-            left, dropped = np.split(left[order], [-(-len(left) // 2)])
-            for fold in begun:
-                fold.drop(dropped.tolist())
-            rungs[left] += 1
-            limit = math.inf if len(left) == 1 else 2 * limit
+        assert self.halving is not None
+        results, rungs = run_by_halves(begun, list(candidates), self.halving, self.refit)
         out = [found[number] for number in candidates for found in results]
-        return out, {"rung": rungs.tolist()}
+        return out, {"rung": rungs}
 
     def _compare(
         self,
@@ -440,7 +423,7 @@ class SoftmaxSearchCV(
             _insert_error_scores(out, self.error_score)
         results = self._format_results(candidates, n_splits, out, more)
         if more:
-            _rank_survivors_first(results)
+            rank_survivors_first(results)
         first_scores = out[0]["test_scores"]
         several = isinstance(first_scores, dict)
         if callable(self.scoring) and several:
@@ -475,26 +458,6 @@ class SoftmaxSearchCV(
         return attributes
 
 
-def mean_of_scored_folds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each candidate's mean score over the folds on which any candidate has one.
-
-    A fold on which all have failed says nothing of which is the best.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_candidates, n_folds)
-        NaN where there is none.
-
-    Returns
-    -------
-    ndarray of shape (n_candidates,)
-        NaN for a candidate that lacks a score which others have, and for all where no fold has
-        any.
-    """
-    scored = ~np.isnan(scores).all(axis=0)
-    return scores[:, scored].mean(axis=1) if scored.any() else scores[:, 0]
-
-
 def _has_paths(estimator: Any, candidates: Iterable[Mapping[str, Any]]) -> bool:
     """Whether candidates may go to the optimum, each from the model of the last."""
     settings = estimator.get_params(), *candidates
@@ -508,26 +471,3 @@ def _has_paths(estimator: Any, candidates: Iterable[Mapping[str, Any]]) -> bool:
 def _whole_fold(fold: Callable[..., Fold], *arguments: Any) -> dict[int, dict[str, Any]]:
     """The results of all candidates of one Fold."""
     return dict(fold(*arguments).run())
-
-
-def _score_to_rank_by(result: Mapping[str, Any], refit: Any) -> float:
-    """The one score, of perhaps several, by which a candidate is dropped or kept."""
-    scores = result["test_scores"]
-    if not isinstance(scores, dict):
-        return float(scores)
-    if not isinstance(refit, str) or refit not in scores:
-        raise ValueError(
-            "halving needs one score to rank by: set refit to the name of one of"
-            f" {sorted(scores)}."
-        )
-    return float(scores[refit])
-
-
-def _rank_survivors_first(results: dict[str, Any]) -> None:
-    """Rank by rungs before scores: those of a dropped candidate are of fewer epochs."""
-    rungs = results["rung"]
-    for name in [name for name in results if name.startswith("rank_test_")]:
-        behind = (rungs[:, None] < rungs) | (
-            (rungs[:, None] == rungs) & (results[name][:, None] > results[name])
-        )
-        results[name] = (1 + behind.sum(axis=1)).astype(np.int32)
