@@ -13,7 +13,7 @@ import cupy
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend import Array, Problem, State, Trainer, is_csr
+from sksoftmax.backend import Array, Problem, State, Trainer, is_csr, training_dtype
 from sksoftmax_cupy.device import current_device, explained, free_bytes
 from sksoftmax_cupy.fused import ClusterTrainer, GraphTrainer
 from sksoftmax_cupy.module import cuda_module
@@ -76,7 +76,9 @@ class CupyBackend:
             # Imported only here: it takes half a second.
             from cupyx.scipy.sparse import csr_matrix
 
-            data = cupy.asarray(X.data, dtype=stored_dtype(X.dtype))
+            # cuSPARSE has float32 and float64 alone. Each value is the same in the one that is
+            # trained in, but for integers beyond 2**53.
+            data = cupy.asarray(X.data, dtype=training_dtype(X.dtype))
             indices, indptr = cupy.asarray(X.indices), cupy.asarray(X.indptr)
             return csr_matrix((data, indices, indptr), shape=X.shape)
 
@@ -208,30 +210,3 @@ def device_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.kind == "f" and dtype.itemsize > 8:
         return np.dtype(np.float64)
     return dtype.newbyteorder("=")
-
-
-def stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype in which the elements of CSR rows are kept on the device.
-
-    cuSPARSE has float32 and float64 alone; each value is the same in the one returned, but
-    for integers beyond 2**53.
-
-    Parameters
-    ----------
-    dtype : numpy dtype
-        Any real one.
-
-    Returns
-    -------
-    numpy dtype
-        float32 or float64.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sksoftmax_cupy.backend import stored_dtype
-    >>> stored_dtype(np.dtype(np.int16)), stored_dtype(np.dtype(bool))
-    (dtype('float32'), dtype('float64'))
-    """
-    small = dtype.itemsize <= 2 and dtype.kind in "fiu"
-    return np.dtype(np.float32 if small or dtype == np.float32 else np.float64)

@@ -6,7 +6,7 @@ reference for what is faster. It knows no kernel of our own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import cupy
@@ -28,22 +28,13 @@ class CupyTrainer(ArrayTrainer):
         Where it starts.
     xp : module, default=cupy
         The namespace of ``problem.X``.
-    reduce : callable, optional
-        See ArrayTrainer.
     """
 
     elements_at_once = 2**24
 
-    def __init__(
-        self,
-        problem: Problem,
-        state: State,
-        *,
-        xp: Any = cupy,
-        reduce: Callable[[Array], Array] | None = None,
-    ):
+    def __init__(self, problem: Problem, state: State, *, xp: Any = cupy):
         with explained("moving the model to it"):
-            super().__init__(problem, state, xp=xp, reduce=reduce)
+            super().__init__(problem, state, xp=xp)
 
     def _to_numpy(self, array: Array) -> NDArray[Any]:
         copy: NDArray[Any] = cupy.asnumpy(array)

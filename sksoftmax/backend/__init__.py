@@ -37,7 +37,7 @@ from sksoftmax.backend.sparse.distance_law import (
 from sksoftmax.backend.sparse.momentum import LinearTrainer
 from sksoftmax.backend.stack_trainer import StackTrainer
 from sksoftmax.backend.statistics import Moments
-from sksoftmax.data.arrays import Array
+from sksoftmax.data.arrays import Array, training_dtype
 from sksoftmax.data.rows import is_csr, row_slices
 
 __all__ = [
@@ -69,4 +69,5 @@ __all__ = [
     "soft_threshold",
     "squared_norm",
     "threadpool_controller",
+    "training_dtype",
 ]

@@ -192,7 +192,15 @@ class JointFits:
             joint.seconds += joint.fit.run.seconds
 
     def _stacks(self, fits: list[JointFit]) -> list[list[JointFit]]:
-        """Fits that are trained together, side by side."""
+        """Fits that are trained together; `shuffle` decides how X is checked and read."""
+        by_blocks = [fit for fit in fits if fit.estimator.shuffle == "blocks"]
+        others = [fit for fit in fits if fit.estimator.shuffle != "blocks"]
+        return [
+            stack for alike in (others, by_blocks) if alike for stack in self._checked(alike)
+        ]
+
+    def _checked(self, fits: list[JointFit]) -> list[list[JointFit]]:
+        """The stacks of fits for which X is checked in one way."""
         checked = Fit(fits[0].estimator)
         try:
             checked.check(self._X, self._y, self._fit_params.get("sample_weight"))

@@ -5,6 +5,8 @@ import re
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.sparse import csr_array
+from searches import GRID, assert_same_results, classifier
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.cluster import KMeans
@@ -17,11 +19,9 @@ from sklearn.metrics import get_scorer, make_scorer, recall_score
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
-    KFold,
     RandomizedSearchCV,
     ShuffleSplit,
     StratifiedKFold,
-    TimeSeriesSplit,
     cross_val_score,
 )
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -31,31 +31,6 @@ from sksoftmax import SoftmaxClassifier
 from sksoftmax.estimators.fit import Fit
 from sksoftmax.model_selection import SoftmaxSearchCV
 from sksoftmax.training.stopping import Plateau
-
-GRID = {"alpha": [1e-3, 1e-2, 1, 30], "learning_rate": ["auto", 0.05]}
-
-
-def classifier(**parameters):
-    return SoftmaxClassifier(**{"random_state": 0, "batch_size": 32, **parameters})
-
-
-def assert_same_results(ours, theirs):
-    """Equal keys, shapes, kinds and numbers, but for the times."""
-    assert ours.keys() == theirs.keys()
-    for name, expected in theirs.items():
-        found = ours[name]
-        assert type(found) is type(expected)
-        if name == "params":
-            assert found == expected
-            continue
-        assert found.shape == expected.shape
-        assert found.dtype == expected.dtype
-        if "_time" in name:
-            assert (found >= 0).all()
-        elif name.startswith("param_"):
-            assert found.tolist() == expected.tolist()
-        elif not name.startswith("rank_"):  # which scores decide, ties but for rounding too
-            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 def assert_ranked_alike(ours, theirs, n_rows):
@@ -232,6 +207,25 @@ def test_scoring_by_a_function_that_returns_several():
     assert_same_results(ours.cv_results_, theirs.cv_results_)
 
 
+@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
+@pytest.mark.parametrize("shuffles", [[True, "blocks"], ["blocks", True]])
+def test_each_candidate_reads_the_rows_in_its_own_way(shuffles, monkeypatch):
+    monkeypatch.setattr("sksoftmax.data.stored.BLOCK_BYTES", 2**10)  # several blocks
+    X, y = load_iris(return_X_y=True)
+    grid = {"shuffle": shuffles, "alpha": [1e-3, 1]}
+    ours, theirs = (
+        search(classifier(), grid, cv=3, scoring="neg_log_loss").fit(X, y)
+        for search in (SoftmaxSearchCV, GridSearchCV)
+    )
+    assert_same_results(ours.cv_results_, theirs.cv_results_)
+    scores = ours.cv_results_["mean_test_score"]
+    assert scores[0] != scores[1]  # or this test could not tell
+    with pytest.warns(FitFailedWarning, match="6 fits failed out of a total of 12"):
+        ours = SoftmaxSearchCV(classifier(), grid, cv=3).fit(csr_array(X), y)
+    failed = np.isnan(ours.cv_results_["mean_test_score"])
+    assert failed.tolist() == [value == "blocks" for _ in range(2) for value in shuffles]
+
+
 def test_groups_and_weights_are_split_with_the_rows():
     X, y = load_iris(return_X_y=True)
     rng = np.random.default_rng(0)
@@ -288,79 +282,12 @@ def test_folds_of_any_kind():
         assert_same_results(ours.cv_results_, theirs.cv_results_)
 
 
-def test_a_fit_that_diverges_has_the_error_score_and_others_go_on():
-    X, y = load_digits(return_X_y=True)
-    X, y = X[:600], y[:600]
-    grid = {"alpha": [1, 2], "learning_rate": [0.1, 1e200]}
-    with (
-        pytest.warns(FitFailedWarning, match="6 fits failed out of a total of 12"),
-        pytest.warns(UserWarning, match="One or more of the test scores are non-finite"),
-    ):
-        ours = SoftmaxSearchCV(classifier(), grid, cv=3).fit(X, y)
-    scores = ours.cv_results_["mean_test_score"]
-    assert np.isnan(scores).tolist() == [False, True, False, True]
-    assert ours.best_params_["learning_rate"] == 0.1
-    with pytest.warns(FitFailedWarning):
-        ours = SoftmaxSearchCV(classifier(), grid, cv=3, error_score=0.0).fit(X, y)
-    assert ours.cv_results_["mean_test_score"][1] == 0
-    with pytest.raises(ValueError, match="under-/overflow occurred"):
-        SoftmaxSearchCV(classifier(), grid, cv=3, error_score="raise").fit(X, y)
-    with pytest.raises(ValueError, match="All the 3 fits failed"):
-        SoftmaxSearchCV(classifier(), {"learning_rate": [1e200]}, cv=3).fit(X, y)
-
-
 @pytest.mark.slow
 def test_several_processes_find_the_same():
     X, y = load_iris(return_X_y=True)
     one = SoftmaxSearchCV(classifier(backend="numpy"), GRID, cv=3).fit(X, y)
     more = SoftmaxSearchCV(classifier(backend="numpy"), GRID, cv=3, n_jobs=2).fit(X, y)
     assert_same_results(more.cv_results_, one.cv_results_)
-
-
-def test_halving_keeps_the_best():
-    X, y = load_digits(return_X_y=True)
-    grid = {"alpha": np.logspace(-4, 2, 16)}
-    estimator = SoftmaxClassifier(random_state=0)
-    halved = SoftmaxSearchCV(estimator, grid, scoring="neg_log_loss", cv=3, halving=2)
-    halved.fit(X, y)
-    whole = SoftmaxSearchCV(estimator, grid, scoring="neg_log_loss", cv=3).fit(X, y)
-    assert halved.best_params_ == whole.best_params_
-    assert halved.best_score_ == pytest.approx(whole.best_score_)
-    results = halved.cv_results_
-    assert results.keys() == whole.cv_results_.keys() | {"rung"}
-    rungs = results["rung"]
-    assert (rungs >= 1).sum() == 8
-    assert (rungs >= 2).sum() == 4
-    # Those that are left have gone on as if nothing had been dropped.
-    left = rungs == rungs.max()
-    np.testing.assert_allclose(
-        results["mean_test_score"][left], whole.cv_results_["mean_test_score"][left]
-    )
-    assert results["rank_test_score"][left].max() == left.sum()
-    assert results["mean_fit_time"][rungs == 0].max() < results["mean_fit_time"][left].min()
-
-
-def test_halving_needs_one_score():
-    X, y = load_iris(return_X_y=True)
-    search = SoftmaxSearchCV(
-        classifier(), GRID, scoring=["accuracy", "neg_log_loss"], refit=False, halving=2
-    )
-    with pytest.raises(ValueError, match="halving needs one score to rank by"):
-        search.fit(X, y)
-
-
-def test_halving_with_fits_that_fail_and_other_groups():
-    X, y = load_digits(return_X_y=True)
-    X, y = X[:600], y[:600]
-    grid = {"alpha": [0.1, 1], "learning_rate": [0.1, 1e200], "batch_size": [32, 64]}
-    with pytest.warns(FitFailedWarning):
-        search = SoftmaxSearchCV(classifier(), grid, cv=3, halving=2, error_score=-1.0).fit(
-            X, y
-        )
-    assert search.best_params_["learning_rate"] == 0.1
-    failed = search.cv_results_["param_learning_rate"] == 1e200
-    assert (search.cv_results_["mean_test_score"][failed] == -1).all()
-    assert (search.cv_results_["rung"][failed] == 0).all()
 
 
 def test_the_same_again_bit_for_bit():
@@ -503,102 +430,6 @@ def test_an_estimator_that_needs_no_labels():
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
 
 
-def test_our_classifier_needs_labels():
-    X, _ = load_iris(return_X_y=True)
-    with pytest.raises(ValueError, match="All the 5 fits failed"):
-        SoftmaxSearchCV(classifier(), {"alpha": [1]}).fit(X)
-
-
-SEVERAL = {"score_a": "accuracy", "score_b": "neg_log_loss"}
-
-
-def several_scores(estimator, X, y):
-    return {"score_a": estimator.score(X, y), "score_b": 1 - estimator.score(X, y)}
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
-@pytest.mark.filterwarnings("ignore:One or more of the")
-@pytest.mark.parametrize("return_train_score", [False, True])
-@pytest.mark.parametrize("error_score", [np.nan, -1.0])
-@pytest.mark.parametrize("scoring", [None, SEVERAL, several_scores])
-def test_the_first_of_all_fits_fails(scoring, error_score, return_train_score):
-    X, y = load_iris(return_X_y=True)
-    arguments = {
-        "scoring": scoring,
-        "refit": "score_a" if scoring else True,
-        "error_score": error_score,
-        "return_train_score": return_train_score,
-        "cv": 3,
-    }
-    grid = {"learning_rate": [1e300, "auto"]}
-    ours = SoftmaxSearchCV(classifier(), grid, **arguments).fit(X, y)
-    theirs = GridSearchCV(classifier(), grid, **arguments).fit(X, y)
-    assert_same_results(ours.cv_results_, theirs.cv_results_)
-    assert ours.best_params_ == theirs.best_params_ == {"learning_rate": "auto"}
-
-
-@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
-def test_the_first_fold_fails():
-    X, y = load_wine(return_X_y=True)  # sorted by class, so that the first has one alone
-    grid = {"alpha": [1e-3, 1e-1]}
-    for search in (SoftmaxSearchCV, GridSearchCV):
-        with pytest.warns(FitFailedWarning, match="2 fits failed out of a total of 6"):
-            found = search(classifier(), grid, cv=TimeSeriesSplit(3)).fit(X, y)
-        assert np.isnan(found.cv_results_["split0_test_score"]).all()
-        assert np.isfinite(found.cv_results_["split1_test_score"]).all()
-
-
-@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
-@pytest.mark.filterwarnings("ignore:Scoring failed")
-@pytest.mark.parametrize("weighted", [slice(0, 55), slice(0, 30)], ids=["scores", "fits"])
-def test_a_fold_without_any_weight(weighted):
-    X, y = load_iris(return_X_y=True)
-    X, y = X[:90], np.arange(90) % 3
-    weights = np.zeros(90)
-    weights[weighted] = 1
-    ours, theirs = (
-        search(classifier(), {"alpha": [0.1, 1]}, cv=KFold(3)).fit(X, y, sample_weight=weights)
-        for search in (SoftmaxSearchCV, GridSearchCV)
-    )
-    assert_same_results(ours.cv_results_, theirs.cv_results_)
-
-
-@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
-@pytest.mark.filterwarnings("ignore:Scoring failed")
-@pytest.mark.parametrize("in_pipeline", [False, True])
-def test_rows_that_cannot_be_scored_are_no_failure_of_a_fit(in_pipeline):
-    X, y = load_iris(return_X_y=True)
-    X[0, 0] = np.inf  # among the rows held out alone
-    rows = np.random.default_rng(0).permutation(np.arange(1, 150))
-    splits = [(rows[:100], np.arange(150)[:1].repeat(2)), (rows[:100], rows[100:])]
-    estimator = classifier()
-    if in_pipeline:
-        estimator = Pipeline([("scale", StandardScaler()), ("clf", estimator)])
-    grid = {"clf__alpha" if in_pipeline else "alpha": [1e-3, 1]}
-    ours, theirs = (
-        search(estimator, grid, cv=splits, refit=False).fit(X, y)
-        for search in (SoftmaxSearchCV, GridSearchCV)
-    )
-    assert_same_results(ours.cv_results_, theirs.cv_results_)
-    assert np.isnan(ours.cv_results_["split0_test_score"]).all()
-    with pytest.raises(ValueError, match="contains infinity"):
-        SoftmaxSearchCV(estimator, grid, cv=splits, error_score="raise").fit(X, y)
-
-
-def test_a_search_whose_refit_fails_is_as_it_was():
-    X, y = load_iris(return_X_y=True)
-    search = SoftmaxSearchCV(classifier(), {"alpha": [1e-4, 1e-2]}, cv=3).fit(X, y)
-    search.set_params(param_grid={"alpha": [1, 2, 3]})
-    before = dict(vars(search))
-    splits = [(np.arange(1, 100), np.arange(100, 150)), (np.arange(50, 150), np.arange(1, 50))]
-    search.cv = before["cv"] = splits
-    X[0] = np.nan  # which is in no fold
-    with pytest.raises(ValueError, match="Input X contains NaN"):
-        search.fit(X, y)
-    assert vars(search) == before
-
-
 def test_nothing_stays_of_an_earlier_search():
     X, y = load_iris(return_X_y=True, as_frame=True)
     search = SoftmaxSearchCV(classifier(), GRID, cv=3).fit(X, y)
@@ -607,36 +438,3 @@ def test_nothing_stays_of_an_earlier_search():
         assert not hasattr(search, name)
     with pytest.raises((AttributeError, NotFittedError)):
         search.predict(X)
-
-
-@pytest.mark.parametrize("given", [{"param_grid": []}, {"cv": iter([])}])
-def test_nothing_to_fit(given):
-    X, y = load_iris(return_X_y=True)
-    with pytest.raises(ValueError, match="No fits were performed"):
-        SoftmaxSearchCV(**{"estimator": classifier(), "param_grid": GRID, **given}).fit(X, y)
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
-@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
-def test_halving_ranks_by_the_folds_that_have_scores():
-    X, y = load_iris(return_X_y=True)
-    rng = np.random.default_rng(0)
-    rows = rng.permutation(150)
-    splits = [(np.arange(40), np.arange(100, 150)), (rows[:100], rows[100:])]
-    grid = {"alpha": [100.0, 30.0, 10.0, 1e-3]}  # the best comes last
-    search = SoftmaxSearchCV(
-        classifier(), grid, cv=splits, scoring="neg_log_loss", halving=2, refit=False
-    ).fit(X, y)
-    assert search.cv_results_["rung"].argmax() == 3
-
-
-def test_halving_with_a_function_that_returns_several_scores():
-    X, y = load_iris(return_X_y=True)
-    grid = {"alpha": [30.0, 1e-3], "learning_rate": ["auto", 1e300]}
-    search = SoftmaxSearchCV(
-        classifier(), grid, cv=3, scoring=several_scores, refit="score_a", halving=2,
-        error_score=0.0,
-    )  # fmt: skip
-    with pytest.warns(FitFailedWarning):
-        search.fit(X, y)
-    assert search.best_params_ == {"alpha": 1e-3, "learning_rate": "auto"}
