@@ -107,6 +107,7 @@ class Optimality:
             estimator._validate_params()
             fit = estimator._new_fit(None, is_stream=True)  # of which no row is held out
             fit.check_beside_model(X, y, sample_weight)
+            fit.seed = 0
             fit.start()
             training = fit.run.training
             return dual_gap(Objective(training), self._weights_at(training.problem.means))
