@@ -53,6 +53,7 @@ def add_up(gradients: Any, c: int, first: int, last: int, thread: int, n_threads
     """
     n_parts, span = len(gradients), 1
     while span < n_parts:
+        # Sums of `span` parts stand at multiples of it; each takes in its right neighbour.
         for left in range(0, n_parts - span, 2 * span):
             right = min(left + 2 * span, n_parts) - 1
             # The thread that has the part `left`, by the bounds in `write_gradients`.
@@ -110,6 +111,7 @@ def momentum_step(
     n_ranges = max(1, (n + RANGE - 1) // RANGE)
     n_shares = parameters.shape[0] * n_ranges
     for share in range(n_shares * thread // n_threads, n_shares * (thread + 1) // n_threads):
+        # Shares count the ranges of class 0, then those of class 1, and so on.
         c, first = share // n_ranges, RANGE * (share % n_ranges)
         last = min(n, first + RANGE)
         w, v, a, g = parameters[c], velocity[c], average[c], gradients[0, c]
@@ -118,6 +120,7 @@ def momentum_step(
         for p in range(1, len(of_intercepts)):
             total += of_intercepts[p, c]
         for j in range(np.uintp(first), np.uintp(last)):
+            # Centred through the sums: of r (x - m), that of r x less m times that of r.
             slope = g[j] - total * means[j]
             change = (slope * gradient_scales[j] + decay[j] * w[j]) * (step * inverse_scales[j])
             moved = momentum * v[j] - change
@@ -125,6 +128,7 @@ def momentum_step(
             weight = w[j] + (momentum * moved - change if nesterov else moved)
             w[j] = weight
             a[j] += newest * (weight - a[j])
+        # The thread that has a class's last features steps its intercept as well.
         if last == n:
             change = total * gradient_scales[n] * (step * inverse_scales[n])
             v[n] = momentum * v[n] - change

@@ -132,6 +132,7 @@ def gather(X: Any, rows: Any, x: Any) -> int:
         row = rows[i]
         for j in range(X.shape[2]):
             x[i, j] = X[0, row, j]
+    # Up to the next multiple of ROWS: tiles have no remainder of rows.
     n_tiled = (count + ROWS - 1) // ROWS * ROWS
     for i in range(count, n_tiled):
         x[i] = 0
@@ -143,6 +144,7 @@ def _prefetch_share(X: Any, rows: Any, r: int, share: int, n_shares: int) -> Non
     """Prefetch a share of a tile's rows: memory takes no more requests than these at once."""
     if not PREFETCHES:
         return
+    # Elements of a cache line: one request fetches them all.
     line = max(1, 64 // X.itemsize)
     stop = r + ROWS * (share + 1) // n_shares
     for i in range(r + ROWS * share // n_shares, min(stop, len(rows))):
@@ -193,6 +195,7 @@ def softmax_minus_targets(z: Any, intercept: Any, codes: Any, weights: Any) -> f
         weight = weights[i] if len(weights) > 0 else z.dtype.type(1)
         loss += weight * math.log(total)
         for c in range(n_classes):
+            # The exponentials become weighted probabilities in the same pass.
             row[c] *= weight / total
         row[codes[i]] -= weight
     return loss
@@ -206,6 +209,7 @@ def copy_coefficients(parameters: Any, means: Any, coef: Any, intercept: Any) ->
         for j in range(len(means)):
             weight = parameters[c, j]
             coef[c, j] = weight
+            # W (x - m) + c = W x + (c - W m): rows need not be centred.
             shift += weight * means[j]
         intercept[c] = parameters[c, len(means)] - shift
 
@@ -252,6 +256,7 @@ def summed_gradient(
         here = rows[start : start + block]
         ahead = rows[start + block : start + 2 * block]
         if len(ahead) == 0:
+            # The last block prefetches the first one of what comes next.
             ahead = next_rows[:block]
         n_tiled = gather(X, here, x)
         for r in range(0, n_tiled, ROWS):

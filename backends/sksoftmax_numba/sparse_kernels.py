@@ -164,6 +164,7 @@ def lazy_step(
     of_intercept[:] = 0
     for i in range(len(rows)):
         for c in range(n_classes):
+            # The factor is minus the step over the batch size: residuals become changes.
             z[i, c] *= factor
             of_intercept[c] += z[i, c]
     weights[:n_found] = 0  # read no more: now they are changes

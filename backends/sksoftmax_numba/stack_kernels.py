@@ -47,6 +47,8 @@ def residuals(z: Any, codes: Any, weights: Any, losses: Any, largest: Any, total
         loss = 0.0
         for i in range(n_rows):
             weight = weights[i] if is_weighted else one
+            # log(total) less the target's score: the latter now, before it becomes an
+            # exponential.
             loss -= weight * (scores[codes[i], i] - largest[i])
         total[:] = 0
         for c in range(n_classes):
@@ -57,10 +59,12 @@ def residuals(z: Any, codes: Any, weights: Any, losses: Any, largest: Any, total
         for i in range(n_rows):
             weight = weights[i] if is_weighted else one
             loss += weight * math.log(total[i])
+            # From here on `total` is what a row's exponentials are multiplied by.
             total[i] = weight / total[i]
         for c in range(n_classes):
             row = scores[c]
             for i in range(n_rows):
+                # Class by class, since the rows of a class lie side by side.
                 row[i] *= total[i]
         for i in range(n_rows):
             scores[codes[i], i] -= weights[i] if is_weighted else one

@@ -89,6 +89,8 @@ class ArrayTrainer(SoftmaxModel):
     def _set_scales(self) -> None:
         """Per-feature factors of a step, with the intercept's in the last column."""
         problem = self.problem
+        # The intercept is one more column, the last. Where it is not fitted, its inverse scale
+        # is 0, and so is every step of it.
         intercepts = problem.fit_intercept / problem.intercept_scale
         inverse = np.append(1 / problem.step_scales, intercepts)[None, None, :]
         penalty_scales = np.append(problem.scales, 0.0)[None, None, :]
@@ -104,6 +106,7 @@ class ArrayTrainer(SoftmaxModel):
         self._optimizer: Momentum | Adam | DistanceOverGradients
         if problem.rule.finds_steps:
             self._optimizer = DistanceOverGradients(problem, self.xp)
+            # For distances. A column that never moves has an inverse of 0, and goes no way.
             scale = np.divide(1, inverse, out=np.zeros_like(inverse), where=inverse > 0)
             self._scales = self._float(scale)
         elif problem.rule.name == "adam":
@@ -147,6 +150,7 @@ class ArrayTrainer(SoftmaxModel):
             nothing = np.zeros(self.problem.n_models)
             way = self.xp.sqrt(squared_norm(self.xp, self._average * self._scales))
             norms = {"distance": way, "squares": nothing, "weight": nothing}
+        # float64 whatever the dtype of the weights: squares of norms add up over a whole fit.
         names = DistanceOverGradients.norm_names
         self._norms = {name: self.xp.array(norms[name], dtype="float64") for name in names}
 
@@ -201,6 +205,7 @@ class ArrayTrainer(SoftmaxModel):
         for i, end in enumerate(self._batch_ends(len(order))):
             if changes[i]:
                 step = factors[:, i] if finds_steps else steps[:, i] * self._inverse_scales
+            # The sum stays where the arrays are: to read it here would wait for a device.
             loss = loss + self._step(order[start:end], step)
             start = end
         return loss
@@ -237,6 +242,8 @@ class ArrayTrainer(SoftmaxModel):
 
         It begins a step, and counts it.
         """
+        # The sum over all machines comes first: the division and the penalty are those of the
+        # whole batch.
         gradient, loss = self._summed_gradient(rows)
         if self.reduce is not None:
             gradient = self.reduce(gradient)
@@ -262,6 +269,7 @@ class ArrayTrainer(SoftmaxModel):
             weights = self._weights[rows]
             residual *= weights
             loss = loss * weights
+        # Both products side by side: weights in the first columns, the intercept in the last.
         gradient = xp.empty_like(self._parameters)
         gradient[..., n] = residual.sum(axis=2)
         gradient[..., :n] = self._summed_rows(residual, x)
@@ -284,6 +292,7 @@ class ArrayTrainer(SoftmaxModel):
         """The penalty where the next gradient is taken, per model, in float64."""
         scaled = self.xp.asarray(self._point * self._penalty_scales, dtype=np.float64)
         l2, l1 = self.xp.asarray(self.problem.l2), self.xp.asarray(self.problem.l1)
+        # The last column of the scales is 0: intercepts are not penalised.
         squared = l2 / 2 * (scaled * scaled).sum(axis=(1, 2))
         if self._threshold is None:
             return squared

@@ -60,6 +60,7 @@ class BlockBackend:
 
     def supports(self, problem: Problem) -> str | None:
         """Ask the backend, with one row of the dtype in question."""
+        # StoredRows are never placed as a whole: one row stands for their dtype and layout.
         one_row = self._backend.place(np.zeros((1, problem.n_features), problem.X.dtype))
         return self._backend.supports(replace(problem, X=one_row))
 
@@ -74,6 +75,7 @@ class BlockBackend:
         merged: Moments | None = None
         for where, chosen, block in X.blocks(rows):
             w = None if weights is None else weights[where]
+            # Of one block at a time, whichever way the backend measures rows in memory.
             moments = feature_moments(self._backend, block, w, chosen)
             merged = moments if merged is None else merged.merge(moments)
         assert merged is not None, "some row counts"
@@ -191,6 +193,7 @@ class BlockTrainer(FeedingTrainer):
         # A trainer lays out its buffers for the rows that it sees: never fewer than a batch.
         spare = max(0, self._problem.batch_size - len(rows))
         rows = np.append(rows, np.zeros(spare, np.int64))
+        # Rows kept move first, since reading writes over the places that they leave.
         self._make_room(len(rows), position[kept])
         self._start[:] = -1
         end = len(kept)
@@ -201,6 +204,7 @@ class BlockTrainer(FeedingTrainer):
         self._is_new = np.ones(end, bool)
         self._trainer = self._trainer_on(self._buffer[: len(rows)], rows, self._trainer.state())
         position = self._start[block] + order % X.block_rows
+        # A row that was kept is at the front, not where its block begins.
         position[kept] = np.arange(len(kept))
         return position
 

@@ -120,8 +120,10 @@ class Momentum:
         velocity = memory["velocity"]
         velocity *= self.momentum
         if self.nesterov:
+            # The parameters are the point ahead, Y; without the momentum's part they are W.
             start = parameters - velocity
         else:
+            # A copy: `parameters` becomes the next iterate in place.
             start = self.xp.array(parameters)
             parameters += velocity
         parameters -= change
@@ -191,6 +193,7 @@ class Adam:
             Steps so far, this one included: it corrects the moments' bias towards zero.
         """
         first, second = memory["first_moment"], memory["second_moment"]
+        # M + (1 - beta) (g - M) is beta M + (1 - beta) g.
         first += (1 - self.beta_1) * (gradient - first)
         gradient *= gradient
         second += (1 - self.beta_2) * (gradient - second)
@@ -299,12 +302,14 @@ class DistanceOverGradients:
         step, newest = (
             xp.asarray(x, dtype=gradient.dtype)[:, None, None] for x in (step * factor, newest)
         )
+        # Once more 1/s, back to the caller's units; the gradient has the other one already.
         step = step * inverse_scale
         gradient *= step
         parameters -= gradient
         if threshold is not None:
             soft_threshold(xp, parameters, threshold * step)
         change = parameters - average
+        # This step's weight in the average: see `step_and_weight`.
         change *= newest
         average += change
         norms["distance"] = xp.maximum(

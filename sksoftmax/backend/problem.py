@@ -310,6 +310,7 @@ class State:
 
         def recentred(array: NDArray[Any]) -> NDArray[Any]:
             moved = array.copy()
+            # W (x - m) + c = W (x - m') + c + W (m' - m): only the last column changes.
             moved[..., -1] += np.einsum("mkj,j->mk", array[..., :-1], shift)
             return moved
 
@@ -360,6 +361,7 @@ class State:
         State
             After no step.
         """
+        # The average is the model: from the last iterate, which noise moves, it would be lost.
         start = self.predicting(problem)
         return State(start, start, {}, self.means, 0)
 

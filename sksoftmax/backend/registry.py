@@ -82,6 +82,8 @@ def _registered_on(path: tuple[str, ...]) -> dict[str, list[EntryPoint]]:
     """Entry points while the module path stays the same: a look at it takes milliseconds."""
     found: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=GROUP):
+        # One entry for each distinct target: a distribution that was installed twice is no
+        # clash.
         same_name = found.setdefault(entry.name, [])
         if entry.value not in [other.value for other in same_name]:
             same_name.append(entry)

@@ -58,6 +58,7 @@ class SoftmaxModel:
         """Scores of shape (n_models, n_classes, n_rows)."""
         coef, intercept = parameters[..., :-1], parameters[..., -1:]
         if self._means is not None:
+            # (x - m) W = x W - m W: rows need not be centred, their scores are.
             intercept = intercept - coef @ self._means[:, None]
         return self._scores(coef, x) + intercept
 
@@ -82,10 +83,13 @@ class SoftmaxModel:
     def _residual(self, logits: Array, targets: Array) -> tuple[Array, Array]:
         """Softmax minus targets (n_models, n_classes, n_rows); loss (n_models, n_rows)."""
         xp = self.xp
+        # Scores less their largest: no exponential overflows, and the softmax is the same.
         logits -= xp.max(logits, axis=1, keepdims=True)
         of_target = xp.where(targets, logits, 0).sum(axis=1)
         probabilities = xp.exp(logits)
         total = probabilities.sum(axis=1)
+        # The loss below, log(total) - score of the target, needs no logarithm of a probability,
+        # which may have rounded to 0.
         probabilities /= total[:, None, :]
         probabilities -= self._float(targets)
         return probabilities, xp.log(total) - of_target
@@ -150,6 +154,7 @@ class SoftmaxModel:
             loss = loss + losses @ w[rows]
             gradient[:, first:, -1] += residual[:, first:].sum(axis=2)
             gradient[:, first:, :-1] += self._summed_rows(residual[:, first:], x)
+        # Fills the first row of two classes; of more, the slice is empty.
         gradient[:, :first] = -gradient[:, first : 2 * first]
         if self.problem.means is not None:
             gradient[..., :-1] -= gradient[..., -1:] * xp.asarray(self.problem.means)
@@ -182,11 +187,13 @@ class SoftmaxModel:
         mass: Array = 0
         for rows in self._slices_of_rows(X, self.elements_at_once):
             x = self._exact_rows(X, rows)
+            # With no target to subtract, the residual is the probabilities themselves.
             of_no_class = xp.zeros(x.shape[0], dtype=bool)
             probabilities, _ = self._exact_residual(parameters, x, of_no_class)
             weighted = probabilities * w[rows]
             mass = mass + weighted.sum(axis=2)
             products = products + weighted @ xp.swapaxes(probabilities, 1, 2)
+        # The covariance of the one-hot vector: diag(z) - z z', averaged over the rows.
         diagonal = xp.asarray(np.eye(self.problem.n_classes))
         hessian = mass[:, None, :] * diagonal - products
         return self._to_numpy(hessian / w.sum()).astype(np.float64)
@@ -226,6 +233,7 @@ class SoftmaxModel:
     def _slices_of_rows(self, X: Array, n_elements: int) -> Iterator[slice]:
         """Yield slices of rows with so many elements, or scores, at most."""
         widest = max(elements_a_row(X), self.problem.n_models * self.problem.n_classes)
+        # Whichever is larger decides: the rows that are copied, or their scores.
         size = max(1, n_elements // widest)
         for start in range(0, X.shape[0], size):
             yield slice(start, min(start + size, X.shape[0]))

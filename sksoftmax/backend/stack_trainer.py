@@ -32,6 +32,7 @@ class StackTrainer(ArrayTrainer):
     def __init__(self, problem: Problem, state: State):
         super().__init__(problem, state)
         size = problem.batch_size
+        # The last column stays 1: in both products, the intercept is its weight.
         self._x = np.ones((size, problem.n_features + 1), problem.dtype)
         X = problem.X
         is_plain = X.flags.c_contiguous and X.dtype.isnative
@@ -44,10 +45,12 @@ class StackTrainer(ArrayTrainer):
     def _summed_gradient(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
         n_models, k, width = self._parameters.shape
         x = self._gather(rows)
+        # Scores of all models are one product, (models * classes) x features x rows.
         z = self._z[: n_models * k * len(x)].reshape(n_models * k, len(x))
         np.matmul(self._point.reshape(-1, width), x.T, out=z)
         weights = None if self._weights is None else self._weights[rows]
         loss = self._softmax_minus_targets(z.reshape(n_models, k, -1), rows, weights)
+        # z holds residuals by now. Their product with the column of ones sums the intercepts'.
         np.matmul(z, x, out=self._gradient.reshape(-1, width))
         return self._gradient, loss
 
@@ -73,6 +76,7 @@ class StackTrainer(ArrayTrainer):
         one_hot[...] = 0
         one_hot[self._y[rows], self._columns[: len(rows)]] = 1
         z -= np.maximum.reduce(z, axis=1, keepdims=True)
+        # The scores of the targets; log(total) is added below.
         loss = -np.einsum("mkb,kb->mb", z, one_hot)
         np.exp(z, out=z)
         total = np.add.reduce(z, axis=1, keepdims=True)

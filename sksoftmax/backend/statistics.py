@@ -102,6 +102,7 @@ class Moments:
         Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
         sample variances", Stanford STAN-CS-79-773, 1979.
         """
+        # Squares about the joint mean: those within each part, and what lies between the means.
         weight = self.weight + other.weight
         delta = other.mean - self.mean
         share = other.weight / weight
@@ -192,6 +193,7 @@ def feature_moments(
     if weights is not None:
         total = float(weights.sum())
         if not USUAL_WEIGHTS[0] < total < USUAL_WEIGHTS[1]:
+            # A power of 2, so that dividing and multiplying again changes no bit.
             factor = 2.0 ** int(np.frexp(total)[1])
             weights = weights / factor
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -233,6 +235,7 @@ def unit_of_squares(
     half_width = maximum / 2 - minimum / 2  # the width itself may be beyond the range
     is_usual = (half_width > USUAL_WIDTHS[0]) & (half_width < USUAL_WIDTHS[1])
     is_usual &= USUAL_WEIGHTS[0] < weight < USUAL_WEIGHTS[1]
+    # frexp writes the width as m 2^e with m in [0.5, 1): 2^e is the next power of 2.
     exponent = np.clip(np.frexp(half_width)[1], -1000, 1000)
     unit: NDArray[np.float64] = np.ldexp(
         1.0, np.where(is_usual | (half_width <= 0), 0, exponent)
@@ -259,6 +262,7 @@ def _in_units(
     """The same moments but for features of other units than 1, which are measured anew."""
     xp = computing_namespace(backend, X)
     mean, squares = moments.mean.copy(), moments.squares.copy()
+    # Dividing is exact; the second pass is over these few features alone.
     unusual = np.flatnonzero(unit != 1)
     inverse = xp.asarray(1 / unit)
     size = len(unusual) if is_csr(X) else max(1, COPIED_ELEMENTS // X.shape[0])
@@ -303,6 +307,7 @@ def _dense_moments(
     of_device = backend.slice_elements if isinstance(backend, DeviceBackend) else None
     for part in row_slices(X, rows, of_device or SLICE_ELEMENTS):
         deviation = X[part] - shift
+        # The range is kept as deviations from the first row, and moved back at the end.
         low = xp.minimum(low, xp.min(deviation, axis=0))
         high = xp.maximum(high, xp.max(deviation, axis=0))
         if weights is None:
@@ -313,6 +318,7 @@ def _dense_moments(
             w = xp.asarray(weights[part], dtype=np.float64)
             weight += float(w.sum())
             total += w @ deviation
+            # The buffer is free: what follows needs the squares alone.
             deviation *= deviation
             squares += w @ deviation
     squares -= total * total / weight  # now from the mean, rather than from the first row
@@ -351,6 +357,7 @@ def _csr_moments(
         n_stored += column_sums(indices, None)
         stored_weight += column_sums(indices, w)
         total += column_sums(indices, values if w is None else values * w)
+        # Unbuffered: a column may occur many times in one part.
         xp.minimum.at(low, indices, values)
         xp.maximum.at(high, indices, values)
     mean = total / weight
@@ -360,6 +367,7 @@ def _csr_moments(
         squares += column_sums(indices, deviation if w is None else deviation * w)
     # Zeros that are not stored deviate by the mean.
     squares += xp.maximum(weight - stored_weight, 0) * mean * mean
+    # A column with fewer stored elements than rows has a zero that is not stored.
     has_zeros = n_stored < (X.shape[0] if rows is None else len(rows))
     low = xp.where(has_zeros, xp.minimum(low, 0), low)
     high = xp.where(has_zeros, xp.maximum(high, 0), high)

@@ -232,6 +232,7 @@ def check_namespace(X: Any, estimator: Any, method: str) -> None:
     ImportError
         If scikit-learn is too old for X.
     """
+    # The usual case, told without asking scikit-learn.
     if namespace_of(X) is NUMPY and not _of_other_library(estimator.coef_):
         return
     if get_config()["array_api_dispatch"]:

@@ -74,6 +74,8 @@ def checked_rows(
     """
     is_array = type(X) in (np.ndarray, np.memmap) and X.dtype.kind in NUMBERS
     stored = is_stored(X) or (by_blocks and is_array)
+    # What stands in for stored rows is validated in their place: shape, dtype and names are all
+    # that scikit-learn can look at without reading them.
     rows, labels = checked_in_memory(
         estimator, stand_in(X) if stored else X, y, reset=reset, least=least, finite=stored
     )

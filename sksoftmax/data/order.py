@@ -93,6 +93,7 @@ def block_order(
     """
     blocks = np.arange(X.n_blocks) if rng is None else rng.permutation(X.n_blocks)
     block_bytes = X.block_rows * X.shape[1] * X.dtype.itemsize
+    # Blocks, not rows, are shuffled over the whole file: a block is read in one piece.
     size = max(1, GROUP_BYTES // block_bytes)
     left = np.zeros(0, np.int64)
     for first in range(0, len(blocks), size):
@@ -115,4 +116,5 @@ def _rows_between(rows: NDArray[np.int64] | None, start: int, stop: int) -> NDAr
     """The rows that count from start to before stop."""
     if rows is None:
         return np.arange(start, stop)
+    # The rows ascend, so two bisections find those of a block.
     return rows[slice(*np.searchsorted(rows, [start, stop]))]

@@ -65,9 +65,12 @@ class StoredRows:
         self._place = place
         self.shape: tuple[int, int] = (int(X.shape[0]), int(X.shape[1]))
         self.dtype: np.dtype[Any] = X.dtype.newbyteorder("=")
+        # Whole chunks: a file decompresses a chunk however little of it is asked for.
         chunk = rows_of_a_chunk(X)
         chunk_bytes = chunk * self.shape[1] * self.dtype.itemsize
         self.block_rows: int = min(self.shape[0], chunk * max(1, BLOCK_BYTES // chunk_bytes))
+        # Integers are finite without a look; a block of floats is looked at when it is first
+        # read whole, and never again.
         self._is_finite = np.full(self.n_blocks, self.dtype.kind != "f")
 
     @property
@@ -161,6 +164,8 @@ class StoredRows:
             start, stop = self.bounds(number)
             chosen = None
             if rows is not None:
+                # The rows that count ascend: those of this block are a run of them, renumbered
+                # from its start.
                 chosen = rows[slice(*np.searchsorted(rows, [start, stop]))] - start
                 if len(chosen) == 0:
                     continue

@@ -148,6 +148,7 @@ def encode_targets(
             "This solver needs samples of at least 2 classes in the data, but the data"
             f" contains only one class: {classes[0]!r}"
         )
+    # Rows of weight zero keep code 0: their labels may be none of the classes.
     codes = np.zeros(len(labels), np.int32)
     codes[slice(None) if rows is None else rows] = _codes(kept, classes)
     return Targets(classes, codes, weights, rows)
@@ -261,6 +262,7 @@ def _checked_labels(y: ArrayLike, *, known: bool) -> NDArray[Any]:
             raise ValueError(
                 f"Unknown label type: labels must be uniformly strings or numbers. Got {kinds}"
             )
+    # Neighbouring integers are one float from 2**53 on: they would be one class.
     is_float = labels.dtype.kind == "f"
     if not known or (is_float and np.any(labels != np.trunc(labels))):
         check_classification_targets(labels)
@@ -311,6 +313,8 @@ def _codes(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
         # NumPy would compare them as floats, which cannot tell large neighbours apart.
         classes, labels = classes.astype(object), labels.astype(object)
     positions = np.searchsorted(classes, labels)
+    # A label behind the last class has no position: any will do, for the comparison below finds
+    # it to be another label.
     positions[positions == len(classes)] = 0
     unknown = classes[positions] != labels
     if np.any(unknown):

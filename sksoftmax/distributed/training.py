@@ -135,6 +135,7 @@ class ShardTraining(Training):
         if self.rows.targets.n_rows == 0:
             return self.rows.n_batches
         rows = self._rows_per_segment(n_models)
+        # This rank's share of a batch, not the batch, is what takes its time.
         return max(1, rows * self.rows.n_batches // self.rows.targets.n_rows)
 
     def run_epoch(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -153,6 +154,8 @@ class ShardTraining(Training):
             self.backend_seconds += time.perf_counter() - start
             n_done = ends[-1]
             self.ranks.agree()
+        # MPI only recommends that all ranks get the same sum to the bit: without this, models
+        # of different ranks would drift apart by rounding.
         for array in self._steps.arrays():
             self.ranks.copy_first(array)
         self.n_epochs += 1

@@ -80,6 +80,7 @@ def fitted_attributes(run: Run, of_X: Namespace, of_y: Namespace) -> dict[str, A
     rows, state = training.rows, checkpoint.state
     coef, intercept = _caller_units(state.predicting(training.problem)[0], state.means)
     check_finite(training, np.append(coef, intercept))
+    # As in binary logistic regression, whose one row is the log-odds of the second class.
     if len(coef) == 2:
         coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
     validated = history.best_epoch > 0
@@ -141,5 +142,6 @@ def _caller_units(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Weights and the intercepts of features that are not centred."""
     coef, centred = parameters[:, :-1], parameters[:, -1]
+    # In float64: with features far from zero, both terms are large beside their difference.
     intercept = centred - coef.astype(np.float64) @ means
     return coef.copy(), intercept.astype(coef.dtype)

@@ -111,6 +111,8 @@ def warn_of_the_end(
     # Only a loss above that is a reason to measure what is kept: that takes a pass.
     if training.rows.held_out is not None or run.history.losses[-1] <= frequencies:
         return
+    # Epochs measure each batch before its own step, and automatic steps near the average: the
+    # model kept may well be better.
     objective = training.kept_objective()
     check_finite(training, objective)
     if objective > (1 + WORSE_BY) * frequencies:

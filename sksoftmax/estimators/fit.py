@@ -154,6 +154,7 @@ class Fit(Inputs):
         if self.is_stream or estimator.optimizer != "lbfgs":
             run_epochs([run])
             return
+        # A model to begin with is nearer than what a few epochs of SGD would find.
         n_first = 0 if self._has_model else first_epochs(run.training)
         run_epochs([run], min(n_first, estimator.max_iter // 2))
         if not run.is_over():
@@ -227,6 +228,8 @@ class Fit(Inputs):
 
     def _weight_classes(self) -> None:
         """Multiply the weights of rows by those of their classes, held out or not."""
+        # "balanced" looks at the rows that are trained on alone, and weights held-out rows by
+        # the same numbers: their loss is compared with that of training.
         of_class = self._weight_of_each_class()
         self.targets = self.targets.with_class_weights(of_class)
         if self.held_out is not None:

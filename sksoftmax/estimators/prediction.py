@@ -117,6 +117,7 @@ class SoftmaxPrediction:
         scores, namespace = self._scores(X, "predict")
         xp = namespace.xp
         if scores.shape[1] == 1:
+            # A tie of two classes goes to the first, as argmax has it.
             winners = xp.asarray(scores[:, 0] > 0, dtype=xp.int64)
         else:
             winners = xp.argmax(scores, axis=1)
@@ -259,6 +260,7 @@ def _by_class(
     if n_scores == 1:
         log_odds = scores[:, 0]
         return xp.stack([of_log_odds(xp, -log_odds), of_log_odds(xp, log_odds)], axis=1)
+    # On a device, each slice would be one more launch of every kernel.
     size = max(1, CACHED_ELEMENTS // n_scores) if xp is np else n_rows
     for start in range(0, n_rows, size):
         rows = slice(start, start + size)
@@ -297,6 +299,7 @@ def _linear_scores(X: Any, coef: Any, intercept: NDArray[Any]) -> NDArray[Any]:
     dtype = np.result_type(training_dtype(X.dtype), coef.dtype)
     coef = coef.astype(dtype, copy=False)
     n_rows = X.shape[0]
+    # Rows of the right dtype are multiplied where they lie, all at once; others are copied.
     size = n_rows if X.dtype == dtype else max(1, PREDICT_ELEMENTS // elements_a_row(X))
     size = X.block_rows if isinstance(X, StoredRows) else size
     scores = np.empty((n_rows, coef.shape[0]), dtype)

@@ -346,6 +346,7 @@ class SoftmaxClassifierCV(
                 search, search._search(X, y, routed, tasks), targets.classes
             )
             if "alpha_" in attributes:
+                # scikit-learn's C weighs the sum of the losses; alpha stands beside their mean.
                 strength = attributes["alpha_"] * targets.total_weight
                 attributes["C_"] = 1 / strength if strength > 0 else np.inf
             replace_fitted(self, attributes, kept=("n_features_in_", "feature_names_in_"))
@@ -543,6 +544,7 @@ class SoftmaxClassifierCV(
         if self.refit:
             best = found["best_estimator_"]
             return attributes | {name: getattr(best, name) for name in REFIT_ATTRIBUTES}
+        # A class that a fold lacks has no coefficients there: the mean is over the other folds.
         mean = np.nanmean(paths[:, found["best_index_"]], axis=0)
         return attributes | {"coef_": mean[:, :-1], "intercept_": mean[:, -1]}
 

@@ -199,6 +199,7 @@ class SharedPipeline:
             before, last = estimators[0][:-1], estimators[0].steps[-1][0]
             params, of_others = _split_by_step(params, last)
             X = before.fit_transform(X, y, **of_others)
+            # The same fitted steps in all: they see the same rows under the same parameters.
             for pipeline in estimators:
                 pipeline.steps[:-1] = before.steps
             to_fit = [pipeline.steps[-1][1] for pipeline in estimators]
@@ -234,8 +235,10 @@ class SharedPipeline:
         if not fit.goes_on:
             fold.tasks[number].end_fit()
         evaluation = fold.evaluation
+        # The pipeline, or its last step alone where rows are transformed already.
         estimator = scored = self.scored[fit.index]
         if not fit.goes_on:
+            # Forgotten as soon as it is scored: a fold may have thousands of candidates.
             self.scored[fit.index] = None
         start = time.perf_counter()
         if evaluation.to_score is not None:

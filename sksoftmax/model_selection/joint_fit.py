@@ -217,6 +217,7 @@ class JointFits:
                 each.error = error
                 failed.append([each])
             else:
+                # One seed: the models of a stack take the rows in one order.
                 key = each.fit.seed, _traits(each.estimator)
                 groups.setdefault(key, []).append(each)
         with overflow_is_found_later():

@@ -146,6 +146,7 @@ def aligned(notes: Sequence[Note | None], classes: NDArray[Any], n_folds: int) -
     for path, note in zip(paths, notes, strict=True):
         if note is not None:
             _fill(path, classes, *note)
+    # Fits come candidate by candidate, each on all folds; results are folds first.
     return paths.reshape(-1, n_folds, *paths.shape[1:]).swapaxes(0, 1)
 
 
@@ -164,6 +165,7 @@ def _extended(classes: NDArray[Any], estimator: SoftmaxClassifier) -> SoftmaxCla
     if len(of_fold) == len(classes):
         return estimator
     rows = np.zeros((len(classes), coef.shape[1]), coef.dtype)
+    # An intercept of -inf is a probability of 0, and is never the largest score.
     rows[:, -1] = -np.inf
     _fill(rows, classes, of_fold, coef)
     extended = copy(estimator)
@@ -200,6 +202,7 @@ def _leave_out_unscored_folds(results: dict[str, Any], metric: str, n_folds: int
     means = mean_of_scored_folds(scores)
     results[f"mean_test_{metric}"] = means
     results[f"std_test_{metric}"] = scores[:, scored].std(axis=1)
+    # As in scikit-learn: candidates without a score are last.
     ranks = rankdata(np.where(np.isnan(means), np.inf, -means), method="min")
     results[f"rank_test_{metric}"] = ranks.astype(np.int32)
     without = ", ".join(str(fold) for fold in np.flatnonzero(~scored))

@@ -76,6 +76,7 @@ class Checkpoint:
         if penalty != self.penalty or moments is None or mine is None:
             return penalty == self.penalty and moments is mine
         is_near = np.abs(moments.mean - mine.mean) <= SAME_MOMENTS * mine.scale
+        # In one unit, since either may have divided before squaring.
         squares = moments.squares_in(mine.unit)
         is_as_wide = np.isclose(squares, mine.squares, rtol=SAME_MOMENTS, atol=0)
         return bool((is_near & is_as_wide).all())

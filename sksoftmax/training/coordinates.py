@@ -128,6 +128,8 @@ class Coordinates:
             products = (z @ z.T).toarray()
             if self.centre is not None:
                 centre = xp.asarray(self.centre) * inverse
+                # (z - c)(z - c)' = z z' - z c - c z' + c c: no row is centred, which would fill
+                # in zeros.
                 way = z @ centre
                 products -= way[:, None] + way
                 products += centre @ centre
@@ -177,8 +179,10 @@ def automatic_coordinates(
     centre = moments.mean if fit_intercept else None
     most = moments.step_scale(centre)
     with np.errstate(divide="ignore"):
+        # sigma * (sigma / delta), not sigma**2 / delta: the square may leave the range.
         met = DEVIATION_SHARE * sigma * (sigma / deviations.absolute)
     is_rare = deviations.agreement >= 0.5
+    # At least the deviation, and at most what bounds the largest row.
     scale = np.where(is_rare, np.clip(met, sigma, most), sigma)
     scale = on_grid(np.where(np.isinf(most), np.inf, scale), sigma)
     total = float(((sigma / scale) ** 2).sum())
@@ -245,6 +249,7 @@ def measure_deviations(
     centre = xp.asarray(means)
     w = np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
     w = xp.asarray(w / w.sum())
+    # Each row of the first half of the sample beside one of the second half.
     n_pairs = len(chosen) // 2
     first, second = x[:n_pairs], x[n_pairs : 2 * n_pairs]
     if is_csr(x):
@@ -323,9 +328,11 @@ def measure_curvature(
     xp = computing_namespace(backend, x)
     products = coordinates.gram(xp, x, fit_intercept)
     w = np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
+    # The untrained model gives each class the same probability.
     residual = np.full((len(chosen), n_classes), 1 / n_classes)
     residual[np.arange(len(chosen)), codes[chosen]] -= 1
     residual = xp.asarray(residual * w[:, None])
+    # K R: the scores after a step along the gradient, up to its size.
     scores = products @ residual
     slope = float((residual * scores).sum())
     if slope > 0:

@@ -187,6 +187,7 @@ class Run:
         if self.error is not None:
             return
         is_validated = self.training.rows.held_out is not None
+        # What is to decrease: the loss on held-out rows, where there are some.
         seen = validation_loss if is_validated else loss
         try:
             check_finite(self.training, [loss, seen])
@@ -196,6 +197,8 @@ class Run:
             if is_validated and self.history.is_best:
                 self._best = self.training.checkpoint()
             if self.rule.tol is not None and not is_validated:
+                # No further epoch can gain what noise has added: it is no part of what the rule
+                # sees.
                 seen -= self.training.noise()
             self.stopped = self.rule.reached(seen) and not self._smaller_step()
             if self.tasks is not None:
@@ -244,6 +247,7 @@ def run_epochs(runs: Sequence[Run], limit: float = math.inf) -> None:
     while running:
         trainings = [run.training for run in running]
         models = trainings[0] if len(trainings) == 1 else Stack(trainings)
+        # The stack stays as it is until one of its models is over.
         while not any(run.is_over(limit) for run in running):
             _run_epoch(models, running)
         for run in running:

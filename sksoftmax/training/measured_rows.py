@@ -149,6 +149,7 @@ class MeasuredRows:
         weights = self.targets.weights
         if weights is None and self.total_weight == self.n_samples_seen:
             return None
+        # Over all rows so far, so that a later chunk of a stream counts by its own weight.
         scale = self.n_samples_seen / self.total_weight
         if weights is None:
             weights = np.ones(len(self.targets.codes))
@@ -315,6 +316,7 @@ class MeasuredRows:
             batch_size=self.batch_size,
             l2=np.array([l2]),
             l1=np.array([l1]),
+            # The short last batch takes as much of the penalty as any other: see Problem.
             penalty_share=self.n_rows / (self.n_batches * self.batch_size),
             # A full batch has no noise to average: there the average only lags.
             average=settings.is_automatic or (settings.average and noisy),
@@ -323,6 +325,7 @@ class MeasuredRows:
             scales=self.scale,
             step_scales=coordinates.scale,
             intercept_scale=coordinates.intercept_scale,
+            # The loss was measured alone; along any direction the squared penalty curves by l2.
             curvature=None if self.curvature is None else np.array([self.curvature + l2]),
             rule=settings.rule(noisy),
             n_threads=effective_n_jobs(settings.n_jobs),

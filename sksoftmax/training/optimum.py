@@ -146,6 +146,7 @@ class Descent:
         scaled = (rows[:, :-1] * self._objective.scales).ravel()
         parts = [scaled]
         if self._objective.l1 > 0:
+            # Of each pair one part is 0: their difference is the weight, their sum its size.
             parts = [np.maximum(scaled, 0), np.maximum(-scaled, 0)]
         return np.concatenate([*parts, rows[:, -1]])
 
@@ -165,6 +166,7 @@ class Descent:
         """Where the two parts of a weight may be; nothing bounds a weight itself."""
         if self._objective.l1 == 0:
             return None
+        # Intercepts stand at the end, and have no bound.
         least = np.zeros(len(self._variables))
         least[-self._n_rows :] = -np.inf
         return optimize.Bounds(least, np.inf)
@@ -188,6 +190,8 @@ class Descent:
         # The row of two classes stands for two, whose absolute values are its over sqrt(2).
         l1 = objective.l1 if self._n_rows > 1 else objective.l1 * np.sqrt(2)
         both = variables[: 2 * len(slopes)]
+        # Where both parts of a weight are positive, their sum is more than its size. The
+        # penalty is on the sum, which has a derivative; at the optimum one of them is 0.
         doubly = l1 * float(both.sum() - np.abs(scaled).sum())
         return value + doubly, np.concatenate([l1 + slopes, l1 - slopes, gradient[:, -1]])
 

@@ -70,6 +70,7 @@ def automatic_batch_size(n_rows: int, n_weights: int) -> int:
     least = LEAST_WIDE_BATCH if n_weights >= MANY_WEIGHTS else LEAST_BATCH
     # Also in a wide problem, a few steps an epoch are worth more than their cost.
     least = max(LEAST_BATCH, min(least, n_rows // 8))
+    # The power of 2 next to the rows that STEPS_AN_EPOCH batches would have.
     power = round(math.log2(n_rows / STEPS_AN_EPOCH))
     return min(n_rows, int(min(MOST_BATCH, max(least, 2.0**power))))
 
@@ -115,8 +116,10 @@ def run_batches(
     first, seconds = 0, 0.0
     penalty, loss = trainer.penalty(), np.zeros(len(step_sizes))
     for part in training.segments(len(step_sizes)):
+        # -(-a // b) is a / b rounded up: the short last batch is one as well.
         last = first - (-len(part) // training.rows.batch_size)
         start = time.perf_counter()
+        # A trainer returns means over its rows; segments differ in length.
         loss += len(part) * trainer.run_epoch(part, step_sizes[:, first:last])
         seconds += time.perf_counter() - start
         first = last
@@ -147,6 +150,7 @@ def mean_over_rows(measure: Measure, X: Array, targets: Targets) -> NDArray[np.f
     for rows in row_slices(X, targets.rows, EVALUATION_ELEMENTS):
         codes = targets.codes[rows]
         weights = None if targets.weights is None else targets.weights[rows]
+        # Means of parts are averaged by the weight of each part.
         total = len(codes) if weights is None else weights.sum()
         sums = sums + measure(X[rows], codes, weights) * (total / targets.total_weight)
     return sums

@@ -64,6 +64,7 @@ class Stack:
         first = self.trainings[0]
         step_sizes = np.concatenate([training.step_sizes() for training in self.trainings])
         blas = _get_threadpool_controller()
+        # None limits nothing.
         with blas.limit(limits=self._most_threads, user_api="blas"):
             losses, _ = run_batches(first, self.trainer, step_sizes)
             validation = first.evaluate(self.trainer, n_models=len(losses))
@@ -143,6 +144,7 @@ def models_at_once(problem: Problem) -> int:
     int
         As many as fit in STACK_BYTES, at least 1.
     """
+    # Rows are shared, and so not counted.
     parameters = COPIES * problem.n_classes * (problem.n_features + 1)
     scores = problem.n_classes * problem.batch_size
     return max(1, STACK_BYTES // ((parameters + scores) * problem.dtype.itemsize))
@@ -157,6 +159,7 @@ def _joined_problem(problems: Sequence[Problem]) -> Problem:
     def joined(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(problem, name) for problem in problems])
 
+    # All that a rule may have different for each model.
     momentum = np.concatenate([problem.rule.momentum for problem in problems])
     return replace(
         first,

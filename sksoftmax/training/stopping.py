@@ -77,6 +77,7 @@ class Plateau:
         """What the epochs that are looked at must gain together, in the unit of the losses."""
         if self.tol is None:
             return -math.inf
+        # What features have been worth so far, by the loss of a model that sees none.
         gain = max(self.baseline - self._best[-1], LEAST_GAIN * self.baseline)
         worth = min(self.baseline, gain / LITTLE_GAIN)
         return self.tol * worth * max(1, self.window / self._long_window)
@@ -86,6 +87,7 @@ class Plateau:
         """Whether the last `window` epochs have gained no more than the tolerance."""
         if len(self._best) <= self.window:
             return False
+        # Best losses, not losses: a swing up and down again is no gain.
         return self._best[-1 - self.window] - self._best[-1] <= self.tolerance
 
     def restart(self) -> None:

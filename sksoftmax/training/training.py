@@ -142,6 +142,7 @@ class Training:
         before = automatic_coordinates(
             resume.moments, resume.deviations, fit_intercept=self.settings.fit_intercept
         ).scale
+        # A feature that was constant so far has no weights to shrink; its scale was inf.
         growth = self.rows.coordinates.scale / np.where(np.isinf(before), 1, before)
         has_grown = (growth > LEAST_GROWTH) & np.isfinite(before)
         if not has_grown.any():
@@ -290,6 +291,7 @@ class Training:
         """
         if self._step_noise.is_none:
             return 0.0
+        # That of the epoch just over: `n_epochs` counts it already.
         factor = self.reduction * float(self._planned_factors(self.n_epochs - 1).mean())
         return self._step_noise.rise(self.holder.norms(), factor)
 
@@ -315,6 +317,7 @@ class Training:
             The given step as the schedule and its reductions change it; where a rule finds its
             own steps, the factor on them.
         """
+        # A rule that finds its steps is given factors on them.
         step = 1.0 if self.settings.is_automatic else self._given_step
         return (step * self.reduction) * self._planned_factors(self.n_epochs)[None, :]
 
@@ -358,6 +361,7 @@ class Training:
         ndarray of int64
             Row numbers.
         """
+        # Whole batches, so that no batch is cut by where a segment ends.
         size = self._batches_per_segment(n_models) * self.rows.batch_size
         for order in self.order():
             for start in range(0, len(order), size):

@@ -28,6 +28,7 @@ def penalty_groups(problem: Problem) -> tuple[NDArray[np.intp], NDArray[np.float
     """The group of each feature, and sigma / s of each group: 0 for constant features."""
     ratio = problem.scales / problem.step_scales
     if not (problem.l2.any() or problem.l1.any()):
+        # Without a penalty, features differ only in whether they move at all.
         ratio = np.sign(ratio)
     with np.errstate(divide="ignore"):
         keys = np.round(np.log2(ratio), 12)  # equal but for rounding is equal
@@ -80,6 +81,7 @@ class LazyTrainer(ArrayTrainer):
         self._parts = xp.zeros(shape, dtype=problem.dtype)
         if weighty:
             for i, array in enumerate(arrays.values()):
+                # A State has a run of memory for each class, `_parts` one for each feature.
                 coef = self._float(array[0, :, :-1])[:, self._features]
                 self._parts[:, i] = coef.T * self._unit[:, None]
         self._part_names = list(arrays)
@@ -90,6 +92,7 @@ class LazyTrainer(ArrayTrainer):
     def _assign_slots(self, weighty: NDArray[np.bool_] | None) -> None:
         """Give a slot to each feature that a row holds or that has a weight."""
         problem, xp = self.problem, self.xp
+        # Frequent features side by side: the slots that most batches read stay in the cache.
         counts = _counts(xp, problem.X.indices, problem.n_features)
         needed = counts > 0 if weighty is None else (counts > 0) | xp.asarray(weighty)
         features = xp.flatnonzero(needed)
@@ -103,6 +106,7 @@ class LazyTrainer(ArrayTrainer):
         self._group = xp.asarray(group)[self._features]
         step_scales = problem.step_scales
         step_scales = np.where(np.isfinite(step_scales), step_scales, 1.0)
+        # A power of 2 costs no digit; near the scale, it keeps parts in the range of float32.
         unit = 2 ** np.round(np.log2(step_scales))
         self._unit = self._float(unit)[self._features]
         self._inverse_unit = self._float(1 / unit)[self._features]
@@ -162,6 +166,8 @@ class LazyTrainer(ArrayTrainer):
             of_row = self._weights[rows]
             residual *= of_row
             loss = loss * of_row
+        # What the step adds to velocities: minus its size times the mean gradient. The
+        # penalty's part is in the law.
         residual *= -step / self.problem.batch_size
         self._write(t, slots, parts, x.T @ residual[0].T)
         self._n_steps += 1

@@ -54,6 +54,7 @@ class DistanceTrainer(LazyTrainer):
         moving = (means != 0) & np.isfinite(problem.step_scales)
         super()._assign_slots(moving if weighty is None else moving | weighty)
         centre = means[self._features]
+        # A column that every row stores is centred as it is read; any other one by the law.
         is_full = self._n_stored == problem.X.shape[0]
         self._subtracted = self._float(np.where(is_full, centre, 0)) if is_full.any() else None
         self._centre = self._float(np.where(is_full, 0, centre)) * self._inverse_step_scale
@@ -188,6 +189,8 @@ class DistanceTrainer(LazyTrainer):
         """The intercepts of features that are not centred, without the columns read centred."""
         near, (last, average) = self._law.nearness, self._intercepts
         intercepts = (1 - near) * last + near * average
+        # Stored elements are read as they are. What centring takes off every score, q times the
+        # weights at the point, the law has as sums over all features.
         of_means = np.einsum("gi,gik->k", point, self._law.centre_sums)
         return intercepts - self._float(of_means)[:, None]
 
@@ -197,6 +200,8 @@ class DistanceTrainer(LazyTrainer):
         """The arguments `along`, `lengths` and `centres` of ``RunningLaw.add``."""
         law = self._law
         along, lengths, centres = self._sums_of_batch(slots, parts, gradient)
+        # What came are sums of u and of g. With w = u + q gamma and g - R q in place of g, that
+        # of w (g - R q) is that of u g, plus gamma times that of q g, less R times that of q w.
         along = along + (law.shift @ centres[:, :, None])[:, :, 0]
         along -= law.centre_sums @ summed
         lengths = lengths - 2 * centres @ summed + law.centre_squares * (summed @ summed)
@@ -231,6 +236,7 @@ class DistanceTrainer(LazyTrainer):
     def _move_intercepts(self, size: float, newest: float, summed: Array) -> None:
         """The dense rule, and what it does to the distance."""
         last, average = self._intercepts[:, 0, :, 0]
+        # Once 1/s for the gradient and once for the step: see DistanceOverGradients.
         last -= self._float(size * float(self._inverse_scales[0, 0, -1]) ** 2 * summed)
         average += newest * (last - average)
         way = np.sqrt(self._law.squared_average() + self._squared_intercepts())

@@ -129,6 +129,7 @@ class RunningLaw:
         float
             At least 0.
         """
+        # |g + delta y|^2 = |g|^2 + 2 delta y g + delta^2 |y|^2, with |y|^2 = point S point.
         shrunk = point[:, None] @ self.squares @ point[:, :, None]
         total = lengths + self.decay * (
             2 * (point * along).sum(axis=1) + self.decay * shrunk[:, 0, 0]
@@ -215,6 +216,8 @@ class RunningLaw:
         residual : ndarray of shape (n_classes,)
             R.
         """
+        # (w + write g)(w + write g)' summed: S, both cross terms, and the square of the
+        # gradient.
         change = along[:, :, None] * write[:, None, :]
         self.squares += change
         self.squares += change.transpose(0, 2, 1)

@@ -63,6 +63,7 @@ class LinearTrainer(LazyTrainer):
             self._n_done(),
         )
         self._reads = self._float(law.read)
+        # Constant features have ratio 0 and never move.
         self._writes = self._float(np.where((self._ratio > 0)[:, None], law.write, 0))
         self._finish = self._float(law.finish)
         self._map_slots(self._float(law.start), self._step_scale_in_units)
@@ -113,6 +114,8 @@ class ShrinkingTrainer(LazyTrainer):
         for block in self._blocks():
             self._parts[block] *= self._step_scale_in_units[block][:, None, None]
             if problem.average:
+                # What the last step of the run will leave of the average so far. The iterates
+                # on the way are added slot by slot, as they are met.
                 self._parts[block, 1] *= law.kept
         return law.n_steps
 
@@ -129,6 +132,7 @@ class ShrinkingTrainer(LazyTrainer):
 
     def _write(self, t: int, slots: Array, parts: Array, change: Array) -> None:
         weight = parts[:, 0]
+        # Weights are kept divided by the running product of the decays, and so are changes.
         weight += change * self._of_slots(self._moves / self._factor[t + 1], slots)
         lost = self._threshold[t + 1] - self._threshold[t]
         soft_threshold(self.xp, weight, self._of_slots(lost, slots))
@@ -146,6 +150,7 @@ class ShrinkingTrainer(LazyTrainer):
         xp = self.xp
         parts = xp.array(self._parts[slots])
         group, start = self._group[slots], self._touched_at[slots]
+        # Thresholds are running sums: what was lost since a slot was last met is a difference.
         before = self._threshold[start, group]
         lost = self._float(self._threshold[t, group] - before)[:, None]
         if self.problem.average:
