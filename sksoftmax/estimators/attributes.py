@@ -6,7 +6,6 @@ them. It must not know parameters, nor how epochs are run.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -84,6 +83,12 @@ def fitted_attributes(run: Run, of_X: Namespace, of_y: Namespace) -> dict[str, A
     if len(coef) == 2:
         coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
     validated = history.best_epoch > 0
+
+    def curve(values: list[float]) -> list[float]:
+        # A run that goes on appends to its own list; of a long stream, a copy takes longer
+        # than a step.
+        return values if run.is_over() else list(values)
+
     return {
         "classes_": of_y.from_numpy(rows.targets.classes),
         "coef_": of_X.from_numpy(coef),
@@ -91,9 +96,9 @@ def fitted_attributes(run: Run, of_X: Namespace, of_y: Namespace) -> dict[str, A
         "n_iter_": len(history.losses),
         "alpha_": training.alpha,
         "t_": state.n_steps,
-        "loss_curve_": list(history.losses),
-        "validation_loss_curve_": list(history.validation_losses) if validated else None,
-        "validation_scores_": list(history.validation_scores) if validated else None,
+        "loss_curve_": curve(history.losses),
+        "validation_loss_curve_": curve(history.validation_losses) if validated else None,
+        "validation_scores_": curve(history.validation_scores) if validated else None,
         "best_loss_": history.best_loss if validated else None,
         "best_iter_": history.best_epoch if validated else None,
         "step_size_": training.step_size(state),
@@ -127,7 +132,7 @@ def history_up_to(checkpoint: Checkpoint | None, estimator: Any) -> History:
     count = checkpoint.n_epochs
     losses = estimator.loss_curve_[:count]
     if estimator.best_iter_ is None:
-        return History(losses, [math.nan] * count, [math.nan] * count)
+        return History(losses)
     return History(
         losses,
         estimator.validation_loss_curve_[:count],

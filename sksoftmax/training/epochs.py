@@ -32,7 +32,8 @@ class History:
     losses : list of float
         The objective.
     validation_losses, validation_scores : lists of float
-        Loss and accuracy on the held-out rows, NaN where an epoch had none.
+        Loss and accuracy on the held-out rows, NaN where an epoch had none; empty until one
+        has some, since a stream may be long.
     best_loss : float
         The lowest validation loss so far.
     best_epoch : int
@@ -61,8 +62,10 @@ class History:
             Loss and accuracy after it, or NaN.
         """
         self.losses.append(loss)
-        self.validation_losses.append(validation_loss)
-        self.validation_scores.append(validation_score)
+        if self.validation_losses or not math.isnan(validation_loss):
+            before = [math.nan] * (len(self.losses) - 1 - len(self.validation_losses))
+            self.validation_losses += [*before, validation_loss]
+            self.validation_scores += [*before, validation_score]
         if validation_loss < self.best_loss:
             self.best_loss, self.best_epoch = validation_loss, len(self.losses)
 
