@@ -256,13 +256,7 @@ class DistanceOverGradients:
         self.xp = xp
 
     def point(self, parameters: Array, average: Array, out: Array) -> None:
-        """Write where the next gradient is taken.
-
-        Parameters
-        ----------
-        parameters, average, out : arrays of one shape
-            z, a and y.
-        """
+        """Write where the next gradient is taken: y, from z and a."""
         out[...] = (1 - self.nearness) * parameters
         out += self.nearness * average
 

@@ -107,47 +107,20 @@ def namespace_of(array: Any) -> Namespace:
 def is_foreign(array: Any) -> bool:
     """Say whether something is an array of another library that scikit-learn dispatches.
 
-    Parameters
-    ----------
-    array : array-like
-        Anything.
-
-    Returns
-    -------
-    bool
-        False wherever dispatch is off, and scikit-learn makes NumPy arrays of everything.
+    Nothing is where dispatch is off: scikit-learn then makes NumPy arrays of everything.
     """
     return _of_other_library(array) and bool(get_config()["array_api_dispatch"])
 
 
 def is_on_gpu(array: Any) -> bool:
-    """Say whether an array lies in the memory of an NVIDIA GPU.
-
-    Parameters
-    ----------
-    array : array-like
-        Anything.
-
-    Returns
-    -------
-    bool
-        Whether DLPack says so.
-    """
+    """Say whether an array lies in the memory of an NVIDIA GPU, by DLPack."""
     return _of_other_library(array) and _memory(array) in CUDA_MEMORY
 
 
 def is_on_device(array: Any) -> bool:
     """Say whether an array lies where a backend of a device reads it, and not the processor.
 
-    Parameters
-    ----------
-    array : array-like
-        Anything.
-
-    Returns
-    -------
-    bool
-        Whether it is on an NVIDIA GPU, or is PyTorch's on whatever other device.
+    That is on an NVIDIA GPU or, for a tensor of PyTorch, on whatever other device.
     """
     return is_on_gpu(array) or (
         _of_other_library(array)
@@ -176,31 +149,15 @@ def readable(X: Any) -> Any:
 def as_numpy(array: Any) -> Any:
     """Return an array of another library as NumPy's, and anything else as it is.
 
-    Parameters
-    ----------
-    array : array-like
-        Labels or weights, say.
-
-    Returns
-    -------
-    array-like
-        No copy, unless the array lives on a device.
+    Nothing is copied, unless the array lives on a device.
     """
     return to_numpy(array) if is_foreign(array) else array
 
 
 def to_numpy(array: Array) -> NDArray[Any]:
-    """Return an array as NumPy's, dispatch or not.
+    """Return an array of any library as NumPy's, whether scikit-learn dispatches or not.
 
-    Parameters
-    ----------
-    array : array
-        Of any library.
-
-    Returns
-    -------
-    ndarray
-        No copy, unless the array lives on a device.
+    Nothing is copied, unless the array lives on a device.
     """
     found: NDArray[Any]
     if not _of_other_library(array):

@@ -21,34 +21,12 @@ SLICE_ELEMENTS = 2**16
 
 
 def is_csr(X: Array) -> bool:
-    """Say whether rows are in CSR format, on whatever device.
-
-    Parameters
-    ----------
-    X : array of shape (n_rows, n_features)
-        Dense or CSR.
-
-    Returns
-    -------
-    bool
-        Whether X has the three arrays of CSR.
-    """
+    """Say whether rows are in CSR format, on whatever device."""
     return hasattr(X, "indptr")
 
 
 def elements_a_row(X: Array) -> int:
-    """Return how many numbers of X a row holds on average, at least 1.
-
-    Parameters
-    ----------
-    X : array of shape (n_rows, n_features)
-        Dense or CSR.
-
-    Returns
-    -------
-    int
-        The number of columns, or the mean number of stored elements rounded up.
-    """
+    """Return how many numbers a row of X holds, of CSR rows in the mean; at least 1."""
     n_rows, n_features = X.shape
     return max(1, -(-int(X.nnz) // n_rows)) if is_csr(X) else int(n_features)
 
@@ -89,20 +67,7 @@ def canonical(X: Any) -> Any:
 
 
 def with_data(X: Array, data: Array) -> Array:
-    """Return CSR rows with other values at the same places.
-
-    Parameters
-    ----------
-    X : CSR array of shape (n_rows, n_features)
-        Where the values stand.
-    data : array of shape (X.nnz,)
-        The values.
-
-    Returns
-    -------
-    CSR array of shape (n_rows, n_features)
-        It shares the indices of X.
-    """
+    """Return CSR rows with other values at the same places; they share the indices of X."""
     return type(X)((data, X.indices, X.indptr), shape=X.shape)
 
 

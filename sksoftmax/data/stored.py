@@ -96,18 +96,7 @@ class StoredRows:
         return other
 
     def bounds(self, block: int) -> tuple[int, int]:
-        """Return the first row of a block, and the row after its last.
-
-        Parameters
-        ----------
-        block : int
-            Number of the block.
-
-        Returns
-        -------
-        start, stop : int
-            Row numbers.
-        """
+        """Return the first row of a block, and the row after its last."""
         start = block * self.block_rows
         return start, min(start + self.block_rows, self.shape[0])
 
@@ -192,18 +181,7 @@ class StoredRows:
 
 
 def rows_of_a_chunk(X: Any) -> int:
-    """Return how many rows can only be read together, as far as an array says so.
-
-    Parameters
-    ----------
-    X : array of shape (n_rows, n_features)
-        Its ``chunks``, if any, hold a length or lengths for each axis.
-
-    Returns
-    -------
-    int
-        At least 1.
-    """
+    """Return how many rows can only be read together: 1 where an array has no ``chunks``."""
     chunks = getattr(X, "chunks", None)
     return max(1, int(np.max(chunks[0]))) if chunks else 1
 

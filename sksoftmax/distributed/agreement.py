@@ -55,36 +55,14 @@ def union_of_labels(found: list[NDArray[Any] | None]) -> NDArray[Any]:
 
 
 def merged(summary: Any, other: Any) -> Any:
-    """Return what two ranks' rows are like together.
-
-    Parameters
-    ----------
-    summary, other : Moments, Deviations or None
-        Of each rank's rows; None for a rank without any.
-
-    Returns
-    -------
-    Moments, Deviations or None
-        None where neither has any.
-    """
+    """Return what two ranks' rows are like together; None stands for a rank without any."""
     if summary is None or other is None:
         return other if summary is None else summary
     return summary.merge(other)
 
 
 def no_rows(n_ranks: int) -> ValueError:
-    """Return the error of ranks that have nothing to train on.
-
-    Parameters
-    ----------
-    n_ranks : int
-        How many there are.
-
-    Returns
-    -------
-    ValueError
-        For all of them to raise.
-    """
+    """Return the error for all ranks to raise where none has anything to train on."""
     return ValueError(
         f"Found 0 sample(s) of non-zero weight on {n_ranks} rank(s) together, while a minimum"
         " of 1 is required."

@@ -113,35 +113,13 @@ class Ranks:
         raise error
 
     def gather(self, value: Value) -> list[Value]:
-        """Return the values of all ranks.
-
-        Parameters
-        ----------
-        value : object
-            What can be pickled.
-
-        Returns
-        -------
-        list
-            In the order of the ranks.
-        """
+        """Return the values of all ranks, in their order; they must be picklable."""
         self.agree()
         values: list[Value] = self._comm.allgather(value)
         return values
 
     def from_first(self, value: Value) -> Value:
-        """Return the value of rank 0.
-
-        Parameters
-        ----------
-        value : object
-            What can be pickled; it does not matter on the other ranks.
-
-        Returns
-        -------
-        object
-            Rank 0's.
-        """
+        """Return the value of rank 0, which must be picklable, whatever the others pass."""
         self.agree()
         first: Value = self._comm.bcast(value)
         return first
@@ -166,33 +144,11 @@ class Ranks:
         return combined
 
     def total(self, value: Value) -> Value:
-        """Return the sum over the ranks.
-
-        Parameters
-        ----------
-        value : number or ndarray
-            This rank's.
-
-        Returns
-        -------
-        number or ndarray
-            The sum.
-        """
+        """Return the sum over the ranks."""
         return self.combine(value, operator.add)
 
     def any(self, value: bool) -> bool:
-        """Say whether something holds on some rank.
-
-        Parameters
-        ----------
-        value : bool
-            Whether it holds on this one.
-
-        Returns
-        -------
-        bool
-            Whether it holds on any.
-        """
+        """Say whether something holds on some rank."""
         return self.combine(value, operator.or_)
 
     def require_same(self, facts: dict[str, Any], advice: str) -> None:
@@ -223,22 +179,11 @@ class Ranks:
         """Replace an array by the sum over the ranks, without asking whether one has failed.
 
         MPI only recommends that the ranks get the same bits.
-
-        Parameters
-        ----------
-        array : contiguous ndarray
-            float32 or float64.
         """
         self._comm.Allreduce(self._mpi.IN_PLACE, array)
 
     def copy_first(self, array: NDArray[Any]) -> None:
-        """Replace an array by that of rank 0, without asking whether one has failed.
-
-        Parameters
-        ----------
-        array : contiguous ndarray
-            Of one shape and dtype on all ranks.
-        """
+        """Replace an array by that of rank 0, without asking whether one has failed."""
         self._comm.Bcast(array)
 
     @contextmanager

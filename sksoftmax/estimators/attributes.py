@@ -20,13 +20,7 @@ from sksoftmax.training.epochs import History, Run, check_finite
 
 @contextmanager
 def unchanged_on_error(estimator: Any) -> Iterator[None]:
-    """Put every attribute back as it was if anything is raised, an interrupt included.
-
-    Parameters
-    ----------
-    estimator : estimator
-        What may be fitted in between.
-    """
+    """Put every attribute back as it was if anything is raised, an interrupt included."""
     before = estimator.__dict__.copy()
     try:
         yield

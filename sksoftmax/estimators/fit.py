@@ -74,13 +74,7 @@ class Fit(Inputs):
         self._has_model = resume is not None
 
     def begin(self, context: Any) -> None:
-        """Tell callbacks, where there are any, that the fit begins.
-
-        Parameters
-        ----------
-        context : CallbackContext
-            What ``estimator._init_callback_context`` returned.
-        """
+        """Tell callbacks, where there are any, that the fit begins."""
         # A context of each epoch that nobody is told of would take longer than a small epoch.
         if has_callbacks(self.estimator):
             self.tasks = self._tasks(context)
@@ -133,10 +127,7 @@ class Fit(Inputs):
     def start_from(self, other: Fit) -> None:
         """Begin with the model of another fit, in place of SGD's first epochs.
 
-        Parameters
-        ----------
-        other : Fit
-            To the same rows, with another penalty, and over.
+        It is a fit to the same rows with another penalty, and over.
         """
         before = other.run.training
         model = before.state().started_anew(before.problem)
@@ -165,13 +156,7 @@ class Fit(Inputs):
             self.descent.go()
 
     def attributes(self) -> dict[str, Any]:
-        """Return the attributes of the estimator as if the fit ended after the epochs so far.
-
-        Returns
-        -------
-        dict
-            Values by name.
-        """
+        """Return the attributes of the estimator as if the fit ended after the last epoch."""
         return fitted_attributes(self.run, *self.namespaces)
 
     def finish(self) -> None:
@@ -262,11 +247,5 @@ class Fit(Inputs):
 
 
 def overflow_is_found_later() -> AbstractContextManager[Any]:
-    """Silence NumPy's warnings of overflow: a fit looks for it in losses and coefficients.
-
-    Returns
-    -------
-    context manager
-        For all steps of a fit.
-    """
+    """Silence NumPy's warnings of overflow: a fit looks for it in losses and coefficients."""
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")

@@ -147,13 +147,7 @@ class JointFits:
             yield fits
 
     def drop(self, indices: Collection[int]) -> None:
-        """Run no further epoch of some estimators.
-
-        Parameters
-        ----------
-        indices : collection of int
-            Their indices.
-        """
+        """Run no further epoch of the estimators of some indices."""
         for each in chain.from_iterable(self._waiting):
             if each.index in indices and each.fit is not None:
                 each.fit.end()

@@ -83,18 +83,7 @@ class PenaltySearch(SoftmaxSearchCV):
 
 
 def takes_weights(scorer: Any) -> bool:
-    """Say whether a scorer can be given the weights of the rows.
-
-    Parameters
-    ----------
-    scorer : callable
-        One of scikit-learn's, or the caller's.
-
-    Returns
-    -------
-    bool
-        For several scorers, whether all can.
-    """
+    """Say whether a scorer, or each of several, can be given the weights of the rows."""
     if isinstance(scorer, _MultimetricScorer):
         return all(takes_weights(each) for each in scorer._scorers.values())
     return "sample_weight" in signature(getattr(scorer, "_score_func", scorer)).parameters

@@ -46,33 +46,14 @@ except ImportError:
 
 
 def has_callbacks(estimator: Any) -> bool:
-    """Say whether an estimator has callbacks, its own or those of whoever fits it.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Any.
-
-    Returns
-    -------
-    bool
-        Whether its fit tells anybody of its tasks.
-    """
+    """Say whether an estimator has callbacks, its own or those of whoever fits it."""
     return hasattr(estimator, "_skl_callbacks")
 
 
 def has_callbacks_of_its_own(estimator: Any) -> bool:
-    """Say whether an estimator has callbacks that whoever fits it has not handed on.
+    """Say whether an estimator has callbacks that expect its fit to be one on its own.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Any.
-
-    Returns
-    -------
-    bool
-        Whether there are callbacks that expect its fit to be one on its own.
+    Those that whoever fits it has handed on do not.
     """
     is_part = hasattr(estimator, "_parent_callback_ctx")
     return any(

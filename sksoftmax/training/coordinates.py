@@ -43,7 +43,7 @@ class Deviations:
     agreement : ndarray of shape (n_features,), float64
         How often two rows have one value; 1 where there was a single row.
     weight : float
-        What they average over.
+        Sum of the weights of all rows that the sample stands for.
     """
 
     above: NDArray[np.float64]

@@ -52,15 +52,7 @@ class History:
         return self.best_epoch == len(self.losses)
 
     def add(self, loss: float, validation_loss: float, validation_score: float) -> None:
-        """Note one more epoch.
-
-        Parameters
-        ----------
-        loss : float
-            Its objective.
-        validation_loss, validation_score : float
-            Loss and accuracy after it, or NaN.
-        """
+        """Note one more epoch; without held-out rows, its loss and score on them are NaN."""
         self.losses.append(loss)
         if self.validation_losses or not math.isnan(validation_loss):
             before = [math.nan] * (len(self.losses) - 1 - len(self.validation_losses))

@@ -121,18 +121,7 @@ class MeasuredRows:
         return self.targets.n_rows, self.targets.total_weight
 
     def n_elements(self, X: Array) -> int:
-        """Return how many numbers are stored in the rows that count.
-
-        Parameters
-        ----------
-        X : array of shape (n_rows, n_features)
-            The rows, placed or not.
-
-        Returns
-        -------
-        int
-            Zeros of dense rows included.
-        """
+        """Return how many numbers are stored in the rows that count, placed or not."""
         return int(X.nnz) if is_csr(X) else self.targets.n_rows * self.n_features
 
     def _place(self, X: Array) -> None:
@@ -332,33 +321,11 @@ class MeasuredRows:
         )
 
     def mean_over_rows(self, measure: Measure) -> NDArray[np.float64]:
-        """Return the weighted mean of something over the rows that are trained on.
-
-        Parameters
-        ----------
-        measure : callable
-            As in ``passes.mean_over_rows``.
-
-        Returns
-        -------
-        ndarray, float64
-            Of the shape that `measure` returns.
-        """
+        """Return the weighted mean over these rows of what ``passes.Measure`` says."""
         return self._mean_over(measure, self.placed, self.targets)
 
     def mean_over_held_out(self, measure: Measure) -> NDArray[np.float64]:
-        """Return the same over the rows held out, of which there are some.
-
-        Parameters
-        ----------
-        measure : callable
-            As in ``passes.mean_over_rows``.
-
-        Returns
-        -------
-        ndarray, float64
-            Of the shape that `measure` returns.
-        """
+        """Return the same over the rows held out, of which there are some."""
         assert self.held_out is not None
         return self._mean_over(measure, self._placed_held_out, self.held_out.targets)
 

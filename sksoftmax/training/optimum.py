@@ -35,18 +35,7 @@ OPPOSITE = np.array([[-1.0], [1.0]]) / np.sqrt(2)
 
 
 def first_epochs(training: Training) -> int:
-    """Return how many epochs of SGD pay before the first iteration.
-
-    Parameters
-    ----------
-    training : Training
-        Whose steps they are.
-
-    Returns
-    -------
-    int
-        It follows from counts alone.
-    """
+    """Return how many epochs of SGD pay before the first iteration, by counts alone."""
     return FIRST_EPOCHS if training.step_operations >= SMALL_STEP else 0
 
 

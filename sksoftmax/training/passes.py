@@ -76,18 +76,7 @@ def automatic_batch_size(n_rows: int, n_weights: int) -> int:
 
 
 def rows_in_a_second(width: int) -> int:
-    """Return how many rows take about a second.
-
-    Parameters
-    ----------
-    width : int
-        Multiplications that a row takes part in.
-
-    Returns
-    -------
-    int
-        At most SEGMENT_ROWS.
-    """
+    """Return how many rows, of so many multiplications each, take about a second."""
     return min(SEGMENT_ROWS, int(SEGMENT_OPERATIONS / width))
 
 

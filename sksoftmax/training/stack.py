@@ -75,35 +75,13 @@ class Stack:
         return losses, validation
 
     def state_of(self, model: int) -> State:
-        """Return the state of one model.
-
-        Parameters
-        ----------
-        model : int
-            Its place in the stack.
-
-        Returns
-        -------
-        State
-            Arrays of its own, which do not keep those of the other models alive.
-        """
+        """Return the state of one model, in arrays of its own."""
         if self._state is None:
             self._state = self.trainer.state()
         return self._state.of_model(model)
 
     def norms_of(self, model: int) -> dict[str, NDArray[np.float64]]:
-        """Return the norms in the state of one model.
-
-        Parameters
-        ----------
-        model : int
-            Its place in the stack.
-
-        Returns
-        -------
-        dict of str to ndarray of shape (1,), float64
-            Empty for rules that keep none.
-        """
+        """Return the norms in the state of one model: none for rules that keep none."""
         return {name: array[model : model + 1] for name, array in self._norms.items()}
 
 

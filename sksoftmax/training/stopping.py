@@ -95,18 +95,7 @@ class Plateau:
         self._best.clear()
 
     def reached(self, loss: float) -> bool:
-        """Take in the loss of one more epoch and say whether to stop.
-
-        Parameters
-        ----------
-        loss : float
-            What is to decrease.
-
-        Returns
-        -------
-        bool
-            What `is_reached` says from then on.
-        """
+        """Take in the loss of one more epoch, and say whether to stop."""
         self._best.append(min([loss, *self._best[-1:]]))
         return self.is_reached
 

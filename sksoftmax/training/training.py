@@ -32,7 +32,7 @@ weights to shrink: less comes and goes with the rows."""
 
 
 class Holder(Protocol):
-    """Who has a model while it is trained: a backend's ``Trainer`` is one, a stack has some."""
+    """What can be asked for a model in training: its trainer, or its place in a stack."""
 
     def state(self) -> State:
         """Return the state after the last step, in arrays of its own."""
@@ -265,18 +265,7 @@ class Training:
             return loss + float(l2 / 2 * (scaled**2).sum() + l1 * np.abs(scaled).sum())
 
     def mean_over_rows(self, measure: Measure) -> NDArray[np.float64]:
-        """Return ``MeasuredRows.mean_over_rows``.
-
-        Parameters
-        ----------
-        measure : callable
-            As there.
-
-        Returns
-        -------
-        ndarray, float64
-            Of the shape that `measure` returns.
-        """
+        """Return the weighted mean of something over the rows: see ``MeasuredRows``."""
         return self.rows.mean_over_rows(measure)
 
     def noise(self) -> float:
