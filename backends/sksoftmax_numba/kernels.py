@@ -132,7 +132,6 @@ def gather(X: Any, rows: Any, x: Any) -> int:
         row = rows[i]
         for j in range(X.shape[2]):
             x[i, j] = X[0, row, j]
-    # Up to the next multiple of ROWS: tiles have no remainder of rows.
     n_tiled = (count + ROWS - 1) // ROWS * ROWS
     for i in range(count, n_tiled):
         x[i] = 0

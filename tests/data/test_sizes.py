@@ -16,7 +16,7 @@ from sksoftmax.backend.blocks import BlockBackend
 from sksoftmax.backend.problem import Problem, Rule, State
 from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.data.stored import StoredRows
-from sksoftmax.training import training
+from sksoftmax.training import measured_rows
 from sksoftmax.training.coordinates import Coordinates, measure_curvature
 
 BACKENDS = [info.name for info in list_backends() if info.available]
@@ -105,7 +105,7 @@ def test_indices_of_64_bits_give_the_bits_of_those_of_32(backend, parameters, mo
     y, weights = rng.integers(K, size=300), rng.exponential(size=300)
     wide = X.copy()
     wide.indices, wide.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
-    monkeypatch.setattr(training, "canonical", lambda rows: widths.append(rows) or rows)
+    monkeypatch.setattr(measured_rows, "canonical", lambda rows: widths.append(rows) or rows)
     widths = []
     given = {"max_iter": 4, "tol": None, "random_state": 0, "early_stopping": True}
     one, other = (
