@@ -113,7 +113,8 @@ class MeasuredRows:
             self.dtype = training_dtype(self.placed.dtype)
             self.weights = self._mean_one_weights()
             self._measure(earlier)
-            if self._reason_against(self._problem(settings)) is None:
+            self._first_problem = self._problem(settings)
+            if self._reason_against(self._first_problem) is None:
                 break
 
     def _totals(self) -> tuple[int, float]:
@@ -282,7 +283,8 @@ class MeasuredRows:
         ValueError
             If the backend cannot train it.
         """
-        problem = self._problem(settings)
+        is_first = settings is self.settings  # whose problem the constructor has made
+        problem = self._first_problem if is_first else self._problem(settings)
         reason = self._reason_against(problem)
         if reason is not None:
             raise ValueError(f"Backend {self.backend.name!r} cannot train this: {reason}")
