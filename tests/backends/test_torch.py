@@ -14,12 +14,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.datasets import load_digits
 
-from sksoftmax import SoftmaxClassifier, SoftmaxSearchCV, get_backend, testing
+from sksoftmax import SoftmaxClassifier, SoftmaxSearchCV, get_backend
 from sksoftmax.backend import NamespaceBackend, State
 from sksoftmax.backend.registry import candidate_backends
 from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.data.arrays import is_on_device, readable, to_numpy
 from sksoftmax.testing import CASES, check_backend
+from sksoftmax.testing.cases import make_problem
 from sksoftmax.training.coordinates import measure_deviations
 
 torch = pytest.importorskip("torch")
@@ -83,7 +84,7 @@ class Watching(TorchDispatchMode):
 
 def test_a_device_without_float64_is_asked_for_none(monkeypatch):
     narrow = [replace(c, dtype="float32") if c.dtype == "float64" else c for c in DENSE]
-    monkeypatch.setattr(testing, "CASES", narrow)
+    monkeypatch.setattr("sksoftmax.testing.cases.CASES", narrow)
     with Watching():
         reports = check_backend(WithoutFloat64())
     assert len(reports) == len(narrow)
@@ -116,7 +117,7 @@ class Valueless(TorchTrainer):
 
 @pytest.mark.parametrize("case", DENSE[::4], ids=lambda case: case.name)
 def test_all_that_a_trainer_computes_with_lies_on_the_device_of_the_rows(case):
-    problem = testing._make_problem(TorchBackend(), case, np.random.default_rng(0))
+    problem = make_problem(TorchBackend(), case, np.random.default_rng(0))
     problem = replace(problem, X=torch.asarray(problem.X, device=META))
     shape = (case.n_models, case.n_classes, case.n_features)
     trainer = Valueless(
