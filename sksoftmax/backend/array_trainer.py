@@ -22,7 +22,7 @@ from sksoftmax.backend.optimizers import (
 )
 from sksoftmax.backend.problem import Problem, State, with_zeros
 from sksoftmax.data.arrays import Array
-from sksoftmax.data.rows import elements_a_row, is_csr
+from sksoftmax.data.rows import consecutive_rows, elements_a_row, is_csr, with_data
 
 EVALUATION_ELEMENTS = 2**20
 """Elements of X, or scores, that are evaluated at once: it bounds the memory of `evaluate`."""
@@ -367,7 +367,7 @@ class ArrayTrainer:
         loss: Array = 0
         correct: Array = 0
         for rows in self._blocks_of_rows(X, EVALUATION_ELEMENTS):
-            x = self._rows(X, rows)
+            x = self._float_rows(X, rows, self.problem.dtype)
             targets = codes[rows] == self._classes
             logits = self._logits(parameters, x)
             hits = logits.argmax(axis=1) == codes[rows]
@@ -411,7 +411,7 @@ class ArrayTrainer:
         # Of two classes, each one's residual is the other's with the opposite sign.
         first = 1 if self.problem.n_classes == 2 else 0
         for rows in self._blocks_of_rows(X, self.elements_at_once):
-            x = self._exact_rows(X, rows)
+            x = self._float_rows(X, rows, np.dtype(np.float64))
             targets = codes[rows] == self._classes
             residual, losses = self._exact_residual(parameters, x, targets)
             residual *= w[rows]
@@ -449,7 +449,7 @@ class ArrayTrainer:
         products: Array = 0
         mass: Array = 0
         for rows in self._blocks_of_rows(X, self.elements_at_once):
-            x = self._exact_rows(X, rows)
+            x = self._float_rows(X, rows, np.dtype(np.float64))
             of_no_class = xp.zeros(x.shape[0], dtype=bool)
             probabilities, _ = self._exact_residual(parameters, x, of_no_class)
             weighted = probabilities * w[rows]
@@ -464,12 +464,12 @@ class ArrayTrainer:
         w = np.ones(X.shape[0]) if weights is None else weights
         return self.xp.asarray(w, dtype=np.float64)
 
-    def _exact_rows(self, X: Array, rows: Any) -> Array:
-        """Rows of X in float64."""
-        if is_csr(X):
-            x = X if rows == slice(0, X.shape[0]) else X[rows]  # which copies them
-            return x if x.dtype == np.float64 else x.astype(np.float64)
-        return self.xp.asarray(X[rows], dtype=np.float64)
+    def _float_rows(self, X: Array, rows: slice, dtype: np.dtype[Any]) -> Array:
+        """Rows of X that follow each other, in a floating-point dtype."""
+        if not is_csr(X):
+            return self.xp.asarray(X[rows], dtype=dtype)
+        x = consecutive_rows(X, rows)
+        return x if x.dtype == dtype else with_data(x, x.data.astype(dtype))
 
     def _exact_residual(
         self, parameters: Array, x: Array, targets: Array
@@ -492,8 +492,16 @@ class ArrayTrainer:
         return ArrayTrainer._residual(self, logits, targets)
 
     def _blocks_of_rows(self, X: Array, n_elements: int) -> Iterator[slice]:
-        """Yield slices of rows with so many elements, or scores, at most."""
-        widest = max(elements_a_row(X), self.problem.n_models * self.problem.n_classes)
+        """Yield slices of rows with so many elements, or scores, at most.
+
+        CSR rows are read where they lie, so that their scores alone count. These may be as many
+        as the weights are: the sums of a block are no fewer.
+        """
+        widest = self.problem.n_models * self.problem.n_classes
+        if is_csr(X):
+            n_elements = max(n_elements, widest * X.shape[1])
+        else:
+            widest = max(widest, elements_a_row(X))
         size = max(1, n_elements // widest)
         for start in range(0, X.shape[0], size):
             yield slice(start, min(start + size, X.shape[0]))
