@@ -414,7 +414,8 @@ class ArrayTrainer:
             x = self._float_rows(X, rows, np.dtype(np.float64))
             targets = codes[rows] == self._classes
             residual, losses = self._exact_residual(parameters, x, targets)
-            residual *= w[rows]
+            if weights is not None:
+                residual *= w[rows]
             loss = loss + losses @ w[rows]
             gradient[:, first:, -1] += residual[:, first:].sum(axis=2)
             gradient[:, first:, :-1] += self._summed_rows(residual[:, first:], x)

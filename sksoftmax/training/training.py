@@ -576,10 +576,14 @@ class Training:
         return rows_in_a_second(self._row_operations * n_models)
 
     @property
+    def n_elements(self) -> int:
+        """Stored elements of the rows that are trained on."""
+        return self._n_elements(self._placed)
+
+    @property
     def step_operations(self) -> float:
         """Multiplications in each product of a step, in the mean over an epoch."""
-        n_multiplications = self._n_elements(self._placed) * len(self.targets.classes)
-        return n_multiplications / self.n_batches
+        return self.n_elements * len(self.targets.classes) / self.n_batches
 
     @cached_property
     def _row_operations(self) -> int:
