@@ -320,6 +320,36 @@ def end(classes: Any, parts: Any, scales: Any) -> None:
             parts[p, c] = first / scale
 
 
+@compiled
+def squared_point(classes: Any, parts: Any, scales: Any, nearness: float) -> float:
+    """Return the squared norm of the point between z and the average, between two epochs.
+
+    Parameters
+    ----------
+    classes, parts
+        As in `add_up`, but for an average in place of d.
+    scales : float64 array of shape (n_slots,)
+        What the weights of each slot are multiplied by.
+    nearness : float
+        How near the average the point is.
+
+    Returns
+    -------
+    float
+        In the coordinates of the penalty.
+    """
+    n_classes, total = len(classes), 0.0
+    near = parts.dtype.type(nearness)
+    away = parts.dtype.type(1 - nearness)
+    for p in range(len(scales)):
+        of_slot = 0.0
+        for c in range(n_classes):
+            point = np.float64(away * parts[p, c] + near * parts[p, n_classes + c])
+            of_slot += point * point
+        total += of_slot * (scales[p] * scales[p])
+    return total
+
+
 @inlined
 def _residuals(
     classes: Any, rows: Any, y: Any, row_weights: Any, at_point: Any, batch_size: int, z: Any,

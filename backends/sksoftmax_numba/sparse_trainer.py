@@ -128,6 +128,13 @@ class NumbaDistanceTrainer(DistanceTrainer):
         self._n_steps += step_sizes.shape[1]
         return np.array([loss / max(1, len(order))])
 
+    def _penalty(self) -> Array:
+        with announced(SECONDS):
+            squares = distance_kernels.squared_point(
+                self._class_tuple, self._flat_parts(), self._scale_in_units, self._law.nearness
+            )
+        return self.problem.l2 / 2 * squares
+
     def _begin_run(self, step_sizes: NDArray[np.float64]) -> int:
         distance_kernels.begin(self._class_tuple, self._flat_parts(), self._step_scale_in_units)
         self._add_up()
