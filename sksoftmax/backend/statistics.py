@@ -19,6 +19,7 @@ from sksoftmax.backend.contract import Backend, DeviceBackend, computing_namespa
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import (
     BLOCK_ELEMENTS,
+    consecutive_rows,
     is_csr,
     row_blocks,
     row_of_each_element,
@@ -315,8 +316,8 @@ def _csr_moments(
     def blocks() -> Iterator[tuple[Array, Array, Array | None, float]]:
         """Columns, values and weights of stored elements, and the weight of their rows."""
         for block in row_blocks(X, rows, max(8 * BLOCK_ELEMENTS, n_features)):
-            x = X[block]
-            values = x.data.astype(np.float64)
+            x = consecutive_rows(X, block) if isinstance(block, slice) else X[block]
+            values = x.data.astype(np.float64, copy=False)
             if weights is None:
                 yield x.indices, values, None, float(x.shape[0])
             else:
@@ -329,8 +330,9 @@ def _csr_moments(
     weight = 0.0
     for indices, values, w, block_weight in blocks():
         weight += block_weight
-        n_stored += column_sums(indices, None)
-        stored_weight += column_sums(indices, w)
+        counts = column_sums(indices, None)
+        n_stored += counts
+        stored_weight += counts if w is None else column_sums(indices, w)
         total += column_sums(indices, values if w is None else values * w)
         xp.minimum.at(low, indices, values)
         xp.maximum.at(high, indices, values)
