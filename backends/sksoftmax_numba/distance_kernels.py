@@ -451,9 +451,7 @@ def run_batches(
             apply_product(classes, parts, of_slot, law)
             add_up(classes, parts, of_slot, law)
         set_writing(law, size, newest, write)
-        _write_gradient(
-            classes, parts, n_found, ahead, batch, write, gradient, along, sums
-        )
+        _write_gradient(classes, parts, n_found, ahead, batch, write, gradient, along, sums)
         add_change(law, write, along, lengths, centres, summed)
         way = squared_average(law)
         way += move_intercepts(intercepts, summed, size, newest, scale, inverse_scale)

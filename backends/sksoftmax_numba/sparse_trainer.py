@@ -116,9 +116,9 @@ class NumbaDistanceTrainer(DistanceTrainer):
         with announced(SECONDS):
             self._begin_run(step_sizes[0])
             loss = distance_kernels.run_batches(
-                self._class_tuple, to_read(unsigned(order)), to_read(step_sizes[0]), size, self._n_steps,
-                self._codes, self._row_weights, self._elements, self._slot, self._of_slot,
-                self._flat_parts(), self._law_arrays(), intercepts, numbers,
+                self._class_tuple, to_read(unsigned(order)), to_read(step_sizes[0]), size,
+                self._n_steps, self._codes, self._row_weights, self._elements, self._slot,
+                self._of_slot, self._flat_parts(), self._law_arrays(), intercepts, numbers,
                 rules_of(problem)[0], last_scales, *self._buffers(order),
             )  # fmt: skip
             self._end_run()
