@@ -36,9 +36,11 @@ class NumbaBackend(CpuBackend):
     def feature_moments(
         self, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
     ) -> Moments | None:
-        """Return the weighted moments of the columns of X, in one compiled pass."""
-        known = not is_csr(X) and has_dtype(X.dtype)
-        return statistics.feature_moments(X, weights, rows) if known else None
+        """Return the weighted moments of the columns of X, in compiled passes."""
+        if not has_dtype(X.dtype):
+            return None
+        measured = statistics.sparse_moments if is_csr(X) else statistics.feature_moments
+        return measured(X, weights, rows)
 
     def supports(self, problem: Problem) -> str | None:
         """Say whether Numba knows the dtype of X; it lacks float16 and byte-swapped numbers."""

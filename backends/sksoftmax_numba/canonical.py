@@ -50,6 +50,22 @@ def to_read(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
+def unsigned(array: NDArray[Any]) -> NDArray[Any]:
+    """Return indices, none of them negative, without the sign that a kernel would look for.
+
+    Parameters
+    ----------
+    array : ndarray of signed integers
+        The indices.
+
+    Returns
+    -------
+    ndarray
+        The same memory.
+    """
+    return array.view(np.dtype(f"u{array.dtype.itemsize}"))
+
+
 def elements_of(X: Any) -> tuple[NDArray[Any], ...]:
     """Return the arrays of CSR rows as kernels take them.
 

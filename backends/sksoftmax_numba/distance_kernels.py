@@ -4,6 +4,7 @@ What is computed is stated in ``sksoftmax.backend.sparse.distance_law``. Each fe
 batch is read and written once, however many of its rows hold it. The number of classes comes
 as the length of `classes`: of a tuple it is known to the compiler, which loops over few classes
 need to be fast; and functions that close over nothing are found on disk by the next process.
+Indices are unsigned: one that might count from the end takes two more instructions, each time.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ from sksoftmax_numba.kernels import softmax_minus_targets
 ROWS_AHEAD, AHEAD = 4, 8
 """Rows, and features, between those worked on and those that are prefetched."""
 
+CACHED_BYTES = 2**19
+"""Bytes of weights that are near enough without: there prefetching only takes time."""
+
+ONE = np.uint64(1)
+
+TURNS = 4
+"""Sums of each group that take turns, since an addition must wait for the last one's end."""
+
 
 def slots_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the layout of the record of a slot, whose fields are read at once.
@@ -46,7 +55,7 @@ def slots_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
         step, what is subtracted from its elements, and what they are multiplied by then.
     """
     numbers = [(name, dtype) for name in ("centre", "subtracted", "inverse_scale")]
-    return np.dtype([("number", np.int64), ("group", np.int32), *numbers], align=True)
+    return np.dtype([("number", np.int64), ("group", np.uint32), *numbers], align=True)
 
 
 @inlined
@@ -63,59 +72,64 @@ def _find_slots(rows: Any, X: Any, slot: Any, of_slot: Any, n_before: int, batch
     """Note the distinct slots of a batch, and the position and value of each element.
 
     Slots found are numbered on from `n_before`: a smaller number is of an earlier batch.
-    The record of a slot is prefetched one row before it is needed: the processor guesses
-    wrong in half the cases whether a slot is new, and must then wait for its number.
+    Half of the slots are new, and the processor cannot guess which: so there is no branch, and
+    what is known already is written again. The record of a slot is prefetched one row before
+    it is needed.
     """
     data, indices, indptr = X
-    slots, groups, centres, positions, values = batch
-    n_found = n_read = n_done = 0
+    slots, _, _, positions, values = batch
+    n_found = 0
+    n_read = n_done = np.uint64(0)
     # Round i reads row i, and looks up the slots of row i - 1.
     for i in range(len(rows) + 1):
         if i + ROWS_AHEAD < len(rows):
             ahead = rows[i + ROWS_AHEAD]
-            _prefetch_row(data, indices, indptr[ahead], indptr[ahead + 1])
+            _prefetch_row(data, indices, indptr[ahead], indptr[ahead + ONE])
         if i < len(rows):
-            for e in range(indptr[rows[i]], indptr[rows[i] + 1]):
+            for e in range(indptr[rows[i]], indptr[rows[i] + ONE]):
                 p = slot[indices[0, e]]
                 prefetch(of_slot, 0, p)
                 positions[n_read], values[n_read] = p, data[0, e]
-                n_read += 1
+                n_read += ONE
         if i == 0:
             continue
-        for _ in range(indptr[rows[i - 1]], indptr[rows[i - 1] + 1]):
+        for _ in range(indptr[rows[i - 1]], indptr[rows[i - 1] + ONE]):
             p = positions[n_done]
             it = of_slot[0, p]
             here = it.number - n_before
-            if here < 0:
-                here = n_found
-                it.number = n_before + here
-                slots[here], groups[here], centres[here] = p, it.group, it.centre
-                n_found += 1
+            is_new = here < 0
+            here = n_found if is_new else here
+            it.number = n_before + here
+            slots[np.uint64(here)] = p
+            n_found += is_new
             positions[n_done] = here
             values[n_done] = (values[n_done] - it.subtracted) * it.inverse_scale
-            n_done += 1
+            n_done += ONE
     return n_found
 
 
 @inlined
-def _prefetch_parts(parts: Any, slots: Any, u: int, n_found: int) -> None:
-    """Prefetch the parts of the slot that comes `AHEAD` after position u."""
-    if u + AHEAD < n_found:
+def _prefetch_parts(parts: Any, slots: Any, ahead: int, n_found: int) -> None:
+    """Prefetch the parts of the slot at a position, if there is one."""
+    if ahead < n_found:
         for i in range(0, parts.shape[1], 64 // parts.itemsize):
-            prefetch(parts, slots[u + AHEAD], i)
+            prefetch(parts, slots[ahead], i)
 
 
 @inlined
 def _read_point(
-    classes: Any, parts: Any, n_found: int, batch: Any, point: Any, of_shift: Any,
-    weights: Any, gradient: Any,
+    classes: Any, parts: Any, of_slot: Any, n_found: int, ahead: int, batch: Any, point: Any,
+    of_shift: Any, weights: Any, gradient: Any,
 ) -> None:  # fmt: skip
     """Weights of a batch's slots where the gradient is taken; a gradient of 0."""
     slots, groups, centres, _, _ = batch
     n_classes = len(classes)
-    for u in range(n_found):
-        _prefetch_parts(parts, slots, u, n_found)
-        p, g, q = slots[u], groups[u], centres[u]
+    for i in range(n_found):
+        _prefetch_parts(parts, slots, i + ahead, n_found)
+        u = np.uint64(i)
+        p = slots[u]
+        g, q = of_slot[0, p].group, of_slot[0, p].centre
+        groups[u], centres[u] = g, q
         first, second = parts.dtype.type(point[g, 0]), parts.dtype.type(point[g, 1])
         for c in range(n_classes):
             weight = first * parts[p, c] + second * parts[p, n_classes + c]
@@ -128,15 +142,15 @@ def _scores(
     classes: Any, rows: Any, indptr: Any, positions: Any, values: Any, weights: Any, z: Any
 ) -> None:
     """Products of rows and the weights of their features."""
-    n_classes, e = len(classes), 0
+    n_classes, e = len(classes), np.uint64(0)
     for i in range(len(rows)):
         for c in range(n_classes):
             z[i, c] = 0
-        for _ in range(indptr[rows[i]], indptr[rows[i] + 1]):
+        for _ in range(indptr[rows[i]], indptr[rows[i] + ONE]):
             value, u = values[e], positions[e]
             for c in range(n_classes):
                 z[i, c] += value * weights[u, c]
-            e += 1
+            e += ONE
 
 
 @inlined
@@ -144,47 +158,59 @@ def _summed_rows(
     classes: Any, rows: Any, indptr: Any, positions: Any, values: Any, gradient: Any, z: Any
 ) -> None:
     """Sums of rows times residuals."""
-    n_classes, e = len(classes), 0
+    n_classes, e = len(classes), np.uint64(0)
     for i in range(len(rows)):
-        for _ in range(indptr[rows[i]], indptr[rows[i] + 1]):
+        for _ in range(indptr[rows[i]], indptr[rows[i] + ONE]):
             value, u = values[e], positions[e]
             for c in range(n_classes):
                 gradient[u, c] += value * z[i, c]
-            e += 1
+            e += ONE
 
 
 @inlined
 def _sums_of_batch(
     classes: Any, n_found: int, batch: Any, weights: Any, gradient: Any, along_point: Any,
-    lengths: Any, of_centres: Any,
+    lengths: Any, of_centres: Any, sums: Any,
 ) -> None:  # fmt: skip
     """By groups: gradients times weights, their lengths, and their sums times centres."""
     _, groups, centres, _, _ = batch
     n_classes = len(classes)
-    along_point[:], lengths[:], of_centres[:] = 0, 0, 0
-    for u in range(n_found):
-        g, q = groups[u], centres[u]
+    of_centres[:], sums[:] = 0, 0
+    for i in range(n_found):
+        u = np.uint64(i)
+        g, q, turn = groups[u], centres[u], u % np.uint64(TURNS)
         along, length = gradient.dtype.type(0), gradient.dtype.type(0)
         for c in range(n_classes):
             change = gradient[u, c]
             along += weights[u, c] * change
             length += change * change
             of_centres[g, c] += q * change
-        along_point[g] += along
-        lengths[g] += length
+        sums[turn, g, 0] += along
+        sums[turn, g, 1] += length
+    for g in range(len(lengths)):
+        along_point[g], lengths[g] = _of_all_turns(sums, g, 0), _of_all_turns(sums, g, 1)
+
+
+@inlined
+def _of_all_turns(sums: Any, g: int, i: int) -> float:
+    """A sum of a group, by pairs."""
+    total: float = (sums[0, g, i] + sums[1, g, i]) + (sums[2, g, i] + sums[3, g, i])
+    return total
 
 
 @inlined
 def _write_gradient(
-    classes: Any, parts: Any, n_found: int, batch: Any, write: Any, gradient: Any, along: Any
-) -> None:
+    classes: Any, parts: Any, n_found: int, ahead: int, batch: Any, write: Any, gradient: Any,
+    along: Any, sums: Any,
+) -> None:  # fmt: skip
     """Add a gradient to the parts of some slots; sum it times what they were, by groups."""
     slots, groups, _, _, _ = batch
     n_classes = len(classes)
-    along[:] = 0
-    for u in range(n_found):
-        _prefetch_parts(parts, slots, u, n_found)
-        p, g = slots[u], groups[u]
+    sums[:] = 0
+    for i in range(n_found):
+        _prefetch_parts(parts, slots, i + ahead, n_found)
+        u = np.uint64(i)
+        p, g, turn = slots[u], groups[u], u % np.uint64(TURNS)
         first, second = parts.dtype.type(write[g, 0]), parts.dtype.type(write[g, 1])
         of_first, of_second = parts.dtype.type(0), parts.dtype.type(0)
         for c in range(n_classes):
@@ -193,8 +219,10 @@ def _write_gradient(
             of_second += parts[p, n_classes + c] * change
             parts[p, c] += first * change
             parts[p, n_classes + c] += second * change
-        along[g, 0] += of_first
-        along[g, 1] += of_second
+        sums[turn, g, 0] += of_first
+        sums[turn, g, 1] += of_second
+    for g in range(len(along)):
+        along[g, 0], along[g, 1] = _of_all_turns(sums, g, 0), _of_all_turns(sums, g, 1)
 
 
 @inlined
@@ -292,6 +320,36 @@ def end(classes: Any, parts: Any, scales: Any) -> None:
             parts[p, c] = first / scale
 
 
+@compiled
+def squared_point(classes: Any, parts: Any, scales: Any, nearness: float) -> float:
+    """Return the squared norm of the point between z and the average, between two epochs.
+
+    Parameters
+    ----------
+    classes, parts
+        As in `add_up`, but for an average in place of d.
+    scales : float64 array of shape (n_slots,)
+        What the weights of each slot are multiplied by.
+    nearness : float
+        How near the average the point is.
+
+    Returns
+    -------
+    float
+        In the coordinates of the penalty.
+    """
+    n_classes, total = len(classes), 0.0
+    near = parts.dtype.type(nearness)
+    away = parts.dtype.type(1 - nearness)
+    for p in range(len(scales)):
+        of_slot = 0.0
+        for c in range(n_classes):
+            point = np.float64(away * parts[p, c] + near * parts[p, n_classes + c])
+            of_slot += point * point
+        total += of_slot * (scales[p] * scales[p])
+    return total
+
+
 @inlined
 def _residuals(
     classes: Any, rows: Any, y: Any, row_weights: Any, at_point: Any, batch_size: int, z: Any,
@@ -321,7 +379,7 @@ def run_batches(
     ----------
     classes, of_slot, parts, law
         As in `add_up`.
-    order : int64 array
+    order : uint64 array
         Rows, batch after batch.
     factors : float64 array of shape (n_batches,)
         What each step is multiplied by.
@@ -331,7 +389,7 @@ def run_batches(
         Class codes, and weights: empty for ones.
     X : tuple of arrays
         The data and indices of the rows, of shape (1, n_elements), and where each starts.
-    slot : int array of shape (n_features,)
+    slot : unsigned array of shape (n_features,)
         The slot of each feature.
     intercepts : array of shape (2, n_classes)
         The iterate and the average.
@@ -359,12 +417,14 @@ def run_batches(
         np.empty((n_groups, 2)),
         np.empty((n_groups, 2)),
     )
+    sums = np.empty((TURNS, n_groups, 2))
     along_point, lengths = np.empty(n_groups), np.empty(n_groups)
     of_shift = np.empty((n_groups, n_classes), parts.dtype)
     centres = np.empty((n_groups, n_classes), parts.dtype)
     at_point, summed = np.empty(n_classes), np.empty(n_classes)
     scale, inverse_scale = intercept_scales
     loss, n_before = 0.0, 0
+    ahead = AHEAD if parts.size * parts.itemsize > CACHED_BYTES else len(parts)
     for p in range(of_slot.shape[1]):
         of_slot[0, p].number = -1
     for i in range(len(factors)):
@@ -372,12 +432,14 @@ def run_batches(
         n_found = _find_slots(rows, X, slot, of_slot, n_before, batch)
         n_before += n_found
         set_point(law, rule[1], intercepts, point, of_shift, at_point)
-        _read_point(classes, parts, n_found, batch, point, of_shift, weights, gradient)
+        _read_point(
+            classes, parts, of_slot, n_found, ahead, batch, point, of_shift, weights, gradient
+        )
         _scores(classes, rows, X[2], positions, values, weights, z)
         loss += _residuals(classes, rows, y, row_weights, at_point, batch_size, z, summed)
         _summed_rows(classes, rows, X[2], positions, values, gradient, z)
         _sums_of_batch(
-            classes, n_found, batch, weights, gradient, along_point, lengths, centres
+            classes, n_found, batch, weights, gradient, along_point, lengths, centres, sums
         )
         squares = squared_gradient(law, point, along_point, lengths, centres, summed)
         for c in range(n_classes):
@@ -389,7 +451,7 @@ def run_batches(
             apply_product(classes, parts, of_slot, law)
             add_up(classes, parts, of_slot, law)
         set_writing(law, size, newest, write)
-        _write_gradient(classes, parts, n_found, batch, write, gradient, along)
+        _write_gradient(classes, parts, n_found, ahead, batch, write, gradient, along, sums)
         add_change(law, write, along, lengths, centres, summed)
         way = squared_average(law)
         way += move_intercepts(intercepts, summed, size, newest, scale, inverse_scale)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, DistanceTrainer, LinearTrainer
 from sksoftmax_numba import distance_kernels
-from sksoftmax_numba.canonical import elements_of, to_read
+from sksoftmax_numba.canonical import elements_of, to_read, unsigned
 from sksoftmax_numba.compilation import announced, for_python
 from sksoftmax_numba.distance_epoch import rules_of
 from sksoftmax_numba.sparse_kernels import lazy_step
@@ -97,11 +97,12 @@ class NumbaDistanceTrainer(DistanceTrainer):
         self._of_slot["group"], self._of_slot["centre"] = self._group, self._centre
         self._of_slot["subtracted"] = 0 if self._subtracted is None else self._subtracted
         self._of_slot["inverse_scale"] = self._inverse_step_scale
-        self._slot = self._slot.astype(problem.X.indices.dtype)
+        self._slot = unsigned(self._slot.astype(problem.X.indices.dtype))
         self._class_tuple = class_tuple(problem.n_classes)
         weights = np.zeros(0, problem.dtype) if self._weights is None else self._weights
         self._row_weights, self._codes = to_read(weights), to_read(self._y)
-        self._elements = elements_of(problem.X)
+        data, indices, starts = elements_of(problem.X)
+        self._elements = data, unsigned(indices), unsigned(starts)
 
     def run_epoch(
         self, order: NDArray[np.int64], step_sizes: NDArray[np.float64]
@@ -115,9 +116,9 @@ class NumbaDistanceTrainer(DistanceTrainer):
         with announced(SECONDS):
             self._begin_run(step_sizes[0])
             loss = distance_kernels.run_batches(
-                self._class_tuple, to_read(order), to_read(step_sizes[0]), size, self._n_steps,
-                self._codes, self._row_weights, self._elements, self._slot, self._of_slot,
-                self._flat_parts(), self._law_arrays(), intercepts, numbers,
+                self._class_tuple, to_read(unsigned(order)), to_read(step_sizes[0]), size,
+                self._n_steps, self._codes, self._row_weights, self._elements, self._slot,
+                self._of_slot, self._flat_parts(), self._law_arrays(), intercepts, numbers,
                 rules_of(problem)[0], last_scales, *self._buffers(order),
             )  # fmt: skip
             self._end_run()
@@ -126,6 +127,13 @@ class NumbaDistanceTrainer(DistanceTrainer):
         }
         self._n_steps += step_sizes.shape[1]
         return np.array([loss / max(1, len(order))])
+
+    def _penalty(self) -> Array:
+        with announced(SECONDS):
+            squares = distance_kernels.squared_point(
+                self._class_tuple, self._flat_parts(), self._scale_in_units, self._law.nearness
+            )
+        return self.problem.l2 / 2 * squares
 
     def _begin_run(self, step_sizes: NDArray[np.float64]) -> int:
         distance_kernels.begin(self._class_tuple, self._flat_parts(), self._step_scale_in_units)
@@ -165,10 +173,10 @@ class NumbaDistanceTrainer(DistanceTrainer):
         n_elements = int(np.add.reduceat(lengths, starts).max()) if len(order) else 0
         n_slots = min(n_elements, len(self._features))
         batch = (
-            np.empty(n_slots, np.int64),
-            np.empty(n_slots, np.int32),
+            np.empty(n_slots, np.uint64),
+            np.empty(n_slots, np.uint32),
             np.empty(n_slots, dtype),
-            np.empty(n_elements, np.int32),
+            np.empty(n_elements, np.uint32),
             np.empty(n_elements, dtype),
         )
         computed = (

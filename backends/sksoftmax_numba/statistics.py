@@ -1,7 +1,7 @@
-"""One compiled pass over dense rows for their moments.
+"""Compiled passes over rows for their moments: one over dense rows, two over CSR rows.
 
-At a single epoch it would otherwise take longer than training. It knows rows and numbers, and
-nothing of models.
+At a single epoch they would otherwise take longer than training. They know rows and numbers,
+and nothing of models.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, Moments
-from sksoftmax_numba.canonical import rows_of, to_read
+from sksoftmax_numba.canonical import elements_of, rows_of, to_read, unsigned
 from sksoftmax_numba.compilation import announced, compiled, inlined
 from sksoftmax_numba.intrinsics import PREFETCHES, prefetch
 
@@ -133,4 +133,77 @@ def feature_moments(
     squares -= total * total / weight
     mean, squares = shift + total / weight, np.maximum(squares, 0)
     low, high = lows[0].astype(np.float64), highs[0].astype(np.float64)
+    return Moments(weight, mean, squares, low, high)
+
+
+SUMS = np.dtype([(name, np.float64) for name in ("stored", "total", "low", "high", "squares")])
+"""What the passes over CSR rows add up of a feature, side by side in memory: the weight of the
+rows that store it, their weighted sum, the range, and the squared deviations."""
+
+
+@compiled
+def _add_elements(X: Any, rows: Any, weights: Any, sums: Any, n_stored: Any) -> float:
+    """Add up the stored elements of rows, and widen the ranges; return the weight."""
+    data, indices, indptr = X
+    total = 0.0
+    for row in rows:
+        weight = weights[row] if len(weights) > 0 else 1.0
+        total += weight
+        for e in range(indptr[row], indptr[row + np.uint64(1)]):
+            j, value = indices[0, e], np.float64(data[0, e])
+            it = sums[0, j]
+            it.stored += weight
+            it.total += weight * value
+            it.low = min(it.low, value)
+            it.high = max(it.high, value)
+            n_stored[j] += 1
+    return total
+
+
+@compiled
+def _add_squares(X: Any, rows: Any, weights: Any, means: Any, sums: Any) -> None:
+    """Add up the squared deviations of the stored elements of rows."""
+    data, indices, indptr = X
+    for row in rows:
+        weight = weights[row] if len(weights) > 0 else 1.0
+        for e in range(indptr[row], indptr[row + np.uint64(1)]):
+            j = indices[0, e]
+            deviation = np.float64(data[0, e]) - means[j]
+            sums[0, j].squares += weight * (deviation * deviation)
+
+
+def sparse_moments(
+    X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
+) -> Moments:
+    """Return the weighted moments of the columns of CSR rows.
+
+    Parameters
+    ----------
+    X, weights, rows
+        As in `feature_moments`, but in CSR format.
+
+    Returns
+    -------
+    Moments
+        As ``sksoftmax.backend.statistics.feature_moments`` gives them.
+    """
+    rows = np.arange(X.shape[0]) if rows is None else rows
+    data, indices, starts = elements_of(X)
+    of_kernels = data, unsigned(indices), unsigned(starts)
+    of_rows = to_read(np.zeros(0) if weights is None else weights.astype(float, copy=False))
+    all_rows = to_read(unsigned(rows))
+    sums, n_stored = np.zeros((1, X.shape[1]), SUMS), np.zeros(X.shape[1], np.int64)
+    of_feature = sums[0]
+    of_feature["low"], of_feature["high"] = np.inf, -np.inf
+    with announced(SECONDS):
+        weight = _add_elements(of_kernels, all_rows, of_rows, sums, n_stored)
+        mean = of_feature["total"] / weight
+        _add_squares(of_kernels, all_rows, of_rows, mean, sums)
+    # Zeros that are not stored deviate by the mean.
+    not_stored = np.maximum(weight - of_feature["stored"], 0)
+    squares = of_feature["squares"] + not_stored * mean * mean
+    low, high = of_feature["low"], of_feature["high"]
+    has_zeros = n_stored < len(rows)
+    low = np.where(has_zeros, np.minimum(low, 0), low)
+    high = np.where(has_zeros, np.maximum(high, 0), high)
     return Moments(weight, mean, squares, low, high)

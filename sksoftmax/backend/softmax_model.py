@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sksoftmax.backend.problem import Problem
 from sksoftmax.data.arrays import Array
-from sksoftmax.data.rows import elements_a_row, is_csr
+from sksoftmax.data.rows import consecutive_rows, elements_a_row, is_csr, with_data
 
 EVALUATION_ELEMENTS = 2**20
 """Elements of X, or scores, that are evaluated at once: it bounds the memory of `evaluate`."""
@@ -103,7 +103,7 @@ class SoftmaxModel:
         loss: Array = 0
         correct: Array = 0
         for rows in self._slices_of_rows(X, EVALUATION_ELEMENTS):
-            x = self._rows(X, rows)
+            x = self._float_rows(X, rows, self.problem.dtype)
             targets = codes[rows] == self._classes
             logits = self._logits(parameters, x)
             hits = logits.argmax(axis=1) == codes[rows]
@@ -147,10 +147,11 @@ class SoftmaxModel:
         # Of two classes, each one's residual is the other's with the opposite sign.
         first = 1 if self.problem.n_classes == 2 else 0
         for rows in self._slices_of_rows(X, self.elements_at_once):
-            x = self._exact_rows(X, rows)
+            x = self._float_rows(X, rows, np.dtype(np.float64))
             targets = codes[rows] == self._classes
             residual, losses = self._exact_residual(parameters, x, targets)
-            residual *= w[rows]
+            if weights is not None:
+                residual *= w[rows]
             loss = loss + losses @ w[rows]
             gradient[:, first:, -1] += residual[:, first:].sum(axis=2)
             gradient[:, first:, :-1] += self._summed_rows(residual[:, first:], x)
@@ -186,7 +187,7 @@ class SoftmaxModel:
         products: Array = 0
         mass: Array = 0
         for rows in self._slices_of_rows(X, self.elements_at_once):
-            x = self._exact_rows(X, rows)
+            x = self._float_rows(X, rows, np.dtype(np.float64))
             # With no target to subtract, the residual is the probabilities themselves.
             of_no_class = xp.zeros(x.shape[0], dtype=bool)
             probabilities, _ = self._exact_residual(parameters, x, of_no_class)
@@ -203,12 +204,12 @@ class SoftmaxModel:
         w = np.ones(X.shape[0]) if weights is None else weights
         return self.xp.asarray(w, dtype=np.float64)
 
-    def _exact_rows(self, X: Array, rows: Any) -> Array:
-        """Rows of X in float64."""
-        if is_csr(X):
-            x = X if rows == slice(0, X.shape[0]) else X[rows]  # which copies them
-            return x if x.dtype == np.float64 else x.astype(np.float64)
-        return self.xp.asarray(X[rows], dtype=np.float64)
+    def _float_rows(self, X: Array, rows: slice, dtype: np.dtype[Any]) -> Array:
+        """Rows of X that follow each other, in a floating-point dtype."""
+        if not is_csr(X):
+            return self.xp.asarray(X[rows], dtype=dtype)
+        x = consecutive_rows(X, rows)
+        return x if x.dtype == dtype else with_data(x, x.data.astype(dtype))
 
     def _exact_residual(
         self, parameters: Array, x: Array, targets: Array
@@ -231,9 +232,16 @@ class SoftmaxModel:
         return SoftmaxModel._residual(self, logits, targets)
 
     def _slices_of_rows(self, X: Array, n_elements: int) -> Iterator[slice]:
-        """Yield slices of rows with so many elements, or scores, at most."""
-        widest = max(elements_a_row(X), self.problem.n_models * self.problem.n_classes)
-        # Whichever is larger decides: the rows that are copied, or their scores.
+        """Yield slices of rows with so many elements, or scores, at most.
+
+        CSR rows are read where they lie, so that their scores alone count. These may be as many
+        as the weights are: the sums of a slice are no fewer.
+        """
+        widest = self.problem.n_models * self.problem.n_classes
+        if is_csr(X):
+            n_elements = max(n_elements, widest * X.shape[1])
+        else:  # whichever is larger decides: the rows that are converted, or their scores
+            widest = max(widest, elements_a_row(X))
         size = max(1, n_elements // widest)
         for start in range(0, X.shape[0], size):
             yield slice(start, min(start + size, X.shape[0]))

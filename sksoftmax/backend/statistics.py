@@ -19,6 +19,7 @@ from sksoftmax.backend.contract import Backend, DeviceBackend
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import (
     SLICE_ELEMENTS,
+    consecutive_rows,
     is_csr,
     row_of_each_element,
     row_slices,
@@ -340,8 +341,8 @@ def _csr_moments(
     def slices() -> Iterator[tuple[Array, Array, Array | None, float]]:
         """Columns, values and weights of stored elements, and the weight of their rows."""
         for part in row_slices(X, rows, max(8 * SLICE_ELEMENTS, n_features)):
-            x = X[part]
-            values = x.data.astype(np.float64)
+            x = consecutive_rows(X, part) if isinstance(part, slice) else X[part]
+            values = x.data.astype(np.float64, copy=False)
             if weights is None:
                 yield x.indices, values, None, float(x.shape[0])
             else:
@@ -354,8 +355,9 @@ def _csr_moments(
     weight = 0.0
     for indices, values, w, part_weight in slices():
         weight += part_weight
-        n_stored += column_sums(indices, None)
-        stored_weight += column_sums(indices, w)
+        counts = column_sums(indices, None)
+        n_stored += counts
+        stored_weight += counts if w is None else column_sums(indices, w)
         total += column_sums(indices, values if w is None else values * w)
         # Unbuffered: a column may occur many times in one part.
         xp.minimum.at(low, indices, values)

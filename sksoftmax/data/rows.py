@@ -71,6 +71,29 @@ def with_data(X: Array, data: Array) -> Array:
     return type(X)((data, X.indices, X.indptr), shape=X.shape)
 
 
+def consecutive_rows(X: Array, rows: slice) -> Array:
+    """Return CSR rows that follow each other, where they lie.
+
+    Parameters
+    ----------
+    X : CSR array of shape (n_rows, n_features)
+        All rows.
+    rows : slice
+        From which row to before which: numbers from 0 to `n_rows`.
+
+    Returns
+    -------
+    CSR array
+        It shares the elements of X, which ``X[rows]`` copies.
+    """
+    if rows == slice(0, X.shape[0]):
+        return X
+    starts = X.indptr[rows.start : rows.stop + 1]
+    elements = slice(int(starts[0]), int(starts[-1]))
+    arrays = X.data[elements], X.indices[elements], starts - starts[0]
+    return type(X)(arrays, shape=(rows.stop - rows.start, X.shape[1]))
+
+
 def row_of_each_element(xp: Any, X: Array) -> Array:
     """Return the number of the row in which each stored element stands.
 

@@ -108,7 +108,8 @@ class Objective:
             The squared and the absolute penalty.
         """
         scaled = weights[:, :-1] * self.scales
-        return float(self.l2 / 2 * (scaled**2).sum() + self.l1 * np.abs(scaled).sum())
+        squared = self.l2 / 2 * (scaled**2).sum()
+        return float(squared if self.l1 == 0 else squared + self.l1 * np.abs(scaled).sum())
 
 
 def dual_gap(objective: Objective, weights: Weights) -> float:
@@ -158,7 +159,7 @@ def dual_gap(objective: Objective, weights: Weights) -> float:
 
 
 def estimated_gap(
-    objective: Objective, weights: Weights, loss: float, gradient: Weights
+    objective: Objective, weights: Weights, value: float, loss: float, gradient: Weights
 ) -> float:
     """Return what `dual_gap` is where the intercepts are the best ones: it takes no pass.
 
@@ -168,15 +169,16 @@ def estimated_gap(
         What is minimised.
     weights : ndarray of shape (n_classes, n_features + 1)
         The model.
+    value : float
+        The objective there.
     loss, gradient : float, ndarray of shape (n_classes, n_features + 1)
-        What the objective says of them.
+        What ``Objective.loss_gradient`` says of them.
 
     Returns
     -------
     float
         At least 0, but no bound: where they are others, it may be too small.
     """
-    value = loss + objective.penalty(weights)
     entropy = loss - float((weights[:, :-1] * gradient[:, :-1]).sum())
     return _gap_by(objective, value, entropy, gradient)
 
@@ -226,7 +228,7 @@ def _gap_by(objective: Objective, value: float, entropy: float, gradient: Weight
     slopes = np.abs(gradient[:, :-1] / objective.scales)
 
     def beyond(t: float) -> NDArray[np.float64]:
-        return np.maximum(t * slopes - l1, 0)
+        return t * slopes if l1 == 0 else np.maximum(t * slopes - l1, 0)
 
     def rise(t: float) -> float:
         return entropy * l2 - float((beyond(t) * slopes).sum())

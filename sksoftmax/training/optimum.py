@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from sksoftmax.backend.problem import State
+from sksoftmax.data.rows import is_csr
 from sksoftmax.training.epochs import Run
 from sksoftmax.training.objective import Objective, Weights, dual_gap, estimated_gap
 from sksoftmax.training.training import HeldState, Training
@@ -26,6 +27,9 @@ SMALL_STEP = 10**4
 
 MEMORY, MEMORY_BYTES = 30, 2**28
 """Pairs of steps and gradients that L-BFGS remembers, unless they take more than so much."""
+
+LEAST_MEMORY = 5
+"""Pairs that it remembers in any case."""
 
 EVALUATIONS = 20
 """Most times that one iteration may look at the objective, which it does about once."""
@@ -75,9 +79,10 @@ class Descent:
         training = run.training
         self._objective = Objective(training)
         self._weights = training.state().predicting(training.problem)[0].astype(np.float64)
-        self._derivatives = self._objective.loss_gradient(self._weights)
+        self._look()
         self._n_rows = len(_contrasts(self._weights))
         self._variables = self._variables_of(self._weights)
+        self._n_pairs = self._pairs_worth_remembering()
         self._promising = np.inf if target is None else target
         self._start: float | None = None
         self._seconds = 0.0  # in passes of this iteration
@@ -102,6 +107,19 @@ class Descent:
                 self.gap = dual_gap(self._objective, self._weights)
                 gained = self.gap <= before / 2
 
+    def _pairs_worth_remembering(self) -> int:
+        """Pairs of steps and gradients, each of which an iteration goes through.
+
+        One takes about as long as one element of each feature does in the pass over the rows.
+        Sparse features have few: more pairs than these would cost more than the iterations that
+        they save.
+        """
+        training = self._run.training
+        n_pairs = min(MEMORY, MEMORY_BYTES // (2 * self._variables.nbytes))
+        if is_csr(training.problem.X):
+            n_pairs = min(n_pairs, training.n_elements // training.problem.n_features)
+        return max(LEAST_MEMORY, n_pairs)
+
     @property
     def _is_over(self) -> bool:
         return self.is_certified or self._run.is_over()
@@ -109,7 +127,6 @@ class Descent:
     def _descend(self) -> None:
         """Iterate until L-BFGS finds nothing better, or is told to stop."""
         max_iterations = self._run.n_epochs_left
-        n_pairs = min(MEMORY, max(5, MEMORY_BYTES // (2 * self._variables.nbytes)))
         found = optimize.minimize(
             self._value_gradient,
             self._variables,
@@ -118,7 +135,7 @@ class Descent:
             bounds=self._bounds(),
             callback=self._end_iteration,
             options={
-                "maxcor": n_pairs,
+                "maxcor": self._n_pairs,
                 "maxiter": max_iterations,
                 "maxfun": EVALUATIONS * max_iterations,
                 "ftol": 0.0,
@@ -169,9 +186,7 @@ class Descent:
             self._run.begin_epoch()
         objective = self._objective
         self._move_to(variables)
-        loss, gradient = self._derivatives
-        value = loss + objective.penalty(self._weights)
-        gradient = _contrasts(gradient)
+        value, gradient = self._value, _contrasts(self._derivatives[1])
         scaled = _contrasts(self._weights)[:, :-1] * objective.scales
         slopes = (gradient[:, :-1] / objective.scales + objective.l2 * scaled).ravel()
         if objective.l1 == 0:
@@ -190,8 +205,13 @@ class Descent:
             self._variables = variables.copy()
             self._weights = self._weights_of(variables)
             start = time.perf_counter()
-            self._derivatives = self._objective.loss_gradient(self._weights)
+            self._look()
             self._seconds += time.perf_counter() - start
+
+    def _look(self) -> None:
+        """Take a pass over the rows, and note the objective and what it consists of."""
+        self._derivatives = self._objective.loss_gradient(self._weights)
+        self._value = self._derivatives[0] + self._objective.penalty(self._weights)
 
     def _end_iteration(self, intermediate_result: optimize.OptimizeResult) -> None:
         """Note an iteration; end the descent where its bound, or a callback, says so."""
@@ -202,8 +222,7 @@ class Descent:
         assert self._start is not None
         seconds, self._start = time.perf_counter() - self._start, None
         training.backend_seconds, self._seconds = self._seconds, 0.0
-        value = self._derivatives[0] + self._objective.penalty(self._weights)
-        self._run.end_epoch(value, np.nan, np.nan, seconds)
+        self._run.end_epoch(self._value, np.nan, np.nan, seconds)
         if self._run.error is None:
             self._certify()
         if self._is_over:
@@ -213,7 +232,9 @@ class Descent:
         """Measure the bound where it may well be at most the target: that takes passes."""
         if self._target is None:
             return
-        estimate = estimated_gap(self._objective, self._weights, *self._derivatives)
+        estimate = estimated_gap(
+            self._objective, self._weights, self._value, *self._derivatives
+        )
         if estimate <= self._promising:
             self.gap = dual_gap(self._objective, self._weights)
             if self.gap > self._target:

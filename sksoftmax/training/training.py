@@ -365,10 +365,14 @@ class Training:
         return rows_in_a_second(self._row_operations * n_models)
 
     @property
+    def n_elements(self) -> int:
+        """Stored elements of the rows that are trained on."""
+        return self.rows.n_elements(self.rows.placed)
+
+    @property
     def step_operations(self) -> float:
         """Multiplications in each product of a step, in the mean over an epoch."""
-        n_elements = self.rows.n_elements(self.rows.placed)
-        return n_elements * self.problem.n_classes / self.rows.n_batches
+        return self.n_elements * self.problem.n_classes / self.rows.n_batches
 
     @cached_property
     def _row_operations(self) -> int:

@@ -511,3 +511,33 @@ def test_running_law_is_the_recurrence(decay, largest, seed):
         size = max(abs(z), abs(a), 1)
         assert_allclose(law.product[0] @ w, [z, a - z], atol=1e-10 * size)
         assert abs(law.squared_average() - a * a) < 1e-9 * size**2
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_derivatives_over_blocks_of_rows_are_those_of_dense_ones(n_classes, dtype):
+    X, y = word_counts()
+    X, y = X.astype(dtype), np.minimum(y, n_classes - 1).astype(np.int32)
+    n_rows, n_features = X.shape
+    ones = np.ones(n_features)
+    problem = Problem(
+        X=X, y=y, weights=None, n_classes=n_classes, dtype=np.dtype(float), batch_size=n_rows,
+        l2=np.zeros(1), l1=np.zeros(1), penalty_share=1, average=False, fit_intercept=True,
+        means=X.mean(axis=0), scales=ones, step_scales=ones,
+    )  # fmt: skip
+    start = State.zeros(1, n_classes, n_features, problem.dtype)
+    dense = ArrayTrainer(problem, start)
+    trainer = ArrayTrainer(replace(problem, X=sparse.csr_array(X)), start)
+    trainer.elements_at_once = 1  # as many scores as weights: three or more blocks
+    parameters = np.random.default_rng(0).standard_normal(start.parameters.shape) / 9
+    rows = trainer.problem.X[5:]
+    for w in (None, np.arange(n_rows - 5.0)):
+        found = trainer.loss_gradient(parameters, rows, y[5:], w)
+        for ours, theirs in zip(
+            found, dense.loss_gradient(parameters, X[5:], y[5:], w), strict=True
+        ):
+            assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+    for ours, theirs in zip(
+        trainer.evaluate(rows, y[5:], None), dense.evaluate(X[5:], y[5:], None), strict=True
+    ):
+        assert_allclose(ours, theirs, rtol=1e-12)

@@ -93,6 +93,33 @@ def test_moments_of_any_shape(backend, shape):
 
 # Powers of 2, so that what is measured must be the same to the bit, but for summing order.
 FAR_UNITS = 2.0 ** np.array([-1000, -560, -300, 0, 300, 560, 1000])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("some_rows", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, bool, np.int64])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_moments_of_csr_rows_are_those_of_dense_ones(backend, dtype, some_rows, weighted):
+    rng = np.random.default_rng(1)
+    X = rng.integers(0, 5, (200, 7)) * (rng.random((200, 7)) < 0.4)
+    X[:, 0], X[:, 1], X[:, 2] = 3, 0, 2 + X[:, 2]  # constant, empty, full
+    X = X.astype(dtype)
+    rows = np.flatnonzero(rng.random(200) < 0.5) if some_rows else None
+    w = rng.exponential(size=200) if weighted else None
+    if weighted and some_rows:
+        w[np.setdiff1d(np.arange(200), rows)] = 0
+    found = feature_moments(get_backend(backend), sparse.csr_array(X), w, rows)
+    chosen = slice(None) if rows is None else rows
+    of_rows = None if w is None else w[chosen]
+    mean, deviation = true_moments(X[chosen].astype(float), of_rows)
+    has_spread = X[chosen].min(axis=0) < X[chosen].max(axis=0)
+    assert_allclose(found.weight, len(X[chosen]) if w is None else of_rows.sum())
+    assert_allclose(found.mean, np.float64(mean), rtol=1e-12, atol=1e-12)
+    assert_allclose(found.scale, np.where(has_spread, np.float64(deviation), 1), rtol=1e-12)
+    assert_array_equal(found.minimum, X[chosen].min(axis=0))
+    assert_array_equal(found.maximum, X[chosen].max(axis=0))
+
+
 FORMATS = {"dense": np.asarray, "CSR": sparse.csr_array}
 
 
