@@ -72,10 +72,10 @@ class SoftmaxClassifier(
     fit_intercept : bool, default=True
         Whether to fit an intercept for each class.
     batch_size : "auto" or int, default="auto"
-        Rows a step. "auto" takes about 128 steps an epoch, by batches of 32 to 256 rows that
-        are a power of 2, and of at least 128 from 65,536 weights on; 64 rows or fewer are one
-        batch. Where all rows fit in one batch, an epoch is one exact step. Larger ones use the
-        processor better, smaller ones take more steps an epoch.
+        Rows a step. "auto" takes about 32 steps an epoch, by batches of 64 to 256 rows that
+        are a power of 2; 64 rows or fewer are one batch. Where all rows fit in one batch, an
+        epoch is one exact step. Larger ones use the processor better, smaller ones take more
+        steps an epoch.
     max_iter : int, default=1000
         Most epochs (passes over the rows) of one call to `fit`; `tol` ends most fits long
         before. An iteration of "lbfgs" counts as an epoch.

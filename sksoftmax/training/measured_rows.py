@@ -218,8 +218,7 @@ class MeasuredRows:
         """Rows in a batch: no more than there are."""
         size = self.settings.batch_size
         if isinstance(size, str):
-            n_weights = len(self.targets.classes) * self.n_features
-            return automatic_batch_size(self.n_rows, n_weights)
+            return automatic_batch_size(self.n_rows)
         return min(size, self.n_rows)
 
     @cached_property
