@@ -164,8 +164,9 @@ class SoftmaxClassifier(
     verbose : int, default=0
         1 prints a header with the rows and what "auto" stands for, a line an epoch with its
         loss, validation loss and seconds, and why the fit has ended. 2 adds the seconds spent
-        in the backend, as apart from orders, evaluation and callbacks. Where the first epoch
-        has to wait for Numba to compile, its seconds include that.
+        in the backend, as apart from orders, evaluation and callbacks. Where an epoch has to
+        wait for Numba to compile, a line before it says how long, and its seconds leave that
+        out.
 
     Attributes
     ----------
