@@ -22,7 +22,15 @@ sys.path.append(str(Path(__file__).parents[1] / "examples"))
 GREY = "#808080"
 FOR_LIGHT_AND_DARK = {
     **dict.fromkeys(
-        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), GREY
+        (
+            "text.color",
+            "axes.labelcolor",
+            "axes.edgecolor",
+            "xtick.color",
+            "ytick.color",
+            "grid.color",
+        ),
+        GREY,
     ),
     "savefig.transparent": True,
     "legend.framealpha": 0,

@@ -268,16 +268,19 @@ def main(arguments: list[str] | None = None) -> None:
             print_table(header, [row])
             kept += runs
             del known[name]  # and its rows
-    if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        found = {"machine": about, "shapes": shapes, "runs": [asdict(run) for run in kept]}
-        (options.out / "optimum.json").write_text(json.dumps(found, indent=1) + "\n")
-        (options.out / "optimum.inc").write_text(restructured(table(kept, shapes)))
-        draw(
-            kept,
-            [name for name in options.shown if name in shapes],
-            options.out / "optimum.png",
-        )
+            if options.out is not None:  # after each set: an interrupted run leaves what it had
+                write(about, kept, shapes, options.out, options.shown)
+
+
+def write(
+    about: str, runs: list[Run], shapes: dict[str, str], folder: Path, shown: list[str]
+) -> None:
+    """Write the runs, the table and the picture of some of the sets."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {"machine": about, "shapes": shapes, "runs": [asdict(run) for run in runs]}
+    (folder / "optimum.json").write_text(json.dumps(found, indent=1) + "\n")
+    (folder / "optimum.inc").write_text(restructured(table(runs, shapes)))
+    draw(runs, [name for name in shown if name in shapes] or [*shapes], folder / "optimum.png")
 
 
 if __name__ == "__main__":

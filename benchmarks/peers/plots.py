@@ -46,7 +46,8 @@ def accuracy(measured: dict[str, Measurements], file: Path) -> None:
             ylim=SHOWN,
         )  # fmt: skip
         axes.grid(alpha=0.3, which="both")
-        axes.legend(fontsize="small", loc="lower right")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.legend(fontsize="small", loc="lower left")
         figure.savefig(file, dpi=120)
         plt.close(figure)
 
@@ -69,6 +70,8 @@ def scaling(measured: dict[str, Measurements], file: Path) -> None:
                 panel.set_xticks(threads, [str(n) for n in threads])
                 panel.set_xticks([], minor=True)
             panel.grid(alpha=0.3, which="both")
+        for panel in panels.flat[len(names) :]:
+            panel.set_axis_off()
         for panel in panels[:, 0]:
             panel.set_ylabel("ns per row, feature, class")
         panels[0, 0].legend(fontsize="small")
