@@ -19,6 +19,24 @@ import sksoftmax
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 
+GREY = "#808080"
+FOR_LIGHT_AND_DARK = {
+    **dict.fromkeys(
+        (
+            "text.color",
+            "axes.labelcolor",
+            "axes.edgecolor",
+            "xtick.color",
+            "ytick.color",
+            "grid.color",
+        ),
+        GREY,
+    ),
+    "savefig.transparent": True,
+    "legend.framealpha": 0,
+}
+"""Matplotlib's settings for a picture that can be read on a light page and on a dark one."""
+
 
 def mnist() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return MNIST as the quickstart reads it: train rows and labels, test rows and labels."""

@@ -92,7 +92,7 @@ def logistic(data: Data) -> Fit:
 
 def adam(seed: int, data: Data, longest: int) -> tuple[Fit, str]:
     """PyTorch's ``nn.Linear`` with Adam, and a word on how its rate was found."""
-    from benchmarks.peers.torch_loops import LinearAdam
+    from benchmarks.peers.torch_loop import LinearAdam
 
     start = time.perf_counter()
     X, X_held, y, y_held = train_test_split(data[0], data[1], test_size=0.1, random_state=seed)

@@ -99,4 +99,6 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {page: [] for page in ("index", "benchmarks", "deployment", "gpu", "project")}
+html_sidebars = {
+    page: [] for page in ("index", "architecture", "benchmarks", "deployment", "gpu", "project")
+}

@@ -1,5 +1,6 @@
 """The comparison with other libraries runs, on small data, and writes what it says."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,7 +10,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PEERS = ("sksoftmax, numpy", "LogisticRegression", "textbook NumPy loop")
 
 
 def run(*arguments):
@@ -27,17 +27,19 @@ def run(*arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("work", ["mnist", "digits", "predict"])
+@pytest.mark.parametrize("work", ["images", "search", "predict"])
 def test_quick_run_writes_a_table_the_numbers_and_a_plot(tmp_path, work):
-    chosen = [argument for name in PEERS for argument in ("--peer", name)]
-    done = run("--quick", "--only", work, *chosen, "--out", str(tmp_path))
+    done = run("--quick", "--only", work, "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    written = json.loads((tmp_path / "peers.json").read_text())
-    measured = written["works"][work]["measured"]
-    for name in PEERS[:2]:
-        assert "error" not in measured[name][0]
-        assert f"| {name} |" in (tmp_path / "peers.md").read_text()
-    assert (tmp_path / "peers.png").exists() == (work == "mnist")
+    measured = json.loads((tmp_path / "peers.json").read_text())["works"][work]["measured"]
+    table = (tmp_path / "peers.inc").read_text()
+    for name, runs in measured.items():
+        assert "error" not in runs[0], (name, runs)
+        assert f'"{name}", ' in table
+    assert (tmp_path / "peers.png").exists() == (work == "images")
+    (tmp_path / "peers.inc").unlink()
+    assert run("--redraw", "--out", str(tmp_path)).returncode == 0
+    assert (tmp_path / "peers.inc").read_text() == table
 
 
 @pytest.mark.slow
@@ -48,11 +50,33 @@ def test_what_fails_has_a_row_that_says_so(tmp_path, monkeypatch):
     def broken():
         return {"broken": contestants.Contestant("none", lambda *_: None)}
 
-    monkeypatch.setitem(
-        works.WORKS, "mnist", works.Work("title", works.images, broken, works.curve, 1)
-    )
-    main(["--quick", "--only", "mnist", "--out", str(tmp_path)])
+    work = works.WORKS["search"]
+    monkeypatch.setitem(works.WORKS, "search", dataclasses.replace(work, contestants=broken))
+    main(["--quick", "--only", "search", "--out", str(tmp_path)])
     # The process that measures knows no such contestant.
-    assert (
-        "| broken | none | failed: KeyError: 'broken' |" in (tmp_path / "peers.md").read_text()
-    )
+    assert '"broken", "failed: KeyError: \'broken\'"' in (tmp_path / "peers.inc").read_text()
+
+
+def test_the_winners_are_the_best_of_each_side():
+    from benchmarks.peers.report import winners
+
+    def runs(*numbers):
+        return [{"figures": {"million rows a s": number}} for number in numbers]
+
+    measured = {
+        "SoftmaxClassifier, NumPy": runs(6, 8, 7),
+        "SoftmaxClassifier, Numba": runs(5, 5, 5),
+        "slow": runs(2, 2, 2),
+        "peer": runs(3.5, 3, 4),
+    }
+    works = {"predict": {"title": "Prediction: of rows", "measured": measured}}
+    assert winners({"works": works})[1] == [
+        "Prediction, million rows a s", "7.00 (NumPy)", "3.50 (peer)", "2.00",
+    ]  # fmt: skip
+
+
+def test_a_mark_that_one_seed_misses_is_never():
+    from benchmarks.peers.report import spread, values
+
+    runs = [{"figures": {"s": 1.5}}, {"figures": {"s": None}}, {"error": "killed"}]
+    assert spread(values(runs, "s")) == "never (1.50 to never)"

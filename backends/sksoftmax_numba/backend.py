@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, CpuBackend, Moments, Problem, is_csr
-from sksoftmax_numba import statistics
+from sksoftmax_numba import compilation, statistics
 from sksoftmax_numba.sparse_trainer import NumbaDistanceTrainer, NumbaLinearTrainer
 from sksoftmax_numba.stack_trainer import NumbaStackTrainer
 from sksoftmax_numba.trainer import NumbaTrainer
@@ -41,6 +41,10 @@ class NumbaBackend(CpuBackend):
             return None
         measured = statistics.sparse_moments if is_csr(X) else statistics.feature_moments
         return measured(X, weights, rows)
+
+    def seconds_compiling(self) -> float:
+        """Return how long this process has compiled so far."""
+        return compilation.seconds_compiling()
 
     def supports(self, problem: Problem) -> str | None:
         """Say whether Numba knows the dtype of X; it lacks float16 and byte-swapped numbers."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import njit
-from numba.core import caching
+from numba.core import caching, event
 
 ANY_ORDER = frozenset({"reassoc", "contract", "nsz", "arcp"})
 """Floating-point freedoms: they change rounding, never the treatment of inf and NaN."""
@@ -26,7 +26,8 @@ LOG = logging.getLogger(__name__)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-files: Any = caching  # which Numba has not annotated
+files: Any = caching  # neither of which Numba has annotated
+events: Any = event
 
 
 def compiled(function: Function) -> Function:
@@ -213,6 +214,21 @@ def _stamp_of_kernels() -> str:
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+_compiling = events.TimingListener()
+events.register("numba:compile", _compiling)
+
+
+def seconds_compiling() -> float:
+    """Return how long this process has compiled so far, whosever functions.
+
+    Returns
+    -------
+    float
+        Seconds; loading what is on disk does not count.
+    """
+    return float(_compiling.duration) if _compiling.done else 0.0
 
 
 _seconds: float | None = None

@@ -10,55 +10,85 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import matplotlib as mpl
+
+mpl.use("agg")
+
 import matplotlib.pyplot as plt
 
-from benchmarks.peers.report import Measurements, medians_along
+from benchmarks.measure import FOR_LIGHT_AND_DARK
+from benchmarks.peers.contestants import OURS
+from benchmarks.peers.report import Measurements
+
+SHOWN = 88, 93
+"""Accuracies, in percent, between which contestants can be told from each other."""
 
 
 def accuracy(measured: dict[str, Measurements], file: Path) -> None:
-    """Draw a line a contestant, through the medians of its fits of 1, 2, 3, ... epochs."""
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    markers = cycle("osv^D<>PX*hp")
-    colours = plt.get_cmap("tab20").colors
-    for (name, runs), colour in zip(measured.items(), cycle(colours), strict=False):
-        at: dict[int, list[Any]] = {}
-        for run in runs:
-            for point in run.get("points", []):
-                at.setdefault(point["epochs"], []).append(point)
-        # A measurement that failed must not leave medians of fewer seeds here and there.
-        whole = [points for points in at.values() if len(points) == len(runs)]
-        x = [median(p["seconds"] for p in points) for points in whole]
-        y = [100 * median(p["accuracy"] for p in points) for points in whole]
-        bold = 2.5 if name.startswith("sksoftmax") else 1
-        axes.plot(
-            x, y, color=colour, marker=next(markers), markersize=4, linewidth=bold, label=name
-        )
-    axes.set(xscale="log", xlabel="seconds of the whole fit", ylabel="test accuracy, %")
-    axes.set_ylim(bottom=max(85, axes.get_ylim()[0]))
-    axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize="small")
-    figure.savefig(file, dpi=100)
-    plt.close(figure)
+    """Draw a line a contestant, through the medians of its fits of 1, 2, 3, ... epochs.
+
+    Those that never get near the others are left to the table.
+    """
+    with plt.rc_context(FOR_LIGHT_AND_DARK):
+        figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+        for (name, runs), marker in zip(measured.items(), cycle("os^Dv<"), strict=False):
+            x = medians(runs, "epochs", "seconds")
+            y = medians(runs, "epochs", "accuracy")
+            if not x or 100 * max(y.values()) < SHOWN[0]:
+                continue
+            axes.plot(
+                list(x.values()), [100 * value for value in y.values()],
+                marker=marker, markersize=4, linewidth=2.5 if name.startswith(OURS) else 1,
+                label=name,
+            )  # fmt: skip
+        axes.set(
+            xscale="log", xlabel="seconds of the whole fit", ylabel="test accuracy, %",
+            ylim=SHOWN,
+        )  # fmt: skip
+        axes.grid(alpha=0.3, which="both")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.legend(fontsize="small", loc="lower left")
+        figure.savefig(file, dpi=120)
+        plt.close(figure)
 
 
 def scaling(measured: dict[str, Measurements], file: Path) -> None:
     """Draw the time per row, feature and class against each size: flat is linear."""
-    runs_of_one = next(iter(measured.values()))
-    axes = [*dict.fromkeys(p["axis"] for run in runs_of_one for p in run.get("points", []))]
-    figure, panels = plt.subplots(
-        1, len(axes), figsize=(3 * len(axes), 3.2), sharey=True, layout="constrained"
-    )
-    for panel, axis in zip(panels, axes, strict=True):
-        for name, runs in measured.items():
-            good = [run for run in runs if "points" in run]
-            panel.plot(*zip(*medians_along(good, axis), strict=True), marker="o", label=name)
-        panel.set(xscale="log", yscale="log", xlabel=axis)
-        if axis == "n_threads":  # a few whole numbers, not powers of ten
-            threads = sorted({x for line in panel.lines for x in line.get_xdata()})
-            panel.set_xticks(threads, [str(n) for n in threads])
-            panel.set_xticks([], minor=True)
-        panel.grid(alpha=0.3, which="both")
-    panels[0].set_ylabel("ns per row, feature and class")
-    panels[0].legend(fontsize="small")
-    figure.savefig(file, dpi=100)
-    plt.close(figure)
+    points = [p for runs in measured.values() for run in runs for p in run.get("points", [])]
+    names = list(dict.fromkeys(point["axis"] for point in points))
+    with plt.rc_context(FOR_LIGHT_AND_DARK):
+        figure, panels = plt.subplots(
+            2, 2, figsize=(7, 5), sharey=True, layout="constrained", squeeze=False
+        )
+        for panel, axis in zip(panels.flat, names, strict=False):
+            for name, runs in measured.items():
+                line = medians(runs, "size", "nanoseconds", axis)
+                panel.plot(list(line), list(line.values()), marker="o", label=name)
+            panel.set(xscale="log", yscale="log", xlabel=axis)
+            if axis == "n_threads":  # a few whole numbers, not powers of ten
+                threads = sorted({p["size"] for p in points if p["axis"] == axis})
+                panel.set_xticks(threads, [str(n) for n in threads])
+                panel.set_xticks([], minor=True)
+            panel.grid(alpha=0.3, which="both")
+        for panel in panels.flat[len(names) :]:
+            panel.set_axis_off()
+        for panel in panels[:, 0]:
+            panel.set_ylabel("ns per row, feature, class")
+        panels[0, 0].legend(fontsize="small")
+        figure.savefig(file, dpi=120)
+        plt.close(figure)
+
+
+def medians(
+    runs: Measurements, by: str, value: str, axis: str | None = None
+) -> dict[Any, float]:
+    """Return the median of a value of the points at each place, along one axis or the only one.
+
+    A measurement that failed must not leave medians of fewer seeds here and there.
+    """
+    at: dict[Any, list[float]] = {}
+    for run in runs:
+        for point in run.get("points", []):
+            if point.get("axis") == axis:
+                at.setdefault(point[by], []).append(point[value])
+    return {place: median(found) for place, found in at.items() if len(found) == len(runs)}

@@ -22,8 +22,6 @@ ONE_THREAD = {
         f"{library}_NUM_THREADS": "1"
         for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA", "VECLIB")
     },
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-    "JAX_PLATFORMS": "cpu",
     "CUDA_VISIBLE_DEVICES": "",
 }
 """What keeps each library to one thread, and off a GPU."""

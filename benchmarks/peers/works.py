@@ -3,22 +3,24 @@
 Every function that measures is given a contestant and arrays, and must not know which library
 it drives. A model is timed by whole fits: a fit of e epochs is a new model, fitted from
 nothing, with the same seed for every e, so that whatever a fit costs beside its epochs counts
-for all alike. An untimed fit of one epoch, or a small search, goes before, which compiles
-whatever is compiled. An untimed prediction does, too, since the memory that it frees is
-given to the fits after it: else the first of them alone would pay for having pages mapped.
+for all alike. An untimed fit goes before, which compiles whatever is compiled. An untimed
+prediction does, too, since the memory that it frees is given to the fits after it: else the
+first of them alone would pay for having pages mapped. Seconds are those of the processor, in
+one thread: other work on the machine adds little to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
 from benchmarks import sparse
@@ -26,8 +28,8 @@ from benchmarks.measure import mnist
 from benchmarks.peers import contestants
 from benchmarks.peers.contestants import Contestant
 
-MARKS = (0.92, 0.925)
-"""Accuracies on the test images of MNIST to be reached."""
+Measured = dict[str, Any]
+"""``figures``, cells of a row by their columns, None being never; and perhaps ``points``."""
 
 SIZES = {
     "n_samples": (1_000, 4_000, 16_000, 64_000, 256_000),
@@ -43,35 +45,43 @@ WIDE = {"n_samples": 64_000, "n_features": 784, "n_classes": 10}
 
 @dataclass(frozen=True)
 class Work:
-    """One table: its data (small ones if quick), who takes part, what is measured of each."""
+    """One table.
+
+    Parameters
+    ----------
+    title : str
+        Its title.
+    data : callable
+        Returns the data, small ones if told that it is only to try.
+    contestants : callable
+        Returns who takes part, by name.
+    measure : callable
+        Measures one contestant on the data with a seed.
+    n_seeds : int
+        How often.
+    compared : str, default=""
+        The figure by which contestants are compared, if they are.
+    more_is_better : bool, default=False
+        Whether the largest one wins.
+    """
 
     title: str
     data: Callable[[bool], Any]
     contestants: Callable[[], dict[str, Contestant]]
-    measure: Callable[[Contestant, Any, int], dict[str, Any]]
+    measure: Callable[[Contestant, Any, int], Measured]
     n_seeds: int
+    compared: str = ""
+    more_is_better: bool = False
 
 
 def images(quick: bool) -> Any:
     """Pixels in [0, 1] of MNIST, or of the digits that scikit-learn ships."""
     if quick:
         X, y = digits(quick)
-        return split(X / 16, y)
+        return train_test_split((X / 16).astype(np.float32), y, random_state=0)
     X, y, X_test, y_test = mnist()
-    return pixels(X), y.astype(np.int64), pixels(X_test), y_test.astype(np.int64)
-
-
-def pixels(X: np.ndarray) -> np.ndarray:
-    """Return bytes as float32 in [0, 1]."""
-    return (X / 255).astype(np.float32)
-
-
-def split(X: np.ndarray, y: np.ndarray) -> Any:
-    """Split float32 rows into train rows and labels, test rows and labels."""
-    X_train, X_test, y_train, y_test = train_test_split(
-        X.astype(np.float32), y, test_size=0.25, random_state=0
-    )
-    return X_train, y_train, X_test, y_test
+    rows = [(part / 255).astype(np.float32) for part in (X, X_test)]
+    return *rows, y.astype(np.int64), y_test.astype(np.int64)
 
 
 def digits(quick: bool) -> Any:
@@ -86,7 +96,7 @@ def sparse_rows(quick: bool) -> Any:
     X, y = sparse.planted(100_000)
     n_train, n_test = (2_000, 500) if quick else (sparse.N_ROWS, sparse.N_TEST)
     test = slice(sparse.N_ROWS, sparse.N_ROWS + n_test)
-    return X[:n_train], y[:n_train], X[test], y[test]
+    return X[:n_train], X[test], y[:n_train], y[test]
 
 
 def many_classes(quick: bool) -> Any:
@@ -97,7 +107,7 @@ def many_classes(quick: bool) -> Any:
     scores = X @ rng.standard_normal((n_features, n_classes), np.float32)
     y = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
     y[:n_classes] = np.arange(n_classes)
-    return X[:n_rows], y[:n_rows], X[n_rows:], y[n_rows:]
+    return X[:n_rows], X[n_rows:], y[:n_rows], y[n_rows:]
 
 
 def rows_to_predict(quick: bool) -> Any:
@@ -110,165 +120,145 @@ def rows_to_predict(quick: bool) -> Any:
 
 def only_sizes(quick: bool) -> Any:
     """Return the sizes alone: rows are drawn where they are timed."""
-    return {axis: sizes[:3] if quick else sizes for axis, sizes in SIZES.items()}
+    return {axis: sizes[:2] if quick else sizes for axis, sizes in SIZES.items()}
 
 
-def shape_of(X: Any, y: np.ndarray) -> tuple[int, int]:
-    """Return (n_features, n_classes)."""
-    return X.shape[1], int(y.max()) + 1
-
-
-def timed_fit(model: Any, X: Any, y: np.ndarray) -> tuple[float, float]:
-    """Seconds of a fit by the clock, and of the processor, whoever else kept it busy."""
-    wall, cpu = perf_counter(), process_time()
+def fit_seconds(model: Any, X: Any, y: np.ndarray, clock: Callable[[], float]) -> float:
+    """Fit, and return what a clock says that it took."""
+    start = clock()
     model.fit(X, y)
-    return perf_counter() - wall, process_time() - cpu
+    return clock() - start
 
 
-def curve(contestant: Contestant, data: Any, seed: int) -> dict[str, Any]:
-    """Time fits of more and more epochs, and score each on the test rows."""
-    X, y, X_test, y_test = data
-    shape = shape_of(X, y)
-    contestant.make(1, seed, shape).fit(X, y).predict(X_test)
+def curve(
+    contestant: Contestant, data: Any, seed: int, *, marks: tuple[float, ...]
+) -> Measured:
+    """Time fits of more and more epochs; say when the test accuracy first reached each mark."""
+    X, X_test, y, y_test = data
+    contestant.make(1, seed).fit(X, y).predict(X_test)
     points = []
     for epochs in contestant.ladder:
-        model = contestant.make(epochs, seed, shape)
-        seconds, cpu = timed_fit(model, X, y)
+        model = contestant.make(epochs, seed)
+        seconds = fit_seconds(model, X, y, process_time)
         accuracy = float(np.mean(model.predict(X_test) == y_test))
-        points.append({"epochs": epochs, "seconds": seconds, "cpu": cpu, "accuracy": accuracy})
-    return {"points": points}
+        points.append({"epochs": epochs, "seconds": seconds, "accuracy": accuracy})
+    figures: dict[str, float | None] = {}
+    for mark in marks:
+        reached = [point["seconds"] for point in points if point["accuracy"] >= mark]
+        figures[f"s to {mark:.1%}"] = reached[0] if reached else None
+    more = points[-1]["epochs"] - points[0]["epochs"]
+    figures["ms an epoch"] = 1e3 * (points[-1]["seconds"] - points[0]["seconds"]) / more
+    figures["best, %"] = 100 * max(point["accuracy"] for point in points)
+    return {"figures": figures, "points": points}
 
 
-def curve_to_marks(contestant: Contestant, data: Any, seed: int) -> dict[str, Any]:
-    """Say beside the curve when each mark was first reached."""
-    measured = curve(contestant, data, seed)
-    for mark in MARKS:
-        reached = [p for p in measured["points"] if p["accuracy"] >= mark]
-        measured[f"s to {mark:.1%}"] = reached[0]["seconds"] if reached else None
-        measured[f"CPU s to {mark:.1%}"] = reached[0]["cpu"] if reached else None
-    return measured
-
-
-def grid_search(contestant: Contestant, data: Any, seed: int) -> dict[str, Any]:
-    """Twenty candidates on five folds, and the final refit."""
+def search(contestant: Contestant, data: Any, seed: int) -> Measured:
+    """Time a search and its last fit on all rows."""
     X, y = data
-    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-    model = contestant.make(1, seed, shape_of(X, y))
-    grid = dict(contestant.grid(len(X) * 4 // 5))
-    two = {name: list(values)[:2] for name, values in grid.items()}
-    contestant.search(model, two, cv=2).fit(X, y)  # untimed
-    search = contestant.search(model, grid, cv=folds)
-    seconds, cpu = timed_fit(search, X, y)
-    error = search.cv_results_["std_test_score"][search.best_index_] / np.sqrt(5)
-    return {
-        "seconds": seconds,
-        "cpu": cpu,
-        "best score": float(search.best_score_),
-        "standard error": float(error),
-    }
+    contestant.make(1, seed).fit(X[:300], y[:300])  # untimed
+    model = contestant.make(1, seed)
+    seconds = fit_seconds(model, X, y, process_time)
+    return {"figures": {"s": seconds, "best score, %": 100 * float(model.best_score_)}}
 
 
-def prediction(contestant: Contestant, data: Any, seed: int) -> dict[str, Any]:
-    """Rows a second over many rows, and the seconds of one row."""
+def prediction(contestant: Contestant, data: Any, seed: int) -> Measured:
+    """Rows a second over many rows, and the time of one row."""
     X, y, many = data
-    model = contestant.make(20, seed, shape_of(X, y)).fit(X, y)
+    model = contestant.make(20, seed).fit(X, y)
     model.predict(many)
 
     def seconds(rows: np.ndarray) -> float:
-        start = perf_counter()
+        start = process_time()
         model.predict(rows)
-        return perf_counter() - start
+        return process_time() - start
 
-    return {
-        "rows a second": len(many) / median(seconds(many) for _ in range(3)),
-        "seconds a row": median(seconds(many[i : i + 1]) for i in range(1_000)),
-    }
+    rows_a_second = len(many) / median(seconds(many) for _ in range(5))
+    one = median(seconds(many[i : i + 1]) for i in range(1_000))
+    return {"figures": {"million rows a s": rows_a_second / 1e6, "µs for one row": 1e6 * one}}
 
 
-def scaling(contestant: Contestant, data: Any, seed: int) -> dict[str, Any]:
+def scaling(contestant: Contestant, data: Any, seed: int) -> Measured:
     """Time of an epoch over each size, per row, feature and class."""
     points = []
     for axis, sizes in data.items():
         for size in sizes:
-            if axis == "n_threads":
-                shape = WIDE
-                seconds = epoch_seconds(contestant, seed, *shape.values(), n_threads=size)
-            else:
-                shape = {**MIDDLE, axis: size}
-                seconds = epoch_seconds(contestant, seed, *shape.values())
+            is_threads = axis == "n_threads"
+            shape = WIDE if is_threads else {**MIDDLE, axis: size}
+            seconds = epoch_seconds(contestant, seed, shape, size if is_threads else None)
             share = seconds / np.prod(list(shape.values()), dtype=float)
             points.append({"axis": axis, "size": size, "nanoseconds": 1e9 * share})
-    return {"points": points}
+    return {"figures": {}, "points": points}
 
 
 def epoch_seconds(
-    contestant: Contestant,
-    seed: int,
-    n_samples: int,
-    n_features: int,
-    n_classes: int,
-    n_threads: int | None = None,
+    contestant: Contestant, seed: int, shape: dict[str, int], n_threads: int | None
 ) -> float:
     """Seconds that one more epoch takes: the difference of two fits, shared out.
 
     They are those of the processor, or by the clock where a number of threads is given.
     """
     rng = np.random.default_rng(seed)
+    n_samples, n_features, n_classes = shape.values()
     X = rng.standard_normal((n_samples, n_features), np.float32)
     y = rng.permutation(np.arange(n_samples) % n_classes)
+    clock = process_time if n_threads is None else perf_counter
     # Enough epochs that the difference stands out from the noise.
-    more = int(np.clip(1e9 / (n_samples * n_features * n_classes), 2, 200))
-    times = []
+    more = int(np.clip(1e9 / X.size / n_classes, 2 if n_threads is None else 20, 200))
     with threadpool_limits(n_threads or 1, user_api="blas"):
-        for epochs in (1, 1, 1 + more):  # the first of them warms up
-            model = contestant.make(epochs, seed, (n_features, n_classes))
-            model.set_params(n_jobs=n_threads)
-            wall, cpu = timed_fit(model, X, y)
-            times.append(cpu if n_threads is None else wall)
+        times = [  # the first of them warms up
+            fit_seconds(contestant.make(epochs, seed).set_params(n_jobs=n_threads), X, y, clock)
+            for epochs in (1, 1, 1 + more)
+        ]
     return (times[2] - times[1]) / more
 
 
 WORKS = {
-    "mnist": Work(
+    "images": Work(
         "MNIST: 60,000 x 784, float32, 10 classes",
         images,
-        contestants.on_mnist,
-        curve_to_marks,
-        5,
+        contestants.on_images,
+        partial(curve, marks=(0.92, 0.925)),
+        n_seeds=3,
+        compared="s to 92.0%",
     ),
-    "digits": Work(
-        "Digits: GridSearchCV of 20 strengths of the penalty on 5 folds",
+    "search": Work(
+        "Search: 20 strengths of the penalty, 5 folds of the digits",
         digits,
-        contestants.in_grid_search,
-        grid_search,
-        3,
+        contestants.that_search,
+        search,
+        n_seeds=3,
+        compared="s",
     ),
     "classes": Work(
-        "1,000 classes: 50,000 x 256, float32, batches of 100 rows",
+        "1,000 classes: 50,000 x 256, float32",
         many_classes,
         contestants.of_many_classes,
-        curve,
-        2,
+        partial(curve, marks=(0.25,)),
+        n_seeds=2,
+        compared="s to 25.0%",
+    ),
+    "sparse": Work(
+        "Sparse: 50,000 x 100,000, 75 stored a row, float64, 20 classes",
+        sparse_rows,
+        contestants.on_sparse_rows,
+        partial(curve, marks=(0.36,)),
+        n_seeds=2,
+        compared="s to 36.0%",
     ),
     "predict": Work(
         "Prediction: 1,000,000 x 64, float32, 10 classes",
         rows_to_predict,
         contestants.that_predict,
         prediction,
-        3,
-    ),
-    "sparse": Work(
-        "Sparse: 50,000 x 100,000, 75 nonzeros a row, float64, 20 classes",
-        sparse_rows,
-        contestants.on_sparse_rows,
-        curve,
-        2,
+        n_seeds=3,
+        compared="million rows a s",
+        more_is_better=True,
     ),
     "scaling": Work(
-        "Scaling: CPU nanoseconds an epoch per row, feature and class; threads by the clock",
+        "Scaling, nanoseconds an epoch per row, feature and class",
         only_sizes,
         lambda: contestants.ours(()),
         scaling,
-        3,
+        n_seeds=2,
     ),
 }

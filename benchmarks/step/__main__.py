@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import machine
 from benchmarks.step.measures import Options, measure
-from benchmarks.step.report import print_sets, print_summary
+from benchmarks.step.report import print_sets, print_summary, restructured
 from benchmarks.step.sets import LARGE, all_sets
 
 QUICK_ROWS = 6_000
@@ -54,6 +54,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--cache", type=Path, help="file of optima and the peer's figures")
     parser.add_argument("--output", type=Path, help="write all figures to this JSON file")
+    parser.add_argument("--table", type=Path, help="write docs/step.inc, or another file")
     options = parser.parse_args(arguments)
     known = all_sets()
     unknown = set(options.set or ()) - set(known)
@@ -96,6 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
     if all_found:
         print_sets(all_found)
         print_summary(all_found)
+        if given.table:
+            given.table.write_text(restructured(all_found))
 
 
 if __name__ == "__main__":

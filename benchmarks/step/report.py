@@ -28,6 +28,15 @@ HEADER = (
     "regret",
     "short of",
 )
+DOCUMENTED = (
+    "set",
+    "rows x features, classes",
+    "gap after 10 epochs",
+    "epochs",
+    "accuracy",
+    "log-loss",
+    "time",
+)
 TIMED_ROWS = 1_000
 """Rows from which a set's seconds count: in smaller ones a call costs more than a fit."""
 
@@ -96,6 +105,36 @@ def _row(found: Found) -> tuple[Any, ...]:
         f"{found['regret']:.1f}" if "regret" in found else "",
         ", ".join(name for name, short in shortcomings(found).items() if short),
     )
+
+
+def restructured(all_found: Sequence[Found]) -> str:
+    """Return a row a set as reStructuredText, in columns for which a phone has room.
+
+    Parameters
+    ----------
+    all_found : sequence of dict
+        What was measured of each set.
+
+    Returns
+    -------
+    str
+        The table that the page in docs/ includes; ours stands before the peer's.
+    """
+    rows = [DOCUMENTED]
+    for found in all_found:
+        rows.append((
+            found["name"],
+            f"{found['rows']:,} x {found['features']:,}, {found['classes']:,}",
+            f"{found['gaps'][-1]:.1e}",
+            str(found["epochs"]),
+            f"{100 * found['accuracy_ours']:.1f}, {100 * found['accuracy_peer']:.1f}",
+            f"{found['log_loss_ours']:.3f}, {found['log_loss_peer']:.3f}",
+            f"{found['seconds_ours'] / found['seconds_peer']:.2f}",
+        ))  # fmt: skip
+    lines = ["   " + ", ".join(f'"{cell}"' for cell in row) for row in rows]
+    title = f"Default fits on {len(all_found)} sets, beside LogisticRegression"
+    head = f".. csv-table:: {title}\n   :header-rows: 1\n   :class: measured"
+    return "\n".join((head, "", *lines)) + "\n"
 
 
 def print_summary(all_found: Sequence[Found]) -> None:

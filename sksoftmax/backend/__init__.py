@@ -13,6 +13,7 @@ from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.blocks import FeedingTrainer
 from sksoftmax.backend.contract import (
     Backend,
+    CompilingBackend,
     DeviceBackend,
     MeasuringBackend,
     NamespaceBackend,
@@ -48,6 +49,7 @@ __all__ = [
     "Array",
     "ArrayTrainer",
     "Backend",
+    "CompilingBackend",
     "CpuBackend",
     "DeviceBackend",
     "DistanceOverGradients",

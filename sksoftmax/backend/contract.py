@@ -264,6 +264,21 @@ class MeasuringBackend(Backend, Protocol):
 
 
 @runtime_checkable
+class CompilingBackend(Backend, Protocol):
+    """A backend that compiles when it first meets rows of some kind. Optional."""
+
+    def seconds_compiling(self) -> float:
+        """Return what this process has spent on compiling so far.
+
+        Returns
+        -------
+        float
+            Seconds, which ``verbose`` tells apart from those of an epoch.
+        """
+        ...
+
+
+@runtime_checkable
 class DeviceBackend(Backend, Protocol):
     """A backend on a device that needs much work at a time. Optional.
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sksoftmax.backend.contract import CompilingBackend
 from sksoftmax.training.callbacks import FitTasks
 from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.stack import Stack
@@ -112,6 +113,7 @@ class Run:
         self.error: Exception | None = None
         self.seconds = 0.0
         self._last_epoch = len(history.losses) + max_epochs
+        self._compiled_before = 0.0
         self._best: Checkpoint | None = None
 
     @property
@@ -157,6 +159,7 @@ class Run:
         """Tell callbacks that an epoch begins; an error in one of them ends the run."""
         if self.verbose and not self.history.losses:
             print(self._header())
+        self._compiled_before = self._seconds_compiling()
         if self.tasks is None:
             return
         try:
@@ -217,15 +220,23 @@ class Run:
             f" batch_size={rows.batch_size}, backend={rows.backend.name}"
         )
 
+    def _seconds_compiling(self) -> float:
+        """What the backend has spent on compiling so far, in whatever fit."""
+        backend = self.training.rows.backend
+        return backend.seconds_compiling() if isinstance(backend, CompilingBackend) else 0.0
+
     def _line(self, seconds: float) -> str:
+        """What an epoch has left behind; before it, how long kernels were compiled in it."""
         history = self.history
+        compiling = self._seconds_compiling() - self._compiled_before
         parts = [f"epoch {len(history.losses):5d}", f"loss {history.losses[-1]:10.6f}"]
         if self.training.rows.held_out is not None:
             parts.append(f"validation {history.validation_losses[-1]:10.6f}")
-        parts.append(f"{seconds:9.4f} s")
+        parts.append(f"{seconds - compiling:9.4f} s")
         if self.verbose > 1:
-            parts.append(f"backend {self.training.backend_seconds:9.4f} s")
-        return "   ".join(parts)
+            parts.append(f"backend {self.training.backend_seconds - compiling:9.4f} s")
+        line = "   ".join(parts)
+        return f"kernels compiled in {compiling:.1f} s\n{line}" if compiling else line
 
 
 def run_epochs(runs: Sequence[Run], limit: float = math.inf) -> None:

@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import logging
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -210,3 +211,31 @@ def test_where_compiling_is_forbidden_numpy_trains_and_a_reason_is_given():
     assert backend == "numpy", done.stderr
     for message in (reason, error):
         assert "NUMBA_DISABLE_JIT" in message
+
+
+FIT = """
+from sklearn.datasets import load_iris
+from sksoftmax import SoftmaxClassifier
+clf = SoftmaxClassifier(backend="numba", max_iter=2, tol=None, verbose=2)
+clf.fit(*load_iris(return_X_y=True))
+"""
+
+
+def test_verbose_tells_the_time_of_compiling_apart_from_that_of_the_epoch(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def lines():
+        command = [sys.executable, "-c", FIT]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout.splitlines()
+
+    _, compiled, first, second, _ = lines()
+    (compiling,) = map(
+        float, re.fullmatch(r"kernels compiled in ([\d.]+) s", compiled).groups()
+    )
+    for line in (first, second):
+        seconds, in_backend = map(float, re.findall(r"([-\d.]+) s", line))
+        assert 0 <= in_backend <= seconds < compiling
+    assert not any("compiled" in line for line in lines())  # in a process that finds them
