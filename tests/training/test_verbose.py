@@ -48,7 +48,7 @@ def test_the_last_line_says_why_it_stopped(capsys):
 def test_the_header_says_what_auto_stands_for(capsys):
     SoftmaxClassifier(max_iter=1, tol=None, backend="numpy", verbose=1).fit(X, Y)
     assert capsys.readouterr().out.splitlines()[0] == (
-        "1,797 rows, 64 features, 10 classes, float64; alpha=0.000556, batch_size=32,"
+        "1,797 rows, 64 features, 10 classes, float64; alpha=0.000556, batch_size=64,"
         " backend=numpy"
     )
 
