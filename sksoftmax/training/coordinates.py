@@ -105,7 +105,9 @@ class Coordinates:
     scale: NDArray[np.float64]
     intercept_scale: float = 1.0
 
-    def gram(self, xp: Any, x: Array, fit_intercept: bool, others: Array | None = None) -> Array:
+    def gram(
+        self, xp: Any, x: Array, fit_intercept: bool, others: Array | None = None
+    ) -> Array:
         """Return the products of rows with each other in these coordinates.
 
         Parameters
