@@ -7,6 +7,7 @@ models.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -363,7 +364,7 @@ def measure_curvature(
     of_others = coordinates.gram(xp, x, fit_intercept, X[others]) @ residual
     moved = of_others * (-1 / (bound * len(chosen)))
     of_others = _weights_and_targets(xp, codes, n_classes, weights, others)
-    return bound / 2 ** _doublings(xp, moved, *of_others, most)
+    return math.ldexp(bound, -_doublings(xp, moved, *of_others, most))
 
 
 def _weights_and_targets(
