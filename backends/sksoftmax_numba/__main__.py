@@ -48,6 +48,7 @@ def kinds(dtype: str, classes: Sequence[int]) -> Iterator[None]:
     rng = np.random.default_rng(0)
     X = rng.integers(0, 9, (48, 6)).astype(dtype)
     y = np.arange(48) % 3
+    classes = () if dtype == "float16" else classes  # which sparse rows do not have
     wide = np.zeros((6, MANY_PARAMETERS // 2), dtype)
     wide[:, :6] = X[:6]
     for rule in RULES:

@@ -37,7 +37,7 @@ class NumbaBackend(CpuBackend):
         self, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None
     ) -> Moments | None:
         """Return the weighted moments of the columns of X, in compiled passes."""
-        if not has_dtype(X.dtype):
+        if not reads(X):
             return None
         measured = statistics.sparse_moments if is_csr(X) else statistics.feature_moments
         return measured(X, weights, rows)
@@ -47,24 +47,27 @@ class NumbaBackend(CpuBackend):
         return compilation.seconds_compiling()
 
     def supports(self, problem: Problem) -> str | None:
-        """Say whether Numba knows the dtype of X; it lacks float16 and byte-swapped numbers."""
+        """Say whether kernels read the dtype of X: not that of long or byte-swapped numbers."""
         dtype = problem.X.dtype
-        if has_dtype(dtype):
+        if reads(problem.X):
             return None
         return f"Numba has no arrays of dtype {dtype}."
 
 
-def has_dtype(dtype: np.dtype[Any]) -> bool:
-    """Say whether Numba has arrays of a dtype.
+def reads(X: Array) -> bool:
+    """Say whether kernels read rows of such a dtype.
 
     Parameters
     ----------
-    dtype : numpy dtype
-        Of X.
+    X : ndarray or CSR matrix
+        The rows.
 
     Returns
     -------
     bool
-        False for float16, longdouble and byte-swapped numbers.
+        False for longdouble, byte-swapped numbers and sparse float16.
     """
-    return dtype.isnative and dtype.kind in "fiub" and dtype.itemsize <= 8 and dtype != "f2"
+    dtype = X.dtype
+    if dtype == np.float16:
+        return not is_csr(X)
+    return bool(dtype.isnative and dtype.kind in "fiub" and dtype.itemsize <= 8)

@@ -1,7 +1,8 @@
 """Arrays as kernels take them: of few types, since for each type kernels are compiled anew.
 
 Numba tells read-only from other arrays, rows in order from columns in order and from slices,
-and truth values from bytes. What a kernel reads is handed to it read-only, whosever it is.
+and truth values from bytes, and has no float16. What a kernel reads is handed to it read-only,
+whosever it is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sksoftmax_numba.half import HALF
+
+SEEN_AS: dict[str, np.dtype[Any]] = {"?": np.dtype(np.uint8), "e": HALF}
+"""Dtypes that kernels see as others of the same size, by their characters."""
 
 
 def rows_of(X: NDArray[Any]) -> NDArray[Any]:
@@ -25,9 +31,10 @@ def rows_of(X: NDArray[Any]) -> NDArray[Any]:
     ndarray of shape (1 or 2, n_rows, n_features)
         The same memory, read-only; a copy if it is not aligned. X is the first along the first
         axis. There are two where rows are not contiguous: Numba has but one type for these.
+        float16 is seen as `HALF`, and truth values as bytes.
     """
     X = np.require(X, requirements="A")
-    X = X.view(np.uint8) if X.dtype == bool else X
+    X = X.view(SEEN_AS[X.dtype.char]) if X.dtype.char in SEEN_AS else X
     count = 1 if X.flags.c_contiguous else 2
     return np.broadcast_to(X, (count, *X.shape))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from sksoftmax_numba.compilation import inlined, written_out
 from sksoftmax_numba.exponential import exponential
+from sksoftmax_numba.half import number_of
 from sksoftmax_numba.intrinsics import MANY_REGISTERS, PREFETCHES, prefetch
 
 ROWS, CLASSES = 4, 5 if MANY_REGISTERS else 2
@@ -131,7 +132,7 @@ def gather(X: Any, rows: Any, x: Any) -> int:
     for i in range(count):
         row = rows[i]
         for j in range(X.shape[2]):
-            x[i, j] = X[0, row, j]
+            x[i, j] = number_of(X[0, row, j])
     n_tiled = (count + ROWS - 1) // ROWS * ROWS
     for i in range(count, n_tiled):
         x[i] = 0

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sksoftmax.backend import Array, Moments
 from sksoftmax_numba.canonical import elements_of, rows_of, to_read, unsigned
 from sksoftmax_numba.compilation import announced, compiled, inlined
+from sksoftmax_numba.half import number_of
 from sksoftmax_numba.intrinsics import PREFETCHES, prefetch
 
 BLOCK_ROWS = 1024
@@ -39,7 +40,8 @@ def _add_rows(
     """
     # Unsigned: an index that might count from the end would keep the loop from vectors.
     for j in range(np.uint64(start), np.uint64(stop)):
-        v0, v1, v2, v3, s = x0[j], x1[j], x2[j], x3[j], shift[j]
+        v0, v1, s = number_of(x0[j]), number_of(x1[j]), shift[j]
+        v2, v3 = number_of(x2[j]), number_of(x3[j])
         lower[j] = min(low[j], min(min(v0, v1), min(v2, v3)))
         higher[j] = max(high[j], max(max(v0, v1), max(v2, v3)))
         d0, d1 = np.float64(v0) - s, np.float64(v1) - s
@@ -101,7 +103,7 @@ def feature_moments(
     Parameters
     ----------
     X : ndarray of shape (n_rows, n_features)
-        Any real dtype that Numba has.
+        Of a dtype that kernels read.
     weights : ndarray of shape (n_rows,), or None
         Row weights; None for equal ones.
     rows : ndarray of int64, or None
@@ -117,6 +119,8 @@ def feature_moments(
     n = X.shape[1]
     of_kernels = rows_of(X)
     three = of_kernels[0][rows[[0, len(rows) // 2, -1]]]
+    if X.dtype == np.float16:
+        three = three.view(np.float16).astype(np.float32)
     # One of the values themselves, so that constant columns are exact, and no lone outlier.
     shift = np.sort(three.astype(np.float64), axis=0)[1]
     lows, highs = np.stack([three[0]] * 2), np.stack([three[0]] * 2)

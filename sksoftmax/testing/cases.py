@@ -134,6 +134,7 @@ STACK_VARIANTS: dict[str, dict[str, Any]] = {
     "l1": {"l1": 3e-2},
     "adam": {"optimizer": "adam"},
     "int16": {"dtype": "int16"},
+    "float16": {"dtype": "float16"},
     "automatic": {"optimizer": AUTOMATIC},
     "automatic, weights": {"optimizer": AUTOMATIC, "weighted": True},
     "automatic, not centred": {"optimizer": AUTOMATIC, "centred": False},
@@ -164,6 +165,11 @@ DENSE_VARIANTS: dict[str, dict[str, Any]] = {
     "l1": {"l1": 3e-2},
     "no penalty": {"l2": 0},
     "uint8": {"dtype": "uint8"},
+    "float16": {"dtype": "float16"},
+    "many parameters, float16": {
+        "n_rows": 150, "n_features": 140, "n_classes": 500, "batch_size": 40,
+        "dtype": "float16",
+    },
     "several models": {"n_models": 3},
     "several weighted models": {"n_models": 3, "weighted": True},
 }  # fmt: skip
@@ -207,6 +213,7 @@ CASES = (
     ),
     Case("uint8", dtype="uint8"),
     Case("int16", dtype="int16"),
+    Case("float16", dtype="float16"),
     *(
         Case(f"several models, {name}", n_models=3, **changes)
         for name, changes in STACK_VARIANTS.items()

@@ -7,6 +7,7 @@ models.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,7 +106,9 @@ class Coordinates:
     scale: NDArray[np.float64]
     intercept_scale: float = 1.0
 
-    def gram(self, xp: Any, x: Array, fit_intercept: bool) -> Array:
+    def gram(
+        self, xp: Any, x: Array, fit_intercept: bool, others: Array | None = None
+    ) -> Array:
         """Return the products of rows with each other in these coordinates.
 
         Parameters
@@ -116,30 +119,38 @@ class Coordinates:
             Rows in the caller's units, dense or CSR.
         fit_intercept : bool
             Whether a column of ones stands beside the features.
+        others : array of shape (n_others, n_features), optional
+            Rows to multiply by those of x, in place of x itself.
 
         Returns
         -------
-        array of shape (n_rows, n_rows), float64
+        array of shape (n_rows or n_others, n_rows), float64
             No zero of CSR rows is stored on the way.
         """
-        inverse = xp.asarray(1 / self.scale)
+        z = self._standardised(xp, x)
+        left = z if others is None else self._standardised(xp, others)
         if is_csr(x):
-            z = with_data(x, x.data.astype(np.float64) * inverse[x.indices])
-            products = (z @ z.T).toarray()
+            products = (left @ z.T).toarray()
             if self.centre is not None:
-                centre = xp.asarray(self.centre) * inverse
+                centre = xp.asarray(self.centre) * xp.asarray(1 / self.scale)
                 # (z - c)(z - c)' = z z' - z c - c z' + c c: no row is centred, which would fill
                 # in zeros.
-                way = z @ centre
-                products -= way[:, None] + way
+                products -= (left @ centre)[:, None] + z @ centre
                 products += centre @ centre
         else:
-            z = xp.array(x, dtype=np.float64)
-            if self.centre is not None:
-                z -= xp.asarray(self.centre)
-            z *= inverse
-            products = z @ z.T
+            products = left @ z.T
         return products + fit_intercept / self.intercept_scale**2
+
+    def _standardised(self, xp: Any, x: Array) -> Array:
+        """Rows in these coordinates and float64; CSR rows are not centred."""
+        inverse = xp.asarray(1 / self.scale)
+        if is_csr(x):
+            return with_data(x, x.data.astype(np.float64) * inverse[x.indices])
+        z = xp.array(x, dtype=np.float64)
+        if self.centre is not None:
+            z -= xp.asarray(self.centre)
+        z *= inverse
+        return z
 
 
 def automatic_coordinates(
@@ -288,13 +299,18 @@ def measure_curvature(
     batch_size: int,
     rng: np.random.Generator,
 ) -> float:
-    r"""Measure the curvature of the loss of one batch along its first gradient.
+    r"""Measure the curvature along a first gradient: one over it is the first step.
 
     With R the residuals of the untrained model, K the products of the batch's rows with each
     other and 1/2 the bound on the Hessian of the softmax loss, the gradient is
     :math:`G = R^T X / b` and the curvature along it at most
     :math:`|X G^T|^2 / (2 b |G|^2) = |K R|^2 / (2 b \langle R, K R \rangle)`: no array is as
     large as the model.
+
+    The bound is met where two classes share a row's probability. Before the first step k
+    classes do, and the Hessian is 1/k at most: the step may be k/2 times as long, unless the
+    gradient of the batch is mostly noise. So another batch decides: from four classes on the
+    step is doubled as long as that lowers the loss of other rows, and never beyond k/2 times.
 
     Parameters
     ----------
@@ -323,22 +339,60 @@ def measure_curvature(
     Boehning, "Multinomial logistic regression algorithm", Annals of the Institute of
     Statistical Mathematics 44, 1992.
     """
-    chosen = _sample(X, rows, batch_size, rng)
+    most = max(0, n_classes.bit_length() - 2)  # doublings within n_classes / 2
+    count = X.shape[0] if rows is None else len(rows)
+    if most > 0 and count >= 2 * batch_size:
+        both = _sample(X, rows, 2 * batch_size, rng)
+        chosen, others = both[::2], both[1::2]
+    else:
+        chosen, others = _sample(X, rows, batch_size, rng), np.zeros(0, np.int64)
     x = X[chosen]
     xp = computing_namespace(backend, x)
     products = coordinates.gram(xp, x, fit_intercept)
-    w = np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
+    w, targets = _weights_and_targets(xp, codes, n_classes, weights, chosen)
     # The untrained model gives each class the same probability.
-    residual = np.full((len(chosen), n_classes), 1 / n_classes)
-    residual[np.arange(len(chosen)), codes[chosen]] -= 1
-    residual = xp.asarray(residual * w[:, None])
+    residual = (1 / n_classes - targets) * w[:, None]
     # K R: the scores after a step along the gradient, up to its size.
     scores = products @ residual
     slope = float((residual * scores).sum())
-    if slope > 0:
-        return float(xp.asarray(w) @ (scores * scores).sum(axis=1)) / (2 * len(w) * slope)
-    # A batch that says nothing: no gradient can be longer than its rows.
-    return float(xp.trace(products)) / (2 * len(w)) or 1.0
+    if not slope > 0:
+        # A batch that says nothing: no gradient can be longer than its rows.
+        return float(xp.trace(products)) / (2 * len(chosen)) or 1.0
+    bound = float(w @ (scores * scores).sum(axis=1)) / (2 * len(chosen) * slope)
+    if len(others) == 0:
+        return bound
+    of_others = coordinates.gram(xp, x, fit_intercept, X[others]) @ residual
+    moved = of_others * (-1 / (bound * len(chosen)))
+    of_others = _weights_and_targets(xp, codes, n_classes, weights, others)
+    return math.ldexp(bound, -_doublings(xp, moved, *of_others, most))
+
+
+def _weights_and_targets(
+    xp: Any,
+    codes: NDArray[np.int32],
+    n_classes: int,
+    weights: NDArray[Any] | None,
+    chosen: NDArray[np.int64],
+) -> tuple[Array, Array]:
+    """The weights of some rows, and ones where the classes of theirs are, in float64."""
+    w = np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
+    targets = np.zeros((len(chosen), n_classes))
+    targets[np.arange(len(chosen)), codes[chosen]] = 1
+    return xp.asarray(w), xp.asarray(targets)
+
+
+def _doublings(xp: Any, scores: Array, w: Array, targets: Array, most: int) -> int:
+    """How often scores can be doubled while that lowers the loss, at most so many times."""
+    least = np.inf
+    for i in range(most + 1):
+        moved = 2**i * scores
+        moved = moved - xp.max(moved, axis=1, keepdims=True)
+        losses = xp.log(xp.exp(moved).sum(axis=1)) - (moved * targets).sum(axis=1)
+        loss = float(w @ losses)
+        if not loss < least:
+            return max(0, i - 1)
+        least = loss
+    return most
 
 
 def _sample(

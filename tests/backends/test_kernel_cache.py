@@ -129,6 +129,8 @@ def test_kernels_meet_two_layouts_of_each_dtype():
     assert len(kinds) == 2
     bits = X % 2 == 0
     assert numba.typeof(rows_of(bits)) == numba.typeof(rows_of(bits.view(np.uint8)))
+    half = X.astype(np.float16)
+    assert numba.typeof(rows_of(half)) != numba.typeof(rows_of(half.view(np.uint16)))
 
 
 def test_kernels_meet_one_type_of_sparse_rows():

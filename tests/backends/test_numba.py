@@ -16,7 +16,9 @@ from sksoftmax.backend.registry import SMALL_EPOCH
 numba = pytest.importorskip("numba")
 from sksoftmax_numba.compilation import compiled, for_python  # noqa: E402
 from sksoftmax_numba.exponential import exponential  # noqa: E402
+from sksoftmax_numba.half import HALF, number_of  # noqa: E402
 from sksoftmax_numba.kernels import add_five, add_two, scores_of_five, scores_of_two  # noqa: E402
+from sksoftmax_numba.trainer import MANY_PARAMETERS  # noqa: E402
 
 X, Y = load_digits(return_X_y=True)
 
@@ -65,13 +67,44 @@ def test_tiles_of_every_processor_are_products(scores, add, n_classes, dtype):
 
 
 def test_rows_that_numba_has_no_dtype_for_are_trained_by_numpy():
-    half = X.astype(np.float16)
-    clf = SoftmaxClassifier(max_iter=3, tol=None, random_state=0).fit(half, Y)
+    rows = X.astype(np.longdouble)
+    if rows.dtype == np.float64:
+        pytest.skip("there are no longer floats here")
+    clf = SoftmaxClassifier(max_iter=3, tol=None, random_state=0).fit(rows, Y)
     assert clf.backend_ == "numpy"
     with pytest.raises(
-        ValueError, match="cannot train this: Numba has no arrays of dtype float16"
+        ValueError, match=f"cannot train this: Numba has no arrays of dtype {rows.dtype}"
     ):
-        clf.set_params(backend="numba").fit(half, Y)
+        clf.set_params(backend="numba").fit(rows, Y)
+
+
+@compiled
+def copy_numbers(elements, numbers):
+    for i in range(elements.shape[0]):
+        for j in range(elements.shape[1]):
+            numbers[i, j] = number_of(elements[i, j])
+
+
+@pytest.mark.parametrize("width", [1, 256])  # one by one, and in vectors
+def test_every_half_is_the_float32_that_numpy_makes_of_it(width):
+    bits = np.arange(2**16, dtype=np.uint16).reshape(-1, width)
+    numbers, expected = np.empty(bits.shape, np.float32), bits.view(np.float16).astype("f4")
+    copy_numbers(bits.view(HALF), numbers)
+    is_nan = np.isnan(expected)
+    assert_array_equal(np.isnan(numbers), is_nan)
+    assert_array_equal(numbers[~is_nan].view(np.uint32), expected[~is_nan].view(np.uint32))
+
+
+@pytest.mark.parametrize("learning_rate", ["auto", 0.1])
+@pytest.mark.parametrize("n_copies", [1, 103])  # by our own products, and by a BLAS
+def test_rows_in_half_precision_are_trained_like_their_copy(n_copies, learning_rate):
+    half = np.tile((X[:300] / 16).astype(np.float16), n_copies)
+    assert (half.shape[1] * 10 >= MANY_PARAMETERS) == (n_copies > 1)
+    clf = SoftmaxClassifier(
+        backend="numba", max_iter=2, tol=None, learning_rate=learning_rate, random_state=0
+    )
+    models = [clf.fit(rows, Y[:300]).coef_ for rows in (half, half.astype(np.float32))]
+    assert_array_equal(*models)
 
 
 @pytest.mark.parametrize("max_iter", [1, 3])
@@ -106,7 +139,7 @@ def test_without_numba_numpy_trains_and_the_error_says_what_to_install():
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool, np.float32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool, np.float16, np.float32])
 def test_every_dtype_and_layout_gives_what_numpy_gives(dtype, order):
     rows = np.asarray(X > 7 if dtype is bool else X, dtype=dtype, order=order)
     rows.flags.writeable = False

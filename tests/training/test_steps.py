@@ -279,6 +279,43 @@ def test_curvature_is_that_of_the_bound_along_the_first_gradient():
     assert_allclose(curvature, expected)
 
 
+@pytest.mark.parametrize("signal", [0, 3])
+@pytest.mark.parametrize("n_classes", [3, 4, 9, 40])
+def test_other_rows_say_how_long_the_first_step_of_many_classes_may_be(n_classes, signal):
+    rng = np.random.default_rng(0)
+    y = rng.integers(n_classes, size=400)
+    X = rng.standard_normal((400, 20)) + signal * rng.standard_normal((n_classes, 20))[y]
+    w = rng.exponential(size=400)
+    # Two batches of all rows are every other row; up to three classes there is but one.
+    of_batch, of_others = np.arange(0, 400, 2), np.arange(1, 400, 2)
+    if n_classes == 3:
+        of_batch = np.sort(
+            np.random.default_rng(1).choice(400, 200, replace=False, shuffle=False)
+        )
+    measured, bound = (
+        measure_curvature(
+            NUMPY, X, y, n_classes, w, rows, Coordinates(None, np.ones(20)),
+            fit_intercept=False, batch_size=200, rng=np.random.default_rng(1),
+        )
+        for rows in (None, of_batch)  # a batch alone has no other rows
+    )  # fmt: skip
+    x, targets = X[of_batch], np.eye(n_classes)[y[of_batch]]
+    G = (w[of_batch, None] * (1 / n_classes - targets)).T @ x / 200
+
+    def loss(step):
+        logs = log_softmax(-step * X[of_others] @ G.T, axis=1)
+        return -np.mean(w[of_others] * logs[np.arange(200), y[of_others]])
+
+    ratio = bound / measured
+    steps = 2.0 ** np.arange(7)
+    losses = np.array([loss(step / bound) for step in steps])
+    allowed = steps <= max(1, n_classes / 2)
+    falls = np.append(True, np.cumprod(np.diff(losses) < 0).astype(bool))
+    assert ratio == steps[allowed & falls][-1]
+    if n_classes == 40:
+        assert (ratio > 1) == (signal > 0)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_dense_and_sparse_rows_are_measured_alike(weighted):
     rng = np.random.default_rng(0)
