@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 TOKEN = r"""(?:"[^"\n]+"|'[^'\n]+'|[\w.\[\],/<>=-]*[\w\]/-]|\.(?=[\s`)]|$))"""
 PIP_INSTALL = re.compile(rf"pip install((?: {TOKEN})+)")
 WITH_A_VALUE = {"-c", "--group", "--target"}
-TOOLS = {"coverage", "ipywidgets", "pip"}
+TOOLS = {"coverage", "cyanure", "ipywidgets", "pip"}
 """What may be installed though none of our extras needs it."""
 
 

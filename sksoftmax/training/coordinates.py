@@ -349,45 +349,46 @@ def measure_curvature(
     x = X[chosen]
     xp = computing_namespace(backend, x)
     products = coordinates.gram(xp, x, fit_intercept)
-    w, targets = _weights_and_targets(xp, codes, n_classes, weights, chosen)
+    w = _weights_of(chosen, weights)
     # The untrained model gives each class the same probability.
-    residual = (1 / n_classes - targets) * w[:, None]
+    residual = np.full((len(chosen), n_classes), 1 / n_classes)
+    residual[np.arange(len(chosen)), codes[chosen]] -= 1
+    residual *= w[:, None]
+    residual = xp.asarray(residual)
     # K R: the scores after a step along the gradient, up to its size.
     scores = products @ residual
     slope = float((residual * scores).sum())
     if not slope > 0:
         # A batch that says nothing: no gradient can be longer than its rows.
         return float(xp.trace(products)) / (2 * len(chosen)) or 1.0
-    bound = float(w @ (scores * scores).sum(axis=1)) / (2 * len(chosen) * slope)
+    scores *= scores
+    bound = float(xp.asarray(w) @ scores.sum(axis=1)) / (2 * len(chosen) * slope)
     if len(others) == 0:
         return bound
-    of_others = coordinates.gram(xp, x, fit_intercept, X[others]) @ residual
-    moved = of_others * (-1 / (bound * len(chosen)))
-    of_others = _weights_and_targets(xp, codes, n_classes, weights, others)
-    return math.ldexp(bound, -_doublings(xp, moved, *of_others, most))
+    del scores  # for many classes the largest array here, as is what takes its place
+    moved = coordinates.gram(xp, x, fit_intercept, X[others]) @ residual
+    del residual
+    moved *= -1 / (bound * len(chosen))
+    n_doublings = _doublings(xp, moved, codes[others], _weights_of(others, weights), most)
+    return math.ldexp(bound, -n_doublings)
 
 
-def _weights_and_targets(
-    xp: Any,
-    codes: NDArray[np.int32],
-    n_classes: int,
-    weights: NDArray[Any] | None,
-    chosen: NDArray[np.int64],
-) -> tuple[Array, Array]:
-    """The weights of some rows, and ones where the classes of theirs are, in float64."""
-    w = np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
-    targets = np.zeros((len(chosen), n_classes))
-    targets[np.arange(len(chosen)), codes[chosen]] = 1
-    return xp.asarray(w), xp.asarray(targets)
+def _weights_of(chosen: NDArray[np.int64], weights: NDArray[Any] | None) -> NDArray[np.float64]:
+    """The weights of some rows."""
+    return np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
 
 
-def _doublings(xp: Any, scores: Array, w: Array, targets: Array, most: int) -> int:
+def _doublings(
+    xp: Any, scores: Array, codes: NDArray[np.int32], weights: NDArray[np.float64], most: int
+) -> int:
     """How often scores can be doubled while that lowers the loss, at most so many times."""
+    w, rows, codes = xp.asarray(weights), xp.arange(len(codes)), xp.asarray(codes)
     least = np.inf
     for i in range(most + 1):
-        moved = 2**i * scores
-        moved = moved - xp.max(moved, axis=1, keepdims=True)
-        losses = xp.log(xp.exp(moved).sum(axis=1)) - (moved * targets).sum(axis=1)
+        if i > 0:
+            scores *= 2
+        moved = scores - xp.max(scores, axis=1, keepdims=True)
+        losses = xp.log(xp.exp(moved).sum(axis=1)) - moved[rows, codes]
         loss = float(w @ losses)
         if not loss < least:
             return max(0, i - 1)
