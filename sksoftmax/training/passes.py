@@ -68,7 +68,7 @@ def automatic_batch_size(n_rows: int) -> int:
         return n_rows
     # The power of 2 next to the rows that STEPS_AN_EPOCH batches would have.
     power = round(math.log2(n_rows / STEPS_AN_EPOCH))
-    return min(MOST_BATCH, max(LEAST_BATCH, 2**power))
+    return int(min(MOST_BATCH, max(LEAST_BATCH, 2**power)))
 
 
 def rows_in_a_second(width: int) -> int:
