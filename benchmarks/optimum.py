@@ -230,6 +230,7 @@ def draw(runs: list[Run], shown: list[str], file: Path) -> None:
                     label=name,
                 )  # fmt: skip
             panel.set(xscale="log", yscale="log", ylim=(1e-8, 2), title=data)
+            panel.xaxis.set_minor_formatter("")  # within a decade labels would overlap
             panel.grid(alpha=0.3)
         for panel in panels.flat[len(shown) :]:
             panel.set_axis_off()
