@@ -44,4 +44,5 @@ def test_pruning_saves_epochs_and_keeps_the_winner():
     assert len(epochs) > 1
     assert max(epochs) < EPOCHS
     assert pruned.best_params == full.best_params
+    assert 1e-3 <= full.best_params["alpha"] <= 1e-2
     assert pruned.best_value == full.best_value > 0.96

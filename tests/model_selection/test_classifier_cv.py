@@ -36,12 +36,13 @@ from sksoftmax.model_selection import SoftmaxSearchCV
 
 def test_it_is_the_search_and_the_best_classifier():
     X, y = load_wine(return_X_y=True)
-    alphas, l1_ratios, rates = [1e-3, 1e-1], [0, 0.5, 1], ["auto", 0.2]
+    alphas, l1_ratios, rates = [1e-3, 1e-1], [0, 0.5, 1], ["auto", 0.05]
+    others = {"random_state": 0, "momentum": 0.5, "batch_size": 32}
     clf = SoftmaxClassifierCV(
-        alphas=alphas, l1_ratios=l1_ratios, learning_rates=rates, random_state=0, momentum=0.5
+        alphas=alphas, l1_ratios=l1_ratios, learning_rates=rates, **others
     ).fit(X, y)
     grid = {"alpha": alphas, "l1_ratio": l1_ratios, "learning_rate": rates}
-    search = SoftmaxSearchCV(SoftmaxClassifier(random_state=0, momentum=0.5), grid).fit(X, y)
+    search = SoftmaxSearchCV(SoftmaxClassifier(**others), grid).fit(X, y)
     assert clf.cv_results_.keys() == search.cv_results_.keys()
     assert clf.best_params_ == search.best_params_
     assert clf.best_score_ == search.best_score_
