@@ -381,7 +381,10 @@ def _weights_of(chosen: NDArray[np.int64], weights: NDArray[Any] | None) -> NDAr
 def _doublings(
     xp: Any, scores: Array, codes: NDArray[np.int32], weights: NDArray[np.float64], most: int
 ) -> int:
-    """How often scores can be doubled while that lowers the loss, at most so many times."""
+    """How often scores can be doubled while that lowers the loss, at most so many times.
+
+    They are doubled in place.
+    """
     w, rows, codes = xp.asarray(weights), xp.arange(len(codes)), xp.asarray(codes)
     least = np.inf
     for i in range(most + 1):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.contract import Trainer
+from sksoftmax.backend.softmax_model import EVALUATION_ELEMENTS
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import row_slices
 from sksoftmax.data.stored import StoredRows
@@ -42,9 +43,6 @@ STEPS_AN_EPOCH = 32
 Real tables by the hundred ended no nearer the optimum with four times as many, and took up
 to four times as long: what more steps gain, the noise of smaller batches takes away again.
 """
-
-EVALUATION_ELEMENTS = 2**20
-"""Numbers in the rows that are taken out of X at once to be measured."""
 
 Measure = Callable[[Array, NDArray[np.int32], NDArray[Any] | None], NDArray[np.float64]]
 """Rows, class codes and weights in, weighted means over these rows out."""
