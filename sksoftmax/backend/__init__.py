@@ -1,11 +1,11 @@
 """The seam between an estimator and whatever runs its minibatch loop.
 
 All that the author of a backend needs is imported from here. ``contract`` says what a backend
-must do, and ``problem`` what it is given. ``array_trainer`` with ``softmax_model``,
-``optimizers`` and ``statistics`` does all of it over any array namespace, ``stack_trainer`` for
-several models, ``sparse`` for CSR rows, and ``blocks`` brings rows in a file to any of them;
-``cpu`` chooses among them on a CPU, and ``registry`` among backends. This package must not know
-any estimator.
+must do, and ``problem`` what it is given. ``array_trainer`` with ``softmax_model`` and
+``optimizers`` does that over any array namespace, ``statistics`` measures features as
+``moments``, ``stack_trainer`` trains several models, ``sparse`` takes CSR rows, and ``blocks``
+brings rows in a file to any of them; ``cpu`` chooses among them on a CPU, ``registry`` among
+backends. This package must not know any estimator.
 """
 
 from sksoftmax._scikit_learn import _get_threadpool_controller as threadpool_controller
@@ -21,6 +21,7 @@ from sksoftmax.backend.contract import (
     Trainer,
 )
 from sksoftmax.backend.cpu import CpuBackend
+from sksoftmax.backend.moments import Moments
 from sksoftmax.backend.optimizers import (
     TINY,
     DistanceOverGradients,
@@ -37,7 +38,6 @@ from sksoftmax.backend.sparse.distance_law import (
 )
 from sksoftmax.backend.sparse.momentum import LinearTrainer
 from sksoftmax.backend.stack_trainer import StackTrainer
-from sksoftmax.backend.statistics import Moments
 from sksoftmax.data.arrays import Array, training_dtype
 from sksoftmax.data.rows import is_csr, row_slices
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.contract import Backend, Trainer
+from sksoftmax.backend.moments import Moments
 from sksoftmax.backend.problem import Problem, State
-from sksoftmax.backend.statistics import Moments, computing_namespace, feature_moments
+from sksoftmax.backend.statistics import computing_namespace, feature_moments
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.stored import StoredRows
 

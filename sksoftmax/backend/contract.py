@@ -7,17 +7,15 @@ estimator, nor how anything is computed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax.backend.array_trainer import ArrayTrainer
+from sksoftmax.backend.moments import Moments
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.data.arrays import Array
-
-if TYPE_CHECKING:  # they import this module
-    from sksoftmax.backend.array_trainer import ArrayTrainer
-    from sksoftmax.backend.statistics import Moments
 
 
 class Trainer(Protocol):

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from sksoftmax.backend.moments import Moments
 from sksoftmax.backend.problem import State
-from sksoftmax.backend.statistics import Moments
 from sksoftmax.training.coordinates import Deviations
 
 SAME_MOMENTS = 1e-5

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.contract import Backend
-from sksoftmax.backend.statistics import Moments, computing_namespace
+from sksoftmax.backend.moments import Moments
+from sksoftmax.backend.statistics import computing_namespace
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import elements_a_row, is_csr, with_data
 

@@ -14,10 +14,11 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sksoftmax.backend.contract import Backend
+from sksoftmax.backend.moments import Moments
 from sksoftmax.backend.optimizers import last_step
 from sksoftmax.backend.problem import Problem
 from sksoftmax.backend.registry import candidate_backends
-from sksoftmax.backend.statistics import Moments, feature_moments
+from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.data.arrays import Array, training_dtype
 from sksoftmax.data.holdout import HeldOut
 from sksoftmax.data.rows import canonical, is_csr

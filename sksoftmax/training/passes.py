@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,6 @@ from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import row_slices
 from sksoftmax.data.stored import StoredRows
 from sksoftmax.data.targets import Targets
-
-if TYPE_CHECKING:  # it imports this module
-    from sksoftmax.training.training import Training
 
 SEGMENT_OPERATIONS = 2e9
 """Multiplications in one call, about a second's work."""
@@ -75,16 +72,21 @@ def rows_in_a_second(width: int) -> int:
 
 
 def run_batches(
-    training: Training, trainer: Trainer, step_sizes: NDArray[np.float64]
+    trainer: Trainer,
+    segments: Iterable[NDArray[np.int64]],
+    batch_size: int,
+    step_sizes: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], float]:
-    """Run the batches of an epoch, about a second's worth at a time.
+    """Run the batches of an epoch, segment by segment.
 
     Parameters
     ----------
-    training : Training
-        Whose order is taken.
     trainer : Trainer
         Of one model or several.
+    segments : iterable of ndarrays of int64
+        The rows of the epoch, in whole batches of about a second.
+    batch_size : int
+        Rows of a batch, but for the last one.
     step_sizes : ndarray of shape (n_models, n_batches), float64
         The step of each batch.
 
@@ -96,17 +98,17 @@ def run_batches(
     seconds : float
         What the trainer took.
     """
-    first, seconds = 0, 0.0
+    first, n_rows, seconds = 0, 0, 0.0
     penalty, loss = trainer.penalty(), np.zeros(len(step_sizes))
-    for part in training.segments(len(step_sizes)):
+    for part in segments:
         # -(-a // b) is a / b rounded up: the short last batch is one as well.
-        last = first - (-len(part) // training.rows.batch_size)
+        last = first - (-len(part) // batch_size)
         start = time.perf_counter()
         # A trainer returns means over its rows; segments differ in length.
         loss += len(part) * trainer.run_epoch(part, step_sizes[:, first:last])
         seconds += time.perf_counter() - start
-        first = last
-    return loss / training.rows.n_rows + penalty, seconds
+        first, n_rows = last, n_rows + len(part)
+    return loss / n_rows + penalty, seconds
 
 
 def mean_over_rows(measure: Measure, X: Array, targets: Targets) -> NDArray[np.float64]:

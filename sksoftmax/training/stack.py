@@ -66,7 +66,8 @@ class Stack:
         blas = _get_threadpool_controller()
         # None limits nothing.
         with blas.limit(limits=self._most_threads, user_api="blas"):
-            losses, _ = run_batches(first, self.trainer, step_sizes)
+            segments = first.segments(len(step_sizes))
+            losses, _ = run_batches(self.trainer, segments, first.rows.batch_size, step_sizes)
             validation = first.evaluate(self.trainer, n_models=len(losses))
         self._norms = self.trainer.norms()
         self._state = None  # that of an earlier epoch

@@ -213,7 +213,9 @@ class Training:
         validation : ndarray of shape (2, 1), float64
             What `evaluate` returns.
         """
-        losses, self.backend_seconds = run_batches(self, self.trainer, self.step_sizes())
+        losses, self.backend_seconds = run_batches(
+            self.trainer, self.segments(1), self.rows.batch_size, self.step_sizes()
+        )
         self.n_epochs += 1
         return losses, self.evaluate(self.trainer)
 
