@@ -1,8 +1,8 @@
 """The rule that finds its own steps, for one model: its norms are numbers.
 
 On small problems, arrays of one element took a third of a step. Operations and their order
-are those of ``DistanceOverGradients``, and so is every bit. This module must not know where
-gradients come from.
+are those of ``DistanceOverGradients``, but for the sums of squares. This module must not know
+where gradients come from.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend import TINY, Array, DistanceOverGradients, soft_threshold
+from sksoftmax.backend import TINY, Array, DistanceOverGradients, Problem, soft_threshold
+
+MOST_ON_ONE_THREAD = 10_000
+"""Most numbers of a dot product that OpenBLAS takes on one thread.
+
+Several would wait for each other for longer than they compute, and their number would set bits.
+"""
 
 
 class DistanceOfOneModel(DistanceOverGradients):
@@ -25,10 +31,18 @@ class DistanceOfOneModel(DistanceOverGradients):
         As in DistanceOverGradients; ``problem.n_models`` is 1.
     """
 
+    def __init__(self, problem: Problem, xp: Any):
+        super().__init__(problem, xp)
+        # Arrays of no dimension: NumPy makes one of a number at each call.
+        self._to_average = np.array(self.nearness, problem.dtype)
+        self._to_newest = np.array(1 - self.nearness, problem.dtype)
+        self._curvature = float(self.curvature[0])
+        self._is_single = problem.dtype != np.float64
+
     def point(self, parameters: Array, average: Array, out: Array) -> None:
         """Write where the next gradient is taken."""
-        np.multiply(parameters, 1 - self.nearness, out=out)
-        out += self.nearness * average
+        np.multiply(parameters, self._to_newest, out=out)
+        out += average * self._to_average
 
     def update(
         self,
@@ -43,17 +57,16 @@ class DistanceOfOneModel(DistanceOverGradients):
     ) -> None:
         """Change `parameters`, `average` and `norms` in place; `gradient` is overwritten."""
         scale, inverse_scale = scales
-        number = gradient.dtype.type
-        step, newest = self._step_and_weight(norms, _squared_norm(gradient), n_steps)
-        step = number(step * float(factor[0])) * inverse_scale
+        size, newest = self._step_and_weight(norms, self._squared_norm(gradient), n_steps)
+        step = inverse_scale * (size * float(factor[0]))
         gradient *= step
         parameters -= gradient
         if threshold is not None:
             soft_threshold(self.xp, parameters, threshold * step)
         change = np.subtract(parameters, average, out=gradient)
-        change *= number(newest)
+        change *= newest
         average += change
-        way = math.sqrt(_squared_norm(np.multiply(average, scale, out=gradient)))
+        way = math.sqrt(self._squared_norm(np.multiply(average, scale, out=gradient)))
         norms["distance"][0] = max(way, float(norms["distance"][0]))
 
     def step_and_weight(
@@ -68,7 +81,7 @@ class DistanceOfOneModel(DistanceOverGradients):
     ) -> tuple[float, float]:
         """The same from a number, as numbers."""
         distance, total = float(norms["distance"][0]), float(norms["squares"][0])
-        curvature = float(self.curvature[0])
+        curvature = self._curvature
         is_first = total == 0
         if is_first:
             distance = max(math.sqrt(squares) / curvature, distance)
@@ -80,7 +93,11 @@ class DistanceOfOneModel(DistanceOverGradients):
         newest = area * n_steps / max(weight, TINY)
         return area / math.sqrt(max(total, TINY)), max(newest, self.least_weight)
 
-
-def _squared_norm(array: NDArray[Any]) -> float:
-    """The sum of the squares of the only model's numbers, added up in float64."""
-    return float(np.add.reduce(array * array, axis=(1, 2), dtype=np.float64)[0])
+    def _squared_norm(self, array: NDArray[Any]) -> float:
+        """The sum of the squares of the only model's numbers, added up in float64."""
+        if array.size > MOST_ON_ONE_THREAD:
+            return float(np.add.reduce(array * array, axis=(1, 2), dtype=np.float64)[0])
+        numbers = array.ravel()
+        if self._is_single:
+            numbers = numbers.astype(np.float64)
+        return float(numbers.dot(numbers))
