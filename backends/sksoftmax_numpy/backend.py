@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend import Array, CpuBackend, Moments, Problem, StackTrainer, is_csr
+from sksoftmax.backend import Array, CpuBackend, Moments, Problem, StackTrainer, State, is_csr
 from sksoftmax_numpy import statistics
+from sksoftmax_numpy.binary_trainer import BinaryTrainer
 from sksoftmax_numpy.sparse_trainer import NumpyDistanceTrainer, NumpyLinearTrainer
 from sksoftmax_numpy.trainer import NumpyTrainer
 
@@ -33,10 +35,17 @@ class NumpyBackend(CpuBackend):
 
     name = "numpy"
     version = np.__version__
-    dense_trainer = NumpyTrainer
     stack_trainer = StackTrainer
     sparse_trainer = NumpyLinearTrainer
     distance_trainer = NumpyDistanceTrainer
+
+    @staticmethod
+    def dense_trainer(
+        problem: Problem, state: State, *, reduce: Callable[[Array], Array] | None = None
+    ) -> NumpyTrainer:
+        """Return a trainer for one model on dense rows; two classes have their own."""
+        kind = BinaryTrainer if problem.n_classes == 2 else NumpyTrainer
+        return kind(problem, state, reduce=reduce)
 
     def feature_moments(
         self, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None

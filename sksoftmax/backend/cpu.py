@@ -30,9 +30,11 @@ class CpuBackend:
         The processor.
     xp : module
         ``numpy``.
-    dense_trainer, stack_trainer : type
-        The fastest trainers of one model, and of several that are centred alike; a backend
-        names its own.
+    dense_trainer : callable
+        Returns the fastest trainer of one model: a type, or what chooses one; a backend names
+        its own.
+    stack_trainer : type
+        The fastest trainer of several models that are centred alike.
     sparse_trainer, distance_trainer : type
         The fastest trainers of one model by lazy steps over sparse rows, of a given size and
         of a size of their own.
@@ -40,7 +42,7 @@ class CpuBackend:
 
     device = f"CPU ({platform.machine()})"
     xp = np
-    dense_trainer: type[ArrayTrainer]
+    dense_trainer: Callable[..., ArrayTrainer]
     stack_trainer: type[StackTrainer]
     sparse_trainer: type[LinearTrainer]
     distance_trainer: type[DistanceTrainer] = DistanceTrainer
@@ -74,5 +76,5 @@ class CpuBackend:
         self, problem: Problem, state: State, reduce: Callable[[Array], Array]
     ) -> ArrayTrainer:
         """Return the fastest trainer whose gradients are summed over several processes."""
-        kind = ArrayTrainer if is_csr(problem.X) else self.dense_trainer
-        return kind(problem, state, reduce=reduce)
+        dense = ArrayTrainer if is_csr(problem.X) else self.dense_trainer
+        return dense(problem, state, reduce=reduce)
