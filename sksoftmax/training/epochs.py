@@ -157,9 +157,11 @@ class Run:
 
     def begin_epoch(self) -> None:
         """Tell callbacks that an epoch begins; an error in one of them ends the run."""
-        if self.verbose and not self.history.losses:
-            print(self._header())
-        self._compiled_before = self._seconds_compiling()
+        if self.verbose:
+            if not self.history.losses:
+                print(self._header())
+            # To ask a backend may take longer than a small epoch does.
+            self._compiled_before = self._seconds_compiling()
         if self.tasks is None:
             return
         try:
