@@ -51,14 +51,17 @@ def kinds(dtype: str, classes: Sequence[int]) -> Iterator[None]:
     classes = () if dtype == "float16" else classes  # which sparse rows do not have
     wide = np.zeros((6, MANY_PARAMETERS // 2), dtype)
     wide[:, :6] = X[:6]
+    few, many = csr_array(X), csr_array(X)
+    many.resize(48, 10**4)  # so many features that updates are lazy for two classes, too
     for rule in RULES:
         clf = SoftmaxClassifier(**common, **rule)
         for rows in (X, np.asfortranarray(X), wide):
             clf.fit(rows, y[: len(rows)])
             yield
         for n_classes in classes:
-            clf.fit(csr_array(X), np.arange(48) % n_classes)
-            yield
+            for sparse_rows in (few, many):
+                clf.fit(sparse_rows, np.arange(48) % n_classes)
+                yield
         SoftmaxSearchCV(clf, ALPHAS, cv=2).fit(X, y)
         yield
 

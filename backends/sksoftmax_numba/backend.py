@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, CpuBackend, Moments, Problem, is_csr
 from sksoftmax_numba import compilation, statistics
+from sksoftmax_numba.dense_update_trainer import NumbaDenseUpdateTrainer
 from sksoftmax_numba.sparse_trainer import NumbaDistanceTrainer, NumbaLinearTrainer
 from sksoftmax_numba.stack_trainer import NumbaStackTrainer
 from sksoftmax_numba.trainer import NumbaTrainer
@@ -32,6 +33,7 @@ class NumbaBackend(CpuBackend):
     stack_trainer = NumbaStackTrainer
     sparse_trainer = NumbaLinearTrainer
     distance_trainer = NumbaDistanceTrainer
+    dense_update_trainer = NumbaDenseUpdateTrainer
 
     def feature_moments(
         self, X: Array, weights: NDArray[Any] | None, rows: NDArray[np.int64] | None

@@ -42,6 +42,29 @@ def class_tuple(n_classes: int) -> Any:
     return ((),) * n_classes if n_classes <= FEW_CLASSES else np.empty(n_classes, np.int8)
 
 
+def most_elements(X: Any, order: NDArray[np.int64], batch_size: int) -> int:
+    """Return how many elements the largest of some batches has.
+
+    Parameters
+    ----------
+    X : CSR matrix or array
+        All rows.
+    order : ndarray of int64
+        Rows, batch after batch.
+    batch_size : int
+        Rows of a batch.
+
+    Returns
+    -------
+    int
+        Stored elements; 0 where there is no row.
+    """
+    if len(order) == 0:
+        return 0
+    lengths = (X.indptr[order + 1] - X.indptr[order]).astype(np.int64)
+    return int(np.add.reduceat(lengths, range(0, len(order), batch_size)).max())
+
+
 class NumbaLinearTrainer(LinearTrainer):
     """LinearTrainer with a compiled step."""
 
@@ -168,9 +191,7 @@ class NumbaDistanceTrainer(DistanceTrainer):
     def _buffers(self, order: NDArray[np.int64]) -> tuple[tuple[NDArray[Any], ...], ...]:
         """Room for the batches of an epoch: for what is read of them, and what is computed."""
         problem, dtype = self.problem, self.problem.dtype
-        starts = range(0, len(order), problem.batch_size)
-        lengths = (problem.X.indptr[order + 1] - problem.X.indptr[order]).astype(np.int64)
-        n_elements = int(np.add.reduceat(lengths, starts).max()) if len(order) else 0
+        n_elements = most_elements(problem.X, order, problem.batch_size)
         n_slots = min(n_elements, len(self._features))
         batch = (
             np.empty(n_slots, np.uint64),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sksoftmax.backend import Array, CpuBackend, Moments, Problem, StackTrainer, State, is_csr
 from sksoftmax_numpy import statistics
 from sksoftmax_numpy.binary_trainer import BinaryTrainer
+from sksoftmax_numpy.dense_update_trainer import NumpyDenseUpdateTrainer
 from sksoftmax_numpy.sparse_trainer import NumpyDistanceTrainer, NumpyLinearTrainer
 from sksoftmax_numpy.trainer import NumpyTrainer
 
@@ -38,6 +39,7 @@ class NumpyBackend(CpuBackend):
     stack_trainer = StackTrainer
     sparse_trainer = NumpyLinearTrainer
     distance_trainer = NumpyDistanceTrainer
+    dense_update_trainer = NumpyDenseUpdateTrainer
 
     @staticmethod
     def dense_trainer(

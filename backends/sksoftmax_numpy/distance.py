@@ -57,7 +57,7 @@ class DistanceOfOneModel(DistanceOverGradients):
     ) -> None:
         """Change `parameters`, `average` and `norms` in place; `gradient` is overwritten."""
         scale, inverse_scale = scales
-        size, newest = self._step_and_weight(norms, self._squared_norm(gradient), n_steps)
+        size, newest = self.step_and_weight_of_one(norms, self._squared_norm(gradient), n_steps)
         step = inverse_scale * (size * float(factor[0]))
         gradient *= step
         parameters -= gradient
@@ -73,13 +73,13 @@ class DistanceOfOneModel(DistanceOverGradients):
         self, norms: dict[str, Array], squares: Array, n_steps: int
     ) -> tuple[Array, Array]:
         """Take a gradient into the norms; return the step, and the weight of the newest z."""
-        step, newest = self._step_and_weight(norms, float(squares[0]), n_steps)
+        step, newest = self.step_and_weight_of_one(norms, float(squares[0]), n_steps)
         return np.array([step]), np.array([newest])
 
-    def _step_and_weight(
+    def step_and_weight_of_one(
         self, norms: dict[str, NDArray[np.float64]], squares: float, n_steps: int
     ) -> tuple[float, float]:
-        """The same from a number, as numbers."""
+        """Return what `step_and_weight` returns, from a number and as numbers."""
         distance, total = float(norms["distance"][0]), float(norms["squares"][0])
         curvature = self._curvature
         is_first = total == 0

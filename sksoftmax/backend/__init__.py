@@ -30,6 +30,7 @@ from sksoftmax.backend.optimizers import (
     squared_norm,
 )
 from sksoftmax.backend.problem import Problem, Rule, State
+from sksoftmax.backend.sparse.dense_updates import DenseUpdateTrainer
 from sksoftmax.backend.sparse.distance import DistanceTrainer
 from sksoftmax.backend.sparse.distance_law import (
     LARGEST_FACTOR,
@@ -51,6 +52,7 @@ __all__ = [
     "Backend",
     "CompilingBackend",
     "CpuBackend",
+    "DenseUpdateTrainer",
     "DeviceBackend",
     "DistanceOverGradients",
     "DistanceTrainer",

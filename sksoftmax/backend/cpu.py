@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.sparse.dense_updates import DenseUpdateTrainer
 from sksoftmax.backend.sparse.distance import DistanceTrainer
 from sksoftmax.backend.sparse.momentum import LinearTrainer, lazy_trainer
 from sksoftmax.backend.stack_trainer import StackTrainer
@@ -38,6 +39,9 @@ class CpuBackend:
     sparse_trainer, distance_trainer : type
         The fastest trainers of one model by lazy steps over sparse rows, of a given size and
         of a size of their own.
+    dense_update_trainer : type or None
+        The fastest trainer of one model by dense updates over sparse rows of few features, with
+        steps of a size of their own; None where lazy ones are always as fast.
     """
 
     device = f"CPU ({platform.machine()})"
@@ -46,6 +50,7 @@ class CpuBackend:
     stack_trainer: type[StackTrainer]
     sparse_trainer: type[LinearTrainer]
     distance_trainer: type[DistanceTrainer] = DistanceTrainer
+    dense_update_trainer: type[DenseUpdateTrainer] | None = None
 
     def place(self, X: Array) -> Array:
         """Return X itself, seen as a plain ndarray where it is dense."""
@@ -63,6 +68,9 @@ class CpuBackend:
     def trainer(self, problem: Problem, state: State) -> ArrayTrainer:
         """Return the fastest trainer that there is for a problem."""
         if is_csr(problem.X):
+            dense_updates = self.dense_update_trainer
+            if dense_updates is not None and dense_updates.pays(problem, state):
+                return dense_updates(problem, state)
             fastest: dict[type[ArrayTrainer], type[ArrayTrainer]] = {
                 LinearTrainer: self.sparse_trainer,
                 DistanceTrainer: self.distance_trainer,

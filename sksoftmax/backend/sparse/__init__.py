@@ -1,7 +1,8 @@
-"""Training on CSR rows at the cost of the elements that they store.
+"""Training on CSR rows at the cost of the elements that they store, or of the weights.
 
 ``base`` is the minibatch loop that touches a batch's features alone. ``momentum`` and
 ``distance`` are its two kinds, by the rule that sizes the steps; what a rule does meanwhile to
-the features that a batch does not hold is in ``momentum_laws`` and ``distance_law``. This
-package must not know which array namespace it runs on.
+the features that a batch does not hold is in ``momentum_laws`` and ``distance_law``.
+``dense_updates`` changes all weights in each step, where these are few. This package must not
+know which array namespace it runs on.
 """
