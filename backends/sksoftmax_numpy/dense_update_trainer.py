@@ -8,7 +8,7 @@ the BLAS.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,14 @@ from scipy.sparse._sparsetools import csc_matvecs, csr_matvecs, csr_row_index
 from scipy.special import expit
 
 from sksoftmax.backend import Array, DenseUpdateTrainer, Problem, State
-from sksoftmax_numpy.distance import DistanceOfOneModel
+from sksoftmax_numpy.distance import MOST_ON_ONE_THREAD, DistanceOfOneModel
 
 CHUNK_ELEMENTS = 2**14
 """About how many elements of shuffled rows are gathered at once: they stay in the cache."""
+
+MOST_OF_MATRIX = 8_192
+"""Most numbers of a matrix that OpenBLAS works on in one thread, as `MOST_ON_ONE_THREAD` of a
+vector."""
 
 KEPT_ELEMENTS = 2**20
 """Most elements of all rows of which a copy is kept in the coordinates of the step."""
@@ -36,11 +40,15 @@ class NumpyDenseUpdateTrainer(DenseUpdateTrainer):
 
     def __init__(self, problem: Problem, state: State):
         super().__init__(problem, state)
-        self._n_columns = self._iterate.shape[1]
+        n_features, self._n_columns = self._iterate.shape
         # As long as the weights: to repeat a number for each column takes NumPy long.
         self._decay_of_weight = np.repeat(self._decays[:, None], self._n_columns, axis=1)
         # Of two classes' gradients and averages one is computed; the other one is as long.
         self._n_copies = 2 if self._n_columns == 1 else 1
+        size = MOST_ON_ONE_THREAD if self._n_columns == 1 else MOST_OF_MATRIX // self._n_columns
+        size = max(1, size)
+        features = [slice(start, start + size) for start in range(0, n_features, size)]
+        self._pieces = [_Piece.of(self, part) for part in features]
         self._axpy, self._ger = get_blas_funcs(("axpy", "ger"), dtype=problem.dtype)
         self._has_full_columns = bool(self._subtracted.any())
         X = problem.X
@@ -76,7 +84,7 @@ class NumpyDenseUpdateTrainer(DenseUpdateTrainer):
             x, of_batch = (starts[i : i + size + 1], columns, values), scores[batch]
             count = len(of_batch)
             csr_matvecs(count, n, n_columns, *x, near, of_batch.reshape(-1))
-            of_batch -= self._centres.dot(self._near)
+            of_batch -= self._of_means
             if self._n_columns == 1:
                 # The scores of both classes are s and -s: their difference is 2 s.
                 residual = expit(2 * of_batch)
@@ -90,44 +98,48 @@ class NumpyDenseUpdateTrainer(DenseUpdateTrainer):
             residual *= 1 / size
             np.multiply(self._decay_of_weight, self._near, out=self._change)
             csc_matvecs(n, count, n_columns, *x, residual.reshape(-1), change)
-            self._centre_change(np.add.reduce(residual, axis=0))
-            self._step_along_change(float(factors[i // size]))
+            squares = self._centred_gradient(np.add.reduce(residual, axis=0))
+            self._step_along(squares, float(factors[i // size]))
         if self._n_columns == 1:
             losses = _losses_of_two(scores[:, 0], codes)
         if weights is not None:
             losses *= weights
         return float(losses.sum(dtype=np.float64))
 
-    def _centre_change(self, summed: NDArray[Any]) -> None:
-        """Take off the gradient what centring the rows does to it."""
-        if len(summed) == 1:
-            self._axpy(self._centres, self._change.reshape(-1), a=-summed[0])
-        else:
-            self._ger(-1, summed, self._centres, a=self._change.T, overwrite_a=1)
+    def _centred_gradient(self, summed: NDArray[Any]) -> float:
+        """Take off the gradient what centring the rows does to it; return its squared norm."""
+        squares = 0.0
+        for piece in self._pieces:
+            if self._n_columns == 1:
+                self._axpy(piece.centres, piece.change, a=-summed[0])
+            else:
+                self._ger(-1, summed, piece.centres, a=piece.change_by_class, overwrite_a=1)
+            squares += float(piece.change.dot(piece.change))
+        return self._n_copies * squares
 
-    def _step_along_change(self, factor: float) -> None:
-        """Move z, the average and the point between them; the gradient is complete."""
-        iterate, average, change = (
-            a.reshape(-1) for a in (self._iterate, self._averaged, self._change)
-        )
+    def _step_along(self, squares: float, factor: float) -> None:
+        """Move z, the average and the point along a gradient of such a squared norm."""
         self._n_steps += 1
-        squares = self._n_copies * float(change.dot(change))
         step, newest = self._optimizer.step_and_weight_of_one(
             self._norms, squares, self._n_steps
         )
-        self._axpy(change, iterate, a=-step * factor)
-        average *= 1 - newest
-        self._axpy(iterate, average, a=newest)
-        way = math.sqrt(self._n_copies * float(average.dot(average)))
-        distance = self._norms["distance"]
-        distance[0] = max(way, float(distance[0]))
+        distance, way = self._norms["distance"], 0.0
+        for piece in self._pieces:
+            self._axpy(piece.change, piece.iterate, a=-step * factor)
+            np.multiply(piece.average, 1 - newest, out=piece.average)
+            self._axpy(piece.iterate, piece.average, a=newest)
+            way += float(piece.average.dot(piece.average))
+        distance[0] = max(math.sqrt(self._n_copies * way), float(distance[0]))
         self._move_point()
 
     def _move_point(self) -> None:
-        """Write where the next gradient is taken."""
-        near = self._optimizer.nearness
-        np.multiply(self._iterate, 1 - near, out=self._near)
-        self._axpy(self._averaged.reshape(-1), self._near.reshape(-1), a=near)
+        """Write where the next gradient is taken, and what the means add to scores there."""
+        near, of_means = self._optimizer.nearness, np.zeros(self._n_columns, self._near.dtype)
+        for piece in self._pieces:
+            np.multiply(piece.iterate, 1 - near, out=piece.near)
+            self._axpy(piece.average, piece.near, a=near)
+            of_means += piece.centres.dot(piece.weights)
+        self._of_means = of_means
 
     def _gathered(self, rows: NDArray[np.int64]) -> tuple[Array, Array, Array]:
         """Where each row starts, and the features and values of all elements."""
@@ -147,6 +159,32 @@ class NumpyDenseUpdateTrainer(DenseUpdateTrainer):
             values -= self._subtracted.take(columns)
         values *= self._inverse_scales[0, 0].take(columns)
         return values
+
+
+class _Piece(NamedTuple):
+    """Views of what a step changes of some features, so few that the BLAS takes one thread.
+
+    All are flat, but for `weights`, the point as a matrix of more than one column, and
+    `change_by_class`, the gradient transposed.
+    """
+
+    centres: NDArray[Any]
+    iterate: NDArray[Any]
+    average: NDArray[Any]
+    near: NDArray[Any]
+    change: NDArray[Any]
+    weights: NDArray[Any]
+    change_by_class: NDArray[Any]
+
+    @classmethod
+    def of(cls, trainer: NumpyDenseUpdateTrainer, features: slice) -> _Piece:
+        """Return views of the arrays of a trainer."""
+        arrays = trainer._iterate, trainer._averaged, trainer._near, trainer._change
+        parts = [array[features] for array in arrays]
+        iterate, average, near, change = (part.reshape(-1) for part in parts)
+        weights = near if parts[2].shape[1] == 1 else parts[2]
+        centres, by_class = trainer._centres[features], parts[3].T
+        return cls(centres, iterate, average, near, change, weights, by_class)
 
 
 def _losses_of_two(scores: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[Any]:
