@@ -114,12 +114,17 @@ class CupyTrainer(ArrayTrainer):
         with explained("evaluating"):
             return super().loss_gradient(parameters, X, y, weights)
 
-    def intercept_hessian(
-        self, parameters: NDArray[np.float64], X: Array, weights: NDArray[Any] | None
+    def hessian(
+        self,
+        parameters: NDArray[np.float64],
+        X: Array,
+        weights: NDArray[Any] | None,
+        *,
+        only_intercepts: bool,
     ) -> NDArray[np.float64]:
-        """Return the second derivatives of that loss by the intercepts."""
+        """Return the second derivatives of that loss."""
         with explained("evaluating"):
-            return super().intercept_hessian(parameters, X, weights)
+            return super().hessian(parameters, X, weights, only_intercepts=only_intercepts)
 
     def state(self) -> State:
         """Return NumPy copies of everything needed to go on from here."""

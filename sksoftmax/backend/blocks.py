@@ -108,11 +108,16 @@ class FeedingTrainer:
         """Return the loss on some rows and its gradient at given parameters."""
         return self._trainer.loss_gradient(parameters, X, y, weights)
 
-    def intercept_hessian(
-        self, parameters: NDArray[np.float64], X: Array, weights: NDArray[Any] | None
+    def hessian(
+        self,
+        parameters: NDArray[np.float64],
+        X: Array,
+        weights: NDArray[Any] | None,
+        *,
+        only_intercepts: bool,
     ) -> NDArray[np.float64]:
-        """Return the second derivatives of that loss by the intercepts."""
-        return self._trainer.intercept_hessian(parameters, X, weights)
+        """Return the second derivatives of that loss."""
+        return self._trainer.hessian(parameters, X, weights, only_intercepts=only_intercepts)
 
     def state(self) -> State:
         """Return NumPy copies of everything needed to go on from here."""

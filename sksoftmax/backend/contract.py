@@ -107,10 +107,15 @@ class Trainer(Protocol):
         """
         ...
 
-    def intercept_hessian(
-        self, parameters: NDArray[np.float64], X: Array, weights: NDArray[Any] | None
+    def hessian(
+        self,
+        parameters: NDArray[np.float64],
+        X: Array,
+        weights: NDArray[Any] | None,
+        *,
+        only_intercepts: bool,
     ) -> NDArray[np.float64]:
-        """Return the second derivatives of that loss by the intercepts, in float64.
+        """Return the second derivatives of that loss, in float64.
 
         Parameters
         ----------
@@ -120,11 +125,17 @@ class Trainer(Protocol):
             Rows, placed like the problem's own.
         weights : ndarray of shape (n_rows,), or None
             Row weights; None for equal ones.
+        only_intercepts : bool
+            Whether those by the intercepts alone are asked for, which may be thousands. By all
+            parameters they are for a few hundred of these.
 
         Returns
         -------
-        ndarray of shape (n_models, n_classes, n_classes), float64
-            The weighted mean over the rows of diag(z) - z z', with z the probabilities.
+        ndarray of shape (n_models, n, n), float64
+            The weighted mean over the rows of the Kronecker product of diag(z) - z z', with z
+            the probabilities, and u u': u is 1 where only intercepts count, which makes n the
+            number of classes, and else the features less their means, followed by 1. Parameters
+            are then in the order of ``parameters.reshape(n_models, -1)``.
         """
         ...
 

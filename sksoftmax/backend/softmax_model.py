@@ -20,6 +20,10 @@ EVALUATION_ELEMENTS = 2**20
 """Elements of X, or scores, that are evaluated at once: it bounds the memory of `evaluate`."""
 
 
+OPPOSITE_CLASSES = np.array([[[1.0, -1.0], [-1.0, 1.0]]])
+"""By what the second derivatives of one row of parameters become those of two opposite ones."""
+
+
 class SoftmaxModel:
     """The mathematics of ArrayTrainer that does not depend on where training has come to.
 
@@ -148,13 +152,12 @@ class SoftmaxModel:
         first = 1 if self.problem.n_classes == 2 else 0
         for rows in self._slices_of_rows(X, self.elements_at_once):
             x = self._float_rows(X, rows, np.dtype(np.float64))
-            targets = codes[rows] == self._classes
-            residual, losses = self._exact_residual(parameters, x, targets)
+            residual, losses = self._exact_residual(parameters, x, codes[rows])
             if weights is not None:
                 residual *= w[rows]
             loss = loss + losses @ w[rows]
-            gradient[:, first:, -1] += residual[:, first:].sum(axis=2)
-            gradient[:, first:, :-1] += self._summed_rows(residual[:, first:], x)
+            gradient[:, first:, -1] += residual.sum(axis=2)
+            gradient[:, first:, :-1] += self._summed_rows(residual, x)
         # Fills the first row of two classes; of more, the slice is empty.
         gradient[:, :first] = -gradient[:, first : 2 * first]
         if self.problem.means is not None:
@@ -162,10 +165,15 @@ class SoftmaxModel:
         loss, gradient = self._to_numpy(loss / w.sum()), self._to_numpy(gradient / w.sum())
         return loss.astype(np.float64), gradient.astype(np.float64)
 
-    def intercept_hessian(
-        self, parameters: NDArray[np.float64], X: Array, weights: NDArray[Any] | None
+    def hessian(
+        self,
+        parameters: NDArray[np.float64],
+        X: Array,
+        weights: NDArray[Any] | None,
+        *,
+        only_intercepts: bool,
     ) -> NDArray[np.float64]:
-        """Return the second derivatives of the loss by the intercepts, at given parameters.
+        """Return the second derivatives of the loss at given parameters: all in float64.
 
         Parameters
         ----------
@@ -175,29 +183,50 @@ class SoftmaxModel:
             Rows, placed like the problem's own.
         weights : ndarray of shape (n_rows,), or None
             Row weights; None for equal ones.
+        only_intercepts : bool
+            Whether to take those by the intercepts alone, rather than by all parameters.
 
         Returns
         -------
-        ndarray of shape (n_models, n_classes, n_classes), float64
-            Weighted mean over the rows of the covariance of the one-hot vector under the
-            probabilities.
+        ndarray of shape (n_models, n, n), float64
+            Weighted mean over the rows; n is `n_classes`, or that times ``n_features + 1``.
         """
         xp, w = self.xp, self._weights_of_rows(X, weights)
         parameters = xp.asarray(parameters, dtype=np.float64)
+        n_models, n_classes, width = parameters.shape
+        width = 1 if only_intercepts else width
+        is_binary = n_classes == 2
+        n_classes = 1 if is_binary else n_classes
         products: Array = 0
-        mass: Array = 0
-        for rows in self._slices_of_rows(X, self.elements_at_once):
+        for rows in self._slices_of_rows(X, EVALUATION_ELEMENTS // width):
             x = self._float_rows(X, rows, np.dtype(np.float64))
             # With no target to subtract, the residual is the probabilities themselves.
-            of_no_class = xp.zeros(x.shape[0], dtype=bool)
-            probabilities, _ = self._exact_residual(parameters, x, of_no_class)
-            weighted = probabilities * w[rows]
-            mass = mass + weighted.sum(axis=2)
-            products = products + weighted @ xp.swapaxes(probabilities, 1, 2)
-        # The covariance of the one-hot vector: diag(z) - z z', averaged over the rows.
-        diagonal = xp.asarray(np.eye(self.problem.n_classes))
-        hessian = mass[:, None, :] * diagonal - products
-        return self._to_numpy(hessian / w.sum()).astype(np.float64)
+            z, _ = self._exact_residual(parameters, x, None)
+            # Roots, which a product with itself restores.
+            slopes = xp.sqrt(w[rows]) * self._score_slopes(x, only_intercepts)
+            of_classes = xp.sqrt(z - z * z) if is_binary else z
+            flat = (of_classes[:, :, None] * slopes).reshape(n_models, n_classes * width, -1)
+            products = products + flat @ xp.swapaxes(flat, 1, 2)
+        found = self._to_numpy(products / w.sum()).astype(np.float64)
+        if is_binary:
+            return np.kron(OPPOSITE_CLASSES, found)
+        # diag(z) - z z': probabilities add up to 1, so that sums of the products are the first.
+        hessian = -found
+        blocks = hessian.reshape(n_models, n_classes, width, n_classes, width)
+        labels = np.arange(n_classes)
+        sums = found.reshape(blocks.shape).sum(axis=3)
+        blocks[:, labels, :, labels] += np.swapaxes(sums, 0, 1)
+        return hessian
+
+    def _score_slopes(self, x: Array, only_intercepts: bool) -> Array:
+        """Derivatives of a class's score by its parameters, of shape (width, n_rows)."""
+        ones = self.xp.ones((1, x.shape[0]), dtype=np.float64)
+        if only_intercepts:
+            return ones
+        features = (x.toarray() if is_csr(x) else x).T
+        if self.problem.means is not None:
+            features = features - self.xp.asarray(self.problem.means)[:, None]
+        return self.xp.concatenate([features, ones])
 
     def _weights_of_rows(self, X: Array, weights: NDArray[Any] | None) -> Array:
         """The weights of some rows, in float64."""
@@ -212,11 +241,12 @@ class SoftmaxModel:
         return x if x.dtype == dtype else with_data(x, x.data.astype(dtype))
 
     def _exact_residual(
-        self, parameters: Array, x: Array, targets: Array
+        self, parameters: Array, x: Array, codes: Array | None
     ) -> tuple[Array, Array]:
-        """What `_residual` returns, in float64 at given parameters.
+        """What `_residual` returns, in float64 at given parameters; without codes, no targets.
 
-        Not by what a subclass has for the dtype of its steps: here digits count.
+        Not by what a subclass has for the dtype of its steps: here digits count. Of two classes
+        it is the second one's row alone.
         """
         is_binary = self.problem.n_classes == 2
         if is_binary:  # where the difference of the scores says all, at half the cost
@@ -225,11 +255,21 @@ class SoftmaxModel:
         if self.problem.means is not None:
             intercept = intercept - coef @ self.xp.asarray(self.problem.means)[:, None]
         logits = self._scores(coef, x) + intercept
+        classes = self._classes[1:] if is_binary else self._classes
+        targets = self.xp.zeros(x.shape[0], dtype=bool) if codes is None else codes == classes
         if is_binary:
-            of_second = logits
-            logits = self.xp.zeros((logits.shape[0], 2, logits.shape[2]), dtype=np.float64)
-            logits[:, 1:] = of_second
+            return self._binary_residual(logits, targets)
         return SoftmaxModel._residual(self, logits, targets)
+
+    def _binary_residual(self, score: Array, is_second: Array) -> tuple[Array, Array]:
+        """The same by how far the second class's score, (n_models, 1, n_rows), is above."""
+        xp = self.xp
+        smaller = xp.exp(-xp.abs(score))  # of the two exponentials, where the larger one is 1
+        total = 1 + smaller
+        residual = xp.where(score > 0, 1.0, smaller) / total
+        residual -= xp.asarray(is_second, dtype=np.float64)
+        losses = xp.log(total) + xp.maximum(score, 0) - xp.where(is_second, score, 0.0)
+        return residual, losses[:, 0]
 
     def _slices_of_rows(self, X: Array, n_elements: int) -> Iterator[slice]:
         """Yield slices of rows with so many elements, or scores, at most.

@@ -67,13 +67,20 @@ class Reference:
         loss, gradient = zip(*measured, strict=True)
         return np.concatenate(loss), np.concatenate(gradient)
 
-    def intercept_hessian(
-        self, parameters: NDArray[np.float64], X: Any, weights: NDArray[Any] | None
+    def hessian(
+        self,
+        parameters: NDArray[np.float64],
+        X: Any,
+        weights: NDArray[Any] | None,
+        *,
+        only_intercepts: bool,
     ) -> NDArray[np.float64]:
-        """Return the second derivatives of that loss by the intercepts."""
+        """Return the second derivatives of that loss."""
         return np.concatenate(
             [
-                trainer.intercept_hessian(parameters[[model]], X, weights)
+                trainer.hessian(
+                    parameters[[model]], X, weights, only_intercepts=only_intercepts
+                )
                 for model, trainer in enumerate(self.trainers)
             ]
         )

@@ -74,25 +74,32 @@ class Objective:
         gradient *= self._is_free
         return float(found[0]), gradient
 
-    def intercept_hessian(self, weights: Weights) -> NDArray[np.float64]:
-        """Return the second derivatives of the loss by the intercepts.
+    def hessian(self, weights: Weights, *, only_intercepts: bool) -> NDArray[np.float64]:
+        """Return the second derivatives of the loss.
 
         Parameters
         ----------
         weights : ndarray of shape (n_classes, n_features + 1)
             Where.
+        only_intercepts : bool
+            Whether to take those by the intercepts alone, rather than by all weights.
 
         Returns
         -------
-        ndarray of shape (n_classes, n_classes)
-            Positive semidefinite; its rows add up to zero.
+        ndarray of shape (n, n)
+            Positive semidefinite. `n` is the number of classes, or of weights, which are in
+            the order of ``weights.ravel()``; zero for weights that no fit moves.
         """
         trainer = self._training.trainer
-        hessians = self._training.mean_over_rows(
-            lambda X, _, w: trainer.intercept_hessian(weights[None], X, w)
-        )
-        only: NDArray[np.float64] = hessians[0]
-        return only
+        hessian: NDArray[np.float64] = self._training.mean_over_rows(
+            lambda X, _, w: trainer.hessian(
+                weights[None], X, w, only_intercepts=only_intercepts
+            )
+        )[0]
+        if not only_intercepts:
+            is_free = np.tile(self._is_free, len(weights))
+            hessian *= is_free[:, None] & is_free
+        return hessian
 
     def penalty(self, weights: Weights) -> float:
         """Return what is added to the loss.
@@ -112,7 +119,13 @@ class Objective:
         return float(squared if self.l1 == 0 else squared + self.l1 * np.abs(scaled).sum())
 
 
-def dual_gap(objective: Objective, weights: Weights) -> float:
+def dual_gap(
+    objective: Objective,
+    weights: Weights,
+    measured: tuple[float, Weights] | None = None,
+    *,
+    enough: float = 0.0,
+) -> float:
     r"""Return a bound on how far above its least value the objective is.
 
     Any probabilities :math:`q_i` of the rows whose weighted means are the class frequencies
@@ -127,19 +140,24 @@ def dual_gap(objective: Objective, weights: Weights) -> float:
         What is minimised.
     weights : ndarray of shape (n_classes, n_features + 1)
         The model.
+    measured : (float, ndarray) or None, default=None
+        What ``Objective.loss_gradient`` says of it, if that is known.
+    enough : float, default=0.0
+        A bound below which a lower one is not worth a pass.
 
     Returns
     -------
     float
         At least the true difference, up to rounding, and at most the objective itself, which
         is never negative; inf where that is not finite. It takes one pass over the rows without
-        intercepts, and with them about four.
+        intercepts, and with them up to about four; one less where the first is known, and two
+        less for each step of the intercepts that is not worth it.
 
     References
     ----------
     Duenner, Forte, Takac and Jaggi, "Primal-dual rates and certificates", ICML 2016.
     """
-    loss, gradient = objective.loss_gradient(weights)
+    loss, gradient = measured or objective.loss_gradient(weights)
     value = loss + objective.penalty(weights)
     if not np.isfinite(value):
         return np.inf
@@ -149,10 +167,11 @@ def dual_gap(objective: Objective, weights: Weights) -> float:
         entropy = _entropy(loss, gradient, weights)
         gap = _gap_by(objective, value, entropy, gradient)
         cost = entropy * _share_of_other(objective.frequencies + gradient[:, -1], gradient)
-        if cost <= max(REPAIR_SHARE * gap, ROUNDING * value):
+        if cost <= max(REPAIR_SHARE * gap, ROUNDING * value, enough / 2 - gap):
             break
         weights = weights.copy()
-        weights[:, -1] -= _newton_step(objective.intercept_hessian(weights), gradient[:, -1])
+        hessian = objective.hessian(weights, only_intercepts=True)
+        weights[:, -1] -= _newton_step(hessian, gradient[:, -1])
         loss, gradient = objective.loss_gradient(weights)
     entropy = _entropy(loss, gradient, weights)
     return _gap_by(objective, value, *_repaired(objective, entropy, gradient))

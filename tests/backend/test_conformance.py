@@ -123,8 +123,8 @@ class GradientOfRowsThatAreNotCentred(ArrayTrainer):
 
 
 class HessianWithoutWeights(ArrayTrainer):
-    def intercept_hessian(self, parameters, X, weights):
-        return super().intercept_hessian(parameters, X, None)
+    def hessian(self, parameters, X, weights, *, only_intercepts):
+        return super().hessian(parameters, X, None, only_intercepts=only_intercepts)
 
 
 @pytest.mark.parametrize(

@@ -300,7 +300,7 @@ def test_an_error_leaves_the_model_as_it_was():
 def test_epochs_of_sgd_come_first_where_steps_are_not_tiny():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((200, 200)), rng.integers(3, size=200)
-    n_epochs = 5
+    n_epochs = 1
     parameters = {"alpha": 0.02, "random_state": 0, "backend": "numpy"}
     clf = to_the_optimum(alpha=0.02).fit(X, y)
     plain = SoftmaxClassifier(tol=None, max_iter=n_epochs + 1, **parameters).fit(X, y)

@@ -173,14 +173,25 @@ class TransposedTrainer:
         gradient = np.vstack([x.T @ residual, residual.sum(axis=0)])
         return np.atleast_1d(-share @ scores[of_row, y]), gradient.T[None]
 
-    def intercept_hessian(
-        self, parameters: NDArray[np.float64], X: Array, weights: NDArray[Any] | None
+    def hessian(
+        self,
+        parameters: NDArray[np.float64],
+        X: Array,
+        weights: NDArray[Any] | None,
+        *,
+        only_intercepts: bool,
     ) -> NDArray[np.float64]:
         x = X.astype(np.float64) - self.means
         z = np.exp(self._log_probabilities(x, transposed(parameters)))
         share = np.ones(len(z)) if weights is None else weights.astype(np.float64)
         share /= share.sum()
-        return (np.diag(share @ z) - (share[:, None] * z).T @ z)[None]
+        columns = np.ones((len(z), 1))
+        if not only_intercepts:
+            columns = np.column_stack([x, columns])
+        covariance = np.eye(z.shape[1]) * z[:, :, None] - z[:, :, None] * z[:, None, :]
+        n = z.shape[1] * columns.shape[1]
+        products = np.einsum("r,rkl,ri,rj->kilj", share, covariance, columns, columns)
+        return products.reshape(1, n, n)
 
     def state(self) -> State:
         def for_state(array: NDArray[Any]) -> NDArray[Any]:

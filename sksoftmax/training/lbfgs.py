@@ -1,0 +1,126 @@
+"""L-BFGS for a smooth function of many variables: no step knows more than the last gradients.
+
+SciPy's, which also knows bounds, takes as long for an iteration as a pass over the rows of a
+short text. This module must not know what it minimises.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Function = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
+"""Variables in, value and gradient out."""
+
+EVALUATIONS = 20
+"""Most times that one iteration may look at the function, which it does about once."""
+
+DECREASE, FLATNESS = 1e-4, 0.9
+"""Wolfe's conditions: the share of the decrease promised by the slope that a step must bring,
+and the share of the slope that may be left."""
+
+
+class Pair(NamedTuple):
+    """A step, the change of the gradient along it, and the product of both, above 0."""
+
+    step: NDArray[np.float64]
+    change: NDArray[np.float64]
+    product: float
+
+
+def iterates(
+    function: Function, start: NDArray[np.float64], n_pairs: int, curvature: float | None = None
+) -> Iterator[NDArray[np.float64]]:
+    """Yield where each iteration has come to, until one finds nothing lower.
+
+    Parameters
+    ----------
+    function : callable
+        Its last call before a yield is at the point that is yielded, unless that is the last.
+    start : ndarray of shape (n,)
+        Where to begin.
+    n_pairs : int
+        Pairs of steps and gradients that are remembered, at least one.
+    curvature : float or None, default=None
+        That of the function about the start, in all directions; None for a first step of
+        length 1.
+
+    Yields
+    ------
+    ndarray of shape (n,)
+        Each lower than the one before, but for the last, which may be no lower.
+
+    References
+    ----------
+    Nocedal, "Updating quasi-Newton matrices with limited storage", Mathematics of Computation
+    35, 1980.
+    """
+    point = start
+    value, gradient = function(point)
+    if curvature is None:
+        curvature = float(np.linalg.norm(gradient))
+    pairs: deque[Pair] = deque(maxlen=n_pairs)
+    while gradient.any():
+        direction = _direction(gradient, pairs, curvature)
+        step, new_value, new_gradient = _line_search(
+            function, point, direction, value, gradient
+        )
+        point = point + step
+        change = new_gradient - gradient
+        product = float(step @ change)
+        is_lower = new_value < value
+        value, gradient = new_value, new_gradient
+        if product > 0:
+            pairs.append(Pair(step, change, product))
+            curvature = float(change @ change) / product
+        yield point
+        if not is_lower:
+            return
+
+
+def _direction(
+    gradient: NDArray[np.float64], pairs: deque[Pair], curvature: float
+) -> NDArray[np.float64]:
+    """Minus the gradient, times the inverse Hessian that the pairs let one expect."""
+    direction = -gradient
+    shares = []
+    for step, change, product in reversed(pairs):
+        share = float(step @ direction) / product
+        direction -= share * change
+        shares.append(share)
+    direction /= curvature
+    for (step, change, product), share in zip(pairs, reversed(shares), strict=True):
+        direction += (share - float(change @ direction) / product) * step
+    return direction
+
+
+def _line_search(
+    function: Function,
+    point: NDArray[np.float64],
+    direction: NDArray[np.float64],
+    value: float,
+    gradient: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
+    """The first step tried along a direction that is neither too long nor too short.
+
+    The whole direction comes first, and mostly is the answer. Too long a step is halved, too
+    short a one doubled, and once both are known the middle is tried.
+    """
+    slope = float(gradient @ direction)
+    length, longest_short, shortest_long = 1.0, 0.0, np.inf
+    for _ in range(EVALUATIONS):
+        step = length * direction
+        new_value, new_gradient = function(point + step)
+        if not new_value <= value + DECREASE * length * slope:  # NaN is too long, as well
+            shortest_long = length
+        elif float(new_gradient @ direction) < FLATNESS * slope:
+            longest_short = length
+        else:
+            break
+        is_bracketed = np.isfinite(shortest_long)
+        length = (longest_short + shortest_long) / 2 if is_bracketed else 2 * length
+    return step, new_value, new_gradient

@@ -1,0 +1,73 @@
+"""L-BFGS and the metric of second derivatives, on functions whose minimum is known."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.optimize import rosen, rosen_der
+
+from sksoftmax.training.lbfgs import iterates
+from sksoftmax.training.metric import Metric
+
+
+def quadratic(curvatures):
+    return lambda x: (float(curvatures @ x**2) / 2, curvatures * x)
+
+
+@pytest.mark.parametrize("n_pairs", [1, 5, 30])
+def test_it_finds_the_minimum_of_a_curved_valley(n_pairs):
+    values = []
+    for point in iterates(lambda x: (rosen(x), rosen_der(x)), np.zeros(6), n_pairs):
+        values.append(rosen(point))
+        if len(values) == 1_000:
+            break
+    assert_allclose(point, 1, atol=1e-6)
+    assert np.all(np.diff(values[:-1]) < 0)
+
+
+def test_each_point_is_the_last_one_that_was_looked_at():
+    looked = []
+
+    def function(x):
+        looked.append(x.copy())
+        return quadratic(np.logspace(0, 4, 20))(x)
+
+    for _, point in zip(range(30), iterates(function, np.ones(20), 5), strict=False):
+        assert_allclose(point, looked[-1], rtol=0, atol=0)
+    assert len(looked) < 45
+
+
+def test_steps_end_before_the_function_does():
+    def function(x):  # of x > 0 alone; the first step, of length 1, goes below
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return float((x - np.log(x)).sum()), 1 - 1 / x
+
+    *_, last = iterates(function, np.full(3, 1e-3), 5)
+    assert_allclose(last, 1, atol=1e-6)
+    *_, last = iterates(function, np.full(3, 1.4), 5)
+    assert_allclose(last, 1, atol=1e-6)
+
+
+def test_at_the_minimum_there_is_nothing_to_do():
+    assert list(iterates(quadratic(np.ones(3)), np.zeros(3), 5)) == []
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_in_the_metric_the_first_step_is_newtons(scale):
+    rng = np.random.default_rng(0)
+    units = np.tile([1, scale], 4)
+    root = rng.standard_normal((30, 8)) * units
+    hessian, start = root.T @ root, rng.standard_normal(8) / units
+    metric = Metric(hessian)
+    length = metric.gradient(hessian @ start)
+    assert_allclose(metric.step(length), start, rtol=1e-6)
+    # In its coordinates the Hessian is the identity.
+    assert_allclose(metric.gradient(hessian @ metric.step(length)), length, rtol=1e-6)
+
+
+def test_a_direction_without_curvature_has_a_finite_metric_and_infinity_none():
+    hessian = np.diag([1.0, 0.0])
+    assert np.isfinite(Metric(hessian).gradient(np.array([1.0, 0.0]))).all()
+    with pytest.raises(np.linalg.LinAlgError):
+        Metric(np.diag([1.0, np.inf]))
+    with pytest.raises(np.linalg.LinAlgError):
+        Metric(np.diag([1.0, -1.0]))
