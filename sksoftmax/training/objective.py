@@ -167,7 +167,7 @@ def dual_gap(
         entropy = _entropy(loss, gradient, weights)
         gap = _gap_by(objective, value, entropy, gradient)
         cost = entropy * _share_of_other(objective.frequencies + gradient[:, -1], gradient)
-        if cost <= max(REPAIR_SHARE * gap, ROUNDING * value, enough / 2 - gap):
+        if cost <= max(REPAIR_SHARE * gap, ROUNDING * value, (enough - gap) / 2):
             break
         weights = weights.copy()
         hessian = objective.hessian(weights, only_intercepts=True)
