@@ -82,7 +82,7 @@ class Optimality:
         -----
         It is the duality gap [1]_, at intercepts that are the best for `coef_` [2]_; with a
         squared penalty near the optimum, the squared gradient over twice its strength. With a
-        small `alpha` it is therefore many times the true difference. It takes about five
+        small `alpha` it is therefore many times the true difference. It takes two to five
         passes over the rows, in float64.
 
         References

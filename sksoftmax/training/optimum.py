@@ -48,8 +48,8 @@ class Descent:
     """L-BFGS on the objective of a fit, from the model that the epochs so far have found.
 
     Coordinates are those of the penalty: weights times standard deviations, and intercepts of
-    centred features. One row stands for the opposite rows of two classes. Few weights are
-    then taken in the metric of their second derivatives, about where L-BFGS begins. An absolute
+    centred features. One row stands for the opposite rows of two classes. Few weights are then
+    taken in the metric of their second derivatives, which follows the descent. An absolute
     penalty has no derivative at zero, so each weight is the difference of two that are not
     negative and pay for their sum.
 
@@ -72,7 +72,7 @@ class Descent:
     References
     ----------
     Byrd, Lu, Nocedal and Zhu, "A limited memory algorithm for bound constrained optimization",
-    SIAM Journal on Scientific Computing 16, 1995.
+    SIAM Journal on Scientific Computing 16, 1995, for the absolute penalty.
     """
 
     def __init__(self, run: Run, target: float | None):
@@ -179,6 +179,8 @@ class Descent:
             self._end_iteration(variables)
             if self._is_over or self._is_used_up:
                 break
+        if self._start is not None:  # where the gradient is zero there is no way to go
+            self._end_iteration(self._variables)
 
     def _descend_within_bounds(self) -> None:
         """Iterate by SciPy's L-BFGS, which keeps the two parts of a weight from below zero."""

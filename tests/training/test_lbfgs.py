@@ -297,12 +297,28 @@ def test_an_error_leaves_the_model_as_it_was():
     assert clf.n_iter_ == before["n_iter_"]
 
 
-def test_epochs_of_sgd_come_first_where_steps_are_not_tiny():
+def test_an_epoch_of_sgd_comes_first_where_steps_are_not_tiny():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((200, 200)), rng.integers(3, size=200)
-    n_epochs = 1
     parameters = {"alpha": 0.02, "random_state": 0, "backend": "numpy"}
     clf = to_the_optimum(alpha=0.02).fit(X, y)
-    plain = SoftmaxClassifier(tol=None, max_iter=n_epochs + 1, **parameters).fit(X, y)
-    assert clf.loss_curve_[:n_epochs] == plain.loss_curve_[:n_epochs]
-    assert clf.loss_curve_[n_epochs] != plain.loss_curve_[n_epochs]
+    plain = SoftmaxClassifier(tol=None, max_iter=2, **parameters).fit(X, y)
+    assert clf.loss_curve_[0] == plain.loss_curve_[0]
+    assert clf.loss_curve_[1] != plain.loss_curve_[1]
+    of_sparse_rows = [
+        to_the_optimum(tol=1e3, random_state=seed).fit(sparse.csr_array(X), y)
+        for seed in (0, 1)
+    ]
+    assert_array_equal(of_sparse_rows[0].coef_, of_sparse_rows[1].coef_)
+
+
+def test_few_weights_take_few_iterations():
+    # Without second derivatives they are more than fifty.
+    X, y = load_breast_cancer(return_X_y=True)
+    assert to_the_optimum(alpha=1e-4, tol=1e-6).fit(X, y).n_iter_ < 30
+
+
+def test_rows_whose_squares_overflow_have_no_metric_and_raise_nothing():
+    clf = to_the_optimum(standardize=False, alpha=0, tol=None).fit(X * 1e160, Y)
+    assert np.isfinite(clf.loss_curve_).all()
+    assert np.isfinite(clf.coef_).all()
