@@ -220,7 +220,7 @@ class SoftmaxModel:
 
     def _score_slopes(self, x: Array, only_intercepts: bool) -> Array:
         """Derivatives of a class's score by its parameters, of shape (width, n_rows)."""
-        ones = self.xp.ones((1, x.shape[0]), dtype=np.float64)
+        ones = self.xp.asarray(np.ones((1, x.shape[0])), dtype=np.float64)
         if only_intercepts:
             return ones
         features = (x.toarray() if is_csr(x) else x).T
