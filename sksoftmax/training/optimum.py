@@ -81,8 +81,10 @@ class Descent:
         training = run.training
         self._objective = Objective(training)
         self._weights = training.state().predicting(training.problem)[0].astype(np.float64)
-        self._look()
         self._n_rows = len(_contrasts(self._weights))
+        if self._objective.l1 == 0:
+            self._weights = self._without_shared(self._weights)
+        self._look()
         self._scales: NDArray[np.float64] = np.append(self._objective.scales, 1.0)
         # The row of two classes stands for two, whose absolute values are its over sqrt(2).
         l1 = self._objective.l1 * (np.sqrt(2) if self._n_rows == 1 else 1)
@@ -139,8 +141,10 @@ class Descent:
             by_weights = 2 * by_weights[width:, width:]
         scales = np.tile(self._scales, self._n_rows)
         hessian: NDArray[np.float64] = by_weights / (scales[:, None] * scales)
-        if self._n_rows > 1:  # one number on all intercepts changes nothing
-            hessian[width - 1 :: width, width - 1 :: width] += 1 / self._n_rows
+        # What all classes share curves as much as what they do not, rather than not at all.
+        for column in range(width if self._n_rows > 1 else 0):
+            of_classes = hessian[column::width, column::width]
+            of_classes += np.trace(of_classes) / self._n_rows**2
         penalty = np.append(np.full(width - 1, self._objective.l2), 0.0)
         return hessian + np.diag(np.tile(penalty, self._n_rows))
 
@@ -221,7 +225,7 @@ class Descent:
     def _weights_of(self, variables: NDArray[np.float64]) -> Weights:
         """The weights that such a vector stands for."""
         if self._metric is not None:
-            variables = self._origin + self._metric.step(variables)
+            variables = self._origin + self._without_shared(self._metric.step(variables))
         if self._objective.l1 > 0:
             positive, negative = np.split(variables, 2)
             variables = positive - negative
@@ -244,7 +248,7 @@ class Descent:
         self._move_to(variables)
         gradient = self._gradient()
         if self._metric is not None:
-            return self._value, self._metric.gradient(gradient)
+            return self._value, self._metric.gradient(self._without_shared(gradient))
         if self._objective.l1 == 0:
             return self._value, gradient
         # Where both parts of a weight are positive, their sum is more than its size. The
@@ -252,6 +256,17 @@ class Descent:
         smaller = np.minimum(*np.split(variables, 2))
         doubly = 2 * float((self._l1 * smaller).sum())
         return self._value + doubly, np.append(self._l1 + gradient, self._l1 - gradient)
+
+    def _without_shared(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Weights or slopes less what all classes share: it changes no probability.
+
+        Rounding would be taken for a slope there, where nothing but the penalty curves.
+        """
+        if self._n_rows == 1:
+            return weights
+        rows = weights.reshape(self._n_rows, -1)
+        rest: NDArray[np.float64] = (rows - rows.mean(axis=0)).reshape(weights.shape)
+        return rest
 
     def _begin_iteration(self) -> None:
         """Tell who follows the fit, unless the iteration has begun."""

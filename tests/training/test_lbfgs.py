@@ -318,6 +318,13 @@ def test_few_weights_take_few_iterations():
     assert to_the_optimum(alpha=1e-4, tol=1e-6).fit(X, y).n_iter_ < 30
 
 
+@pytest.mark.parametrize("alpha", [0, 1e-4])
+def test_nothing_is_added_to_what_all_classes_share(alpha):
+    clf = to_the_optimum(alpha=alpha, tol=None, max_iter=100).fit(X, Y)
+    assert_allclose(clf.coef_.sum(axis=0), 0, atol=1e-12 * np.abs(clf.coef_).max())
+    assert abs(clf.intercept_.sum()) < 1e-10 * np.abs(clf.intercept_).max()
+
+
 def test_rows_whose_squares_overflow_have_no_metric_and_raise_nothing():
     clf = to_the_optimum(standardize=False, alpha=0, tol=None).fit(X * 1e160, Y)
     assert np.isfinite(clf.loss_curve_).all()
