@@ -21,8 +21,9 @@ from sksoftmax.training.metric import Metric, iterations_of, pays
 from sksoftmax.training.objective import Objective, Weights, dual_gap, estimated_gap
 from sksoftmax.training.training import HeldState, Training
 
-FIRST_EPOCHS = 1
-"""Epochs of SGD before the first iteration. The first is worth several, a second one fewer."""
+FIRST_EPOCHS, EPOCHS_BEFORE_A_METRIC = 5, 1
+"""Epochs of SGD before the first iteration, each worth several iterations at its beginning.
+From where the first has come to, second derivatives show the rest of the way."""
 
 SMALL_STEP = 10**4
 """Multiplications of a step below which an epoch takes longer than the iterations it saves."""
@@ -39,9 +40,13 @@ OPPOSITE = np.array([[-1.0], [1.0]]) / np.sqrt(2)
 
 def first_epochs(training: Training) -> int:
     """Return how many epochs of SGD pay before the first iteration, by counts alone."""
+    problem = training.problem
     # Steps on sparse rows take many times as long as a pass over all of them.
-    pays = not is_csr(training.problem.X) and training.step_operations >= SMALL_STEP
-    return FIRST_EPOCHS if pays else 0
+    if is_csr(problem.X) or training.step_operations < SMALL_STEP:
+        return 0
+    n_rows = 1 if problem.n_classes == 2 else problem.n_classes
+    has_metric = problem.l1[0] == 0 and pays(n_rows * (problem.n_features + 1))
+    return EPOCHS_BEFORE_A_METRIC if has_metric else FIRST_EPOCHS
 
 
 class Descent:
