@@ -26,7 +26,7 @@ MOST_CLASSES = 10_000
 Beyond, the bound holds without them, and is wider."""
 
 REPAIR_SHARE = 1e-2
-"""Share of the gap that intercepts short of their best may add to it."""
+"""Share of the gap, or of the tolerance, that intercepts short of their best may add."""
 
 ROUNDING, TINY = 1e-12, 1e-300
 """What is lost of a mean anyway, and what stands for a probability of zero."""
@@ -167,7 +167,7 @@ def dual_gap(
         entropy = _entropy(loss, gradient, weights)
         gap = _gap_by(objective, value, entropy, gradient)
         cost = entropy * _share_of_other(objective.frequencies + gradient[:, -1], gradient)
-        if cost <= max(REPAIR_SHARE * gap, ROUNDING * value, (enough - gap) / 2):
+        if cost <= max(REPAIR_SHARE * max(gap, enough), ROUNDING * value):
             break
         weights = weights.copy()
         hessian = objective.hessian(weights, only_intercepts=True)
