@@ -22,6 +22,10 @@ from numba.core import caching, event
 ANY_ORDER = frozenset({"reassoc", "contract", "nsz", "arcp"})
 """Floating-point freedoms: they change rounding, never the treatment of inf and NaN."""
 
+IN_PLACE: dict[str, Any] = {"_nrt": False, "error_model": "numpy"}
+"""Numba's options for a function that creates no array: nothing counts references, and a
+division by zero is an infinity or NaN, for which no loop has to stop."""
+
 LOG = logging.getLogger(__name__)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -47,12 +51,47 @@ def compiled(function: Function) -> Function:
     return _jitted(function, "", ANY_ORDER, no_cfunc_wrapper=True)
 
 
-def inlined(function: Function, freedoms: Set[str] = ANY_ORDER) -> Function:
+def in_place(function: Function) -> Function:
+    """Compile a function that creates no array: it only writes into those it is given.
+
+    Each view of an array, be it a row or a slice, would otherwise count one reference more and
+    then one less, with the memory locked: a quarter of a short step.
+
+    Parameters
+    ----------
+    function : callable
+        As for `compiled`; kernels that it calls are to be `inlined_in_place`.
+
+    Returns
+    -------
+    callable
+        As `compiled` returns it.
+    """
+    return _jitted(function, "", ANY_ORDER, no_cfunc_wrapper=True, **IN_PLACE)
+
+
+def inlined_in_place(function: Function) -> Function:
+    """Compile a function that creates no array into whatever kernel calls it.
+
+    Parameters
+    ----------
+    function : callable
+        As for `compiled`; it returns no array either.
+
+    Returns
+    -------
+    callable
+        As `inlined` returns it.
+    """
+    return inlined(function, **IN_PLACE)
+
+
+def inlined(function: Function, freedoms: Set[str] = ANY_ORDER, **options: Any) -> Function:
     """Compile a function into whatever kernel calls it; Python cannot call it.
 
-    Were it called in place, each kernel would bring its own copy, rounded in its own way, and
-    all would run the copy that a process has loaded first: bits would depend on what ran
-    before, and on what came from disk.
+    Were it called where it stands, each kernel would bring its own copy, rounded in its own
+    way, and all would run the copy that a process has loaded first: bits would depend on what
+    ran before, and on what came from disk.
 
     Parameters
     ----------
@@ -60,18 +99,20 @@ def inlined(function: Function, freedoms: Set[str] = ANY_ORDER) -> Function:
         As for `compiled`.
     freedoms : set of str
         Of LLVM's floating-point arithmetic.
+    **options
+        Of Numba.
 
     Returns
     -------
     callable
         The same, for compiled functions.
     """
-    no_wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return _jitted(function, "-inlined", freedoms, forceinline=True, **no_wrappers)
+    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
+    return _jitted(function, "-inlined", freedoms, **options)
 
 
 def written_out(function: Function) -> Function:
-    """Write a function out where a kernel calls it, before anything is compiled.
+    """Write a function out where an `in_place` kernel calls it, before anything is compiled.
 
     This is for what does little but call others. LLVM optimises what is `inlined` on its own,
     with all that it calls, and then again as part of its caller: of functions that call each
@@ -87,8 +128,8 @@ def written_out(function: Function) -> Function:
     callable
         The same, for compiled functions.
     """
-    kernel: Any = njit(inline="always")(function)
-    result: Function = kernel
+    jit: Any = njit
+    result: Function = jit(inline="always", **IN_PLACE)(function)
     return result
 
 
@@ -103,14 +144,14 @@ def for_python(kernel: Function) -> Function:
     Returns
     -------
     callable
-        As `compiled` returns it.
+        As `compiled` returns it, or `in_place` for what is compiled in that way.
     """
     inner: Any = kernel
     function: Function = inner.py_func
-    return compiled(function)
+    return (in_place if inner.targetoptions.items() >= IN_PLACE.items() else compiled)(function)
 
 
-def _jitted(function: Function, suffix: str, freedoms: Set[str], **options: bool) -> Function:
+def _jitted(function: Function, suffix: str, freedoms: Set[str], **options: Any) -> Function:
     """A dispatcher, with our cache in place of the one that ``cache=True`` makes."""
     jit: Any = njit
     kernel = jit(nogil=True, fastmath=set(freedoms), boundscheck=False, **options)(function)

@@ -15,7 +15,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from sksoftmax.backend import Problem
-from sksoftmax_numba.compilation import compiled, inlined
+from sksoftmax_numba.compilation import in_place, inlined_in_place
 from sksoftmax_numba.epoch import RANGE, add_up, write_gradients
 from sksoftmax_numba.threads import all_arrived
 
@@ -47,7 +47,7 @@ def n_ranges_of(n_features: int) -> int:
     return max(1, (n_features + RANGE - 1) // RANGE)
 
 
-@inlined
+@inlined_in_place
 def copy_point(
     nearness: float, parameters: Any, average: Any, means: Any, coef: Any, intercept: Any
 ) -> None:
@@ -64,7 +64,7 @@ def copy_point(
         intercept[c] = far * w[n] + near * a[n] - shift
 
 
-@inlined
+@inlined_in_place
 def write_point(nearness: float, parameters: Any, average: Any, point: Any) -> None:
     """Write where the next gradient is taken, in the layout of the parameters."""
     near, far = point.dtype.type(nearness), point.dtype.type(1 - nearness)
@@ -74,7 +74,7 @@ def write_point(nearness: float, parameters: Any, average: Any, point: Any) -> N
             y[j] = far * w[j] + near * a[j]
 
 
-@inlined
+@inlined_in_place
 def sum_of_parts(of_intercepts: Any, c: int) -> Any:
     """Return the gradient of an intercept, added up over the parts of a batch."""
     total = of_intercepts[0, c]
@@ -83,7 +83,7 @@ def sum_of_parts(of_intercepts: Any, c: int) -> Any:
     return total
 
 
-@inlined
+@inlined_in_place
 def finish_gradient(
     thread: int, n_threads: int, gradients: Any, of_intercepts: Any, point: Any, means: Any,
     gradient_scales: Any, decay: Any, squares: Any,
@@ -114,7 +114,7 @@ def finish_gradient(
         squares[share] = squared
 
 
-@inlined
+@inlined_in_place
 def take_in(norms: Any, squares: Any, rule: Any, n_steps: int) -> Any:
     """Take a gradient into the norms; return the step, and the weight of the newest iterate.
 
@@ -154,7 +154,7 @@ def take_in(norms: Any, squares: Any, rule: Any, n_steps: int) -> Any:
     return step, least if newest < least else newest
 
 
-@inlined
+@inlined_in_place
 def take_step(
     thread: int, n_threads: int, parameters: Any, average: Any, gradients: Any,
     of_intercepts: Any, gradient_scales: Any, inverse_scales: Any, scales: Any, step: Any,
@@ -186,7 +186,7 @@ def take_step(
         squares[share] = squared
 
 
-@inlined
+@inlined_in_place
 def widen(norms: Any, squares: Any) -> None:
     """Take the average into the distance, from its squares range by range."""
     squared = 0.0
@@ -196,7 +196,7 @@ def widen(norms: Any, squares: Any) -> None:
     norms[0] = norms[0] if way <= norms[0] else way  # a NaN stays
 
 
-@inlined
+@inlined_in_place
 def whole_step(
     norms: Any, rule: Any, factor: float, n_steps: int, parameters: Any, average: Any,
     gradients: Any, of_intercepts: Any, point: Any, means: Any, gradient_scales: Any,
@@ -237,13 +237,13 @@ def whole_step(
     widen(norms, squares[1])
 
 
-@compiled
+@in_place
 def distance_epoch(
     thread: int, n_threads: int, arrived: Any, X: Any, y: Any, weights: Any, order: Any,
     batch_size: int, factors: Any, n_steps: int, norms: Any, rule: Any,
     parameters: Any, average: Any, means: Any, gradient_scales: Any, decay: Any,
-    inverse_scales: Any, scales: Any, squares: Any, coef: Any, intercept: Any, x: Any, z: Any,
-    gradients: Any, of_intercepts: Any, losses: Any,
+    inverse_scales: Any, scales: Any, squares: Any, room: Any, gradients: Any,
+    of_intercepts: Any, losses: Any,
 ) -> None:  # fmt: skip
     """Do one thread's share of a step for each batch of `order`; add up the losses of parts.
 
@@ -259,8 +259,8 @@ def distance_epoch(
         What each step is multiplied by.
     n_steps : int
         Steps before the first of these.
-    norms : array of shape (3,), float64
-        As in `take_in`; changed at the end.
+    norms : array of shape (n_threads, 3), float64
+        As in `take_in`, for each thread the same; changed.
     rule : array of shape (3,), float64
         As in `take_in`.
     parameters, average : arrays of shape (n_classes, n_features + 1)
@@ -271,18 +271,19 @@ def distance_epoch(
         Factors of the step, and the scales by which distances are measured.
     squares : array of shape (2, n_shares), float64
         A buffer that threads share: the squares of the gradient and of the average.
-    coef, intercept, x, z
+    room : tuple of arrays
         Buffers of this thread, as in `summed_gradient`.
     gradients, of_intercepts, losses : arrays whose first axis is that of the parts
         Buffers that threads share; losses is float64.
     """
     dtype = parameters.dtype
-    known = norms.copy()  # every thread has the same
+    known = norms[thread]
+    coef, intercept = room[0], room[1]
     for i in range(len(factors)):
         copy_point(rule[1], parameters, average, means, coef, intercept)
         n_parts = write_gradients(
-            thread, n_threads, X, y, weights, order, batch_size, i, coef, intercept, x, z,
-            gradients, of_intercepts, losses,
+            thread, n_threads, X, y, weights, order, batch_size, i, room, gradients,
+            of_intercepts, losses,
         )  # fmt: skip
         of_batch, of_theirs = gradients[:n_parts], of_intercepts[:n_parts]
         # Three waits a step: until gradients are written, their squares summed, ranges moved.
@@ -303,6 +304,3 @@ def distance_epoch(
         if not all_arrived(arrived, n_threads, 3 * i + 3):
             return
         widen(known, squares[1])
-    if thread == 0:
-        for i in range(len(norms)):
-            norms[i] = known[i]

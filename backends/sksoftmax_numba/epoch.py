@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from sksoftmax_numba.compilation import compiled, inlined, written_out
+from sksoftmax_numba.compilation import in_place, inlined_in_place, written_out
 from sksoftmax_numba.kernels import ROWS, copy_coefficients, summed_gradient
 from sksoftmax_numba.threads import all_arrived
 
@@ -34,7 +34,7 @@ def n_parts_of(n_rows: int) -> int:
     return min(MOST_PARTS, (n_rows + PART_ROWS - 1) // PART_ROWS)
 
 
-@inlined
+@written_out
 def part_of(rows: Any, p: int, n_parts: int) -> Any:
     """Return the rows of a part: whole tiles, none beyond the last."""
     if p >= n_parts:
@@ -43,7 +43,7 @@ def part_of(rows: Any, p: int, n_parts: int) -> Any:
     return rows[ROWS * (n_tiles * p // n_parts) : ROWS * (n_tiles * (p + 1) // n_parts)]
 
 
-@inlined
+@inlined_in_place
 def add_up(gradients: Any, c: int, first: int, last: int, thread: int, n_threads: int) -> None:
     """Add gradients of parts pair by pair, pairs of pairs and so on, for a run of features.
 
@@ -70,8 +70,7 @@ def add_up(gradients: Any, c: int, first: int, last: int, thread: int, n_threads
 @written_out
 def write_gradients(
     thread: int, n_threads: int, X: Any, y: Any, weights: Any, order: Any, batch_size: int,
-    i: int, coef: Any, intercept: Any, x: Any, z: Any, gradients: Any, of_intercepts: Any,
-    losses: Any,
+    i: int, room: Any, gradients: Any, of_intercepts: Any, losses: Any,
 ) -> int:  # fmt: skip
     """Do one thread's share of the gradients of the i-th batch; return in how many parts.
 
@@ -88,15 +87,15 @@ def write_gradients(
         else:
             next_rows = part_of(following, n_following * thread // n_threads, n_following)
         losses[p] += summed_gradient(
-            X, y, weights, part_of(rows, p, n_parts), next_rows, coef, intercept, x, z,
-            gradients[p], of_intercepts[p],
+            X, y, weights, part_of(rows, p, n_parts), next_rows, room, gradients[p],
+            of_intercepts[p],
         )  # fmt: skip
     for c in range(gradients.shape[1]):
         add_up(gradients[:n_parts], c, 0, X.shape[2], thread, n_threads)
     return n_parts
 
 
-@inlined
+@inlined_in_place
 def momentum_step(
     thread: int, n_threads: int, parameters: Any, velocity: Any, average: Any, gradients: Any,
     of_intercepts: Any, means: Any, gradient_scales: Any, decay: Any, inverse_scales: Any,
@@ -136,13 +135,12 @@ def momentum_step(
             a[n] += newest * (w[n] - a[n])
 
 
-@compiled
+@in_place
 def momentum_epoch(
     thread: int, n_threads: int, arrived: Any, X: Any, y: Any, weights: Any, order: Any,
     batch_size: int, steps: Any, newest: Any, parameters: Any, velocity: Any, average: Any,
     means: Any, gradient_scales: Any, decay: Any, inverse_scales: Any, momentum: Any,
-    nesterov: bool, coef: Any, intercept: Any, x: Any, z: Any, gradients: Any,
-    of_intercepts: Any, losses: Any,
+    nesterov: bool, room: Any, gradients: Any, of_intercepts: Any, losses: Any,
 ) -> None:  # fmt: skip
     """Do one thread's share of a step for each batch of `order`; add up the losses of parts.
 
@@ -164,16 +162,16 @@ def momentum_epoch(
         Factors of the step.
     momentum, nesterov : float, bool
         Of the rule.
-    coef, intercept, x, z
+    room : tuple of arrays
         Buffers of this thread, as in `summed_gradient`.
     gradients, of_intercepts, losses : arrays whose first axis is that of the parts
         Buffers that threads share; losses is float64.
     """
     for i in range(len(steps)):
-        copy_coefficients(parameters, means, coef, intercept)
+        copy_coefficients(parameters, means, room[0], room[1])
         n_parts = write_gradients(
-            thread, n_threads, X, y, weights, order, batch_size, i, coef, intercept, x, z,
-            gradients, of_intercepts, losses,
+            thread, n_threads, X, y, weights, order, batch_size, i, room, gradients,
+            of_intercepts, losses,
         )  # fmt: skip
         # Two waits a step: until all gradients are written, and until all ranges have moved.
         if not all_arrived(arrived, n_threads, 2 * i + 1):

@@ -1,4 +1,4 @@
-r"""The exponential function of numbers up to 0, in vectors.
+r"""The exponential function of numbers up to 0, and the logarithm from 1 to 2, in vectors.
 
 :math:`e^x = 2^k e^r` with :math:`r = x - k \ln 2` in half a logarithm of 2 around 0, where a
 Taylor polynomial is as good as the dtype; 2 to the k is made from the bits of k, which adding
@@ -19,7 +19,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from sksoftmax_numba.compilation import inlined
+from sksoftmax_numba.compilation import IN_PLACE, inlined
 
 # Not in any order: reassociating would cancel the large number against itself.
 _in_this_order: Any = partial(inlined, freedoms={"contract"})
@@ -89,3 +89,37 @@ def _by_dtype(x):  # type: ignore[no-untyped-def]  # Numba compares signatures a
     if x == types.float32:
         return lambda x: _exponential_of_float32(x)
     return lambda x: _exponential_of_float64(x)
+
+
+def logarithm_beyond_one(x: Any) -> Any:
+    """Return log(1 + x), for compiled code; in Python, NumPy's.
+
+    Parameters
+    ----------
+    x : float32 or float64
+        In [0, 1].
+
+    Returns
+    -------
+    float32 or float64
+        In [0, log(2)], or NaN.
+    """
+    return np.log1p(x)
+
+
+LOGARITHM: dict[str, Any] = {"forceinline": True, "fastmath": {"contract"}, **IN_PLACE}
+
+
+@overload(logarithm_beyond_one, jit_options=LOGARITHM)  # type: ignore[arg-type]
+def _logarithm_by_dtype(x):  # type: ignore[no-untyped-def]  # Numba compares signatures as they are
+    number, n_terms = (f, 8) if x == types.float32 else (np.float64, 16)
+
+    def logarithm(x):  # type: ignore[no-untyped-def]
+        # It is 2 artanh(s), with the series s (1 + s^2 / 3 + s^4 / 5 + ...): s is at most 1/3.
+        s = x / (x + number(2))
+        p = number(0)
+        for k in range(n_terms):
+            p = p * (s * s) + number(1) / number(2 * (n_terms - k) - 1)
+        return number(2) * s * p
+
+    return logarithm

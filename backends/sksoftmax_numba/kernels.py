@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sksoftmax_numba.compilation import inlined, written_out
-from sksoftmax_numba.exponential import exponential
+from sksoftmax_numba.compilation import inlined_in_place, written_out
+from sksoftmax_numba.exponential import exponential, logarithm_beyond_one
 from sksoftmax_numba.half import number_of
 from sksoftmax_numba.intrinsics import MANY_REGISTERS, PREFETCHES, prefetch
 
@@ -20,7 +20,7 @@ ROWS, CLASSES = 4, 5 if MANY_REGISTERS else 2
 """Rows and classes of a tile: its sums take 20 of 32 registers, or 8 of 16."""
 
 
-@inlined
+@inlined_in_place
 def scores_of_five(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
     """z[r:r+4, c:c+5] = x[r:r+4] @ coef[c:c+5].T."""
     zero = x.dtype.type(0)
@@ -51,7 +51,7 @@ def scores_of_five(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
     z[r, c], z[r, c + 1], z[r, c + 2], z[r, c + 3], z[r, c + 4] = s30, s31, s32, s33, s34
 
 
-@inlined
+@inlined_in_place
 def scores_of_two(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
     """z[r:r+4, c:c+2] = x[r:r+4] @ coef[c:c+2].T."""
     zero = x.dtype.type(0)
@@ -67,7 +67,7 @@ def scores_of_two(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
     z[r + 2, c], z[r + 2, c + 1], z[r + 3, c], z[r + 3, c + 1] = s20, s21, s30, s31
 
 
-@inlined
+@inlined_in_place
 def _scores_of_class(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
     """z[r:r+4, c] = x[r:r+4] @ coef[c]."""
     s0 = s1 = s2 = s3 = x.dtype.type(0)
@@ -80,7 +80,7 @@ def _scores_of_class(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
     z[r, c], z[r + 1, c], z[r + 2, c], z[r + 3, c] = s0, s1, s2, s3
 
 
-@inlined
+@inlined_in_place
 def add_five(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
     """gradient[c:c+5] += z[r:r+4, c:c+5].T @ x[r:r+4]."""
     x0, x1, x2, x3 = x[r], x[r + 1], x[r + 2], x[r + 3]
@@ -100,7 +100,7 @@ def add_five(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
         g4[j] += a4 * v0 + b4 * v1 + c4 * v2 + d4 * v3
 
 
-@inlined
+@inlined_in_place
 def add_two(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
     """gradient[c:c+2] += z[r:r+4, c:c+2].T @ x[r:r+4]."""
     x0, x1, x2, x3, g0, g1 = x[r], x[r + 1], x[r + 2], x[r + 3], gradient[c], gradient[c + 1]
@@ -112,7 +112,7 @@ def add_two(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
         g1[j] += a1 * v0 + b1 * v1 + c1 * v2 + d1 * v3
 
 
-@inlined
+@inlined_in_place
 def _add_class(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
     """gradient[c] += z[r:r+4, c] @ x[r:r+4]."""
     x0, x1, x2, x3, g = x[r], x[r + 1], x[r + 2], x[r + 3], gradient[c]
@@ -125,7 +125,7 @@ _scores_of_tile = scores_of_five if MANY_REGISTERS else scores_of_two
 _add_tile = add_five if MANY_REGISTERS else add_two
 
 
-@inlined
+@inlined_in_place
 def gather(X: Any, rows: Any, x: Any) -> int:
     """Copy rows into x in its dtype, and zeros up to a whole tile; return the rows then."""
     count = len(rows)
@@ -139,7 +139,7 @@ def gather(X: Any, rows: Any, x: Any) -> int:
     return n_tiled
 
 
-@inlined
+@inlined_in_place
 def _prefetch_share(X: Any, rows: Any, r: int, share: int, n_shares: int) -> None:
     """Prefetch a share of a tile's rows: memory takes no more requests than these at once."""
     if not PREFETCHES:
@@ -152,7 +152,7 @@ def _prefetch_share(X: Any, rows: Any, r: int, share: int, n_shares: int) -> Non
             prefetch(X[0], rows[i], j)
 
 
-@inlined
+@inlined_in_place
 def softmax_minus_targets(z: Any, intercept: Any, codes: Any, weights: Any) -> float:
     """Turn scores into weighted residuals; return the summed loss.
 
@@ -201,7 +201,50 @@ def softmax_minus_targets(z: Any, intercept: Any, codes: Any, weights: Any) -> f
     return loss
 
 
-@inlined
+@inlined_in_place
+def sigmoid_minus_targets(z: Any, intercept: Any, codes: Any, weights: Any) -> Any:
+    """Turn differences of two classes' scores into weighted residuals of the second class.
+
+    Those of the first class are their negatives.
+
+    Parameters
+    ----------
+    z : array of shape (at least n_rows,)
+        Scores of the second class less those of the first, without intercepts; turned into
+        residuals.
+    intercept : array of shape (2,)
+        Intercepts.
+    codes : int32 array of shape (n_rows,)
+        Class codes.
+    weights : array of shape (n_rows,) or (0,)
+        Row weights; empty for ones.
+
+    Returns
+    -------
+    loss : float
+        The weighted loss.
+    total : float
+        The sum of the residuals.
+    """
+    loss, total, one = 0.0, z.dtype.type(0), z.dtype.type(1)
+    shift = intercept[1] - intercept[0]
+    for i in range(len(codes)):
+        weight = weights[i] if len(weights) > 0 else one
+        score = z[i] + shift
+        margin = score if codes[i] == 1 else -score
+        size = abs(margin)
+        smaller = exponential(-size)  # of two exponentials, where the other one is 1
+        # log(1 + exp(-margin)); no score that is infinite or NaN leaves it finite.
+        loss += weight * (logarithm_beyond_one(smaller) + z.dtype.type(0.5) * (size - margin))
+        # The probability of the class that is not the row's own.
+        missed = weight * (smaller if margin > 0 else one) / (one + smaller)
+        residual = -missed if codes[i] == 1 else missed
+        z[i] = residual
+        total += residual
+    return loss, total
+
+
+@inlined_in_place
 def copy_coefficients(parameters: Any, means: Any, coef: Any, intercept: Any) -> None:
     """Copy weights into aligned rows, and the intercepts of features that are not centred."""
     for c in range(parameters.shape[0]):
@@ -216,8 +259,8 @@ def copy_coefficients(parameters: Any, means: Any, coef: Any, intercept: Any) ->
 
 @written_out
 def summed_gradient(
-    X: Any, y: Any, weights: Any, rows: Any, next_rows: Any, coef: Any, intercept: Any, x: Any,
-    z: Any, gradient: Any, of_intercept: Any,
+    X: Any, y: Any, weights: Any, rows: Any, next_rows: Any, room: Any, gradient: Any,
+    of_intercept: Any,
 ) -> float:  # fmt: skip
     """Write the gradient of the summed loss of some rows, not centred; return that loss.
 
@@ -231,10 +274,11 @@ def summed_gradient(
         Row weights; empty for ones.
     rows, next_rows : int64 arrays
         The rows of the batch, and those that will be asked for next.
-    coef, intercept : arrays of shape (n_classes, width), (n_classes,)
-        Weights, with zeros beyond the features, and intercepts.
-    x, z : arrays of shape (block, width), (block, n_classes)
-        Buffers; block is a multiple of 4, and x is zero beyond the features.
+    room : tuple of arrays
+        Weights, with zeros beyond the features, and intercepts, of shape (n_classes, width) and
+        (n_classes,). Buffers: of rows, zero beyond the features, and of scores, of shape
+        (block, width) and (block, n_classes), where block is a multiple of 4; of class codes,
+        int32, and of row weights if there are any, of shape (block,).
     gradient, of_intercept : arrays of shape (n_classes, width), (n_classes,)
         What is written.
 
@@ -243,14 +287,23 @@ def summed_gradient(
     float
         The weighted loss.
     """
+    coef, intercept, x, z, codes, of_rows = room
+    block = len(x)
+    gradient[:] = 0
+    of_intercept[:] = 0
+    # Of two classes, only the difference of the scores matters: they are one in both products.
+    is_binary = len(coef) == 2
+    if is_binary:
+        # The first class's row of the gradient is free until the second's is complete.
+        for j in range(coef.shape[1]):
+            gradient[0, j] = coef[1, j] - coef[0, j]
+        coef, gradient, z = gradient[:1], gradient[1:], z.reshape(-1)[:block].reshape(block, 1)
     # Classes go by whole tiles, and those left over one by one. Each product of a tile of rows
     # prefetches a share of the same tile in the next block.
-    n_classes, block = coef.shape[0], x.shape[0]
+    n_classes = len(coef)
     n_tiles = n_classes // CLASSES
     tiled = n_tiles * CLASSES
     n_shares = 2 * (n_tiles + n_classes - tiled)
-    gradient[:] = 0
-    of_intercept[:] = 0
     loss = 0.0
     for start in range(0, len(rows), block):
         here = rows[start : start + block]
@@ -266,12 +319,23 @@ def summed_gradient(
             for c in range(tiled, n_classes):
                 _prefetch_share(X, ahead, r, n_tiles + c - tiled, n_shares)
                 _scores_of_class(x, r, coef, c, z)
-        of_rows = weights[here] if len(weights) > 0 else weights
-        loss += softmax_minus_targets(z, intercept, y[here], of_rows)
-        z[len(here) : n_tiled] = 0  # rows that only fill a tile add nothing
         for i in range(len(here)):
-            for c in range(n_classes):
-                of_intercept[c] += z[i, c]
+            codes[i] = y[here[i]]
+        for i in range(min(len(here), len(of_rows))):
+            of_rows[i] = weights[here[i]]
+        if is_binary:
+            lost, total = sigmoid_minus_targets(
+                z.reshape(-1), intercept, codes[: len(here)], of_rows
+            )
+            loss += lost
+            of_intercept[1] += total
+            of_intercept[0] -= total
+        else:
+            loss += softmax_minus_targets(z, intercept, codes[: len(here)], of_rows)
+            for i in range(len(here)):
+                for c in range(n_classes):
+                    of_intercept[c] += z[i, c]
+        z[len(here) : n_tiled] = 0  # rows that only fill a tile add nothing
         for r in range(0, n_tiled, ROWS):
             for c in range(0, tiled, CLASSES):
                 _prefetch_share(X, ahead, r, n_shares // 2 + c // CLASSES, n_shares)
@@ -279,4 +343,7 @@ def summed_gradient(
             for c in range(tiled, n_classes):
                 _prefetch_share(X, ahead, r, n_shares // 2 + n_tiles + c - tiled, n_shares)
                 _add_class(x, r, gradient, c, z)
+    if is_binary:
+        for j in range(x.shape[1]):
+            coef[0, j] = -gradient[0, j]
     return loss

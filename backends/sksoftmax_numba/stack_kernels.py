@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sksoftmax_numba.compilation import compiled
+from sksoftmax_numba.compilation import in_place
 from sksoftmax_numba.distance_epoch import whole_step, write_point
 from sksoftmax_numba.epoch import momentum_step
 from sksoftmax_numba.exponential import exponential
 
 
-@compiled
+@in_place
 def residuals(z: Any, codes: Any, weights: Any, losses: Any, largest: Any, total: Any) -> None:
     """Turn scores into weighted residuals, and write the summed losses.
 
@@ -71,7 +71,7 @@ def residuals(z: Any, codes: Any, weights: Any, losses: Any, largest: Any, total
         losses[m] = loss
 
 
-@compiled
+@in_place
 def momentum_steps(
     parameters: Any, velocity: Any, average: Any, gradient: Any, no_means: Any,
     gradient_scales: Any, decay: Any, inverse_scales: Any, steps: Any, momentum: Any,
@@ -86,7 +86,7 @@ def momentum_steps(
         )  # fmt: skip
 
 
-@compiled
+@in_place
 def distance_steps(
     norms: Any, rules: Any, factors: Any, n_steps: int, parameters: Any, average: Any,
     point: Any, gradient: Any, no_means: Any, gradient_scales: Any, decay: Any,

@@ -16,7 +16,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from sksoftmax_numba.compilation import inlined
+from sksoftmax_numba.compilation import inlined_in_place
 from sksoftmax_numba.intrinsics import atomic_add, atomic_load
 
 LOOKS = 1000
@@ -29,7 +29,7 @@ YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
 let_others_run: Any = types.ExternalFunction(YIELD, types.int32())
 
 
-@inlined
+@inlined_in_place
 def all_arrived(arrived: Any, n_threads: int, turn: int) -> bool:
     """Wait until all threads have come here for the turn-th time; False if one has failed.
 

@@ -99,18 +99,19 @@ class NumbaTrainer(ArrayTrainer):
 
     def _run_own_steps(self, order: NDArray[np.int64], factors: NDArray[np.float64]) -> float:
         """Take the steps of the rule that finds them; return the summed loss."""
-        norms, arrays = self._norms_of_model, (self._parameters[0], self._average[0])
+        norms, arrays = self._norms_of_thread, (self._parameters[0], self._average[0])
         numbers = *self._factors, self._scales[0, 0], self._squares
         if self._uses_blas:
-            loss, (coef, intercept, _, _) = 0.0, self._buffers[0]
+            loss, (coef, intercept, *_) = 0.0, self._buffers[0]
             for i, rows in enumerate(self._batches(order)):
                 copy_point(self._rule[1], *arrays, self._centre, coef, intercept)
                 loss += self._write_products(rows)
                 whole_step(
-                    norms, self._rule, factors[i], self._n_steps + i + 1, *arrays,
+                    norms[0], self._rule, factors[i], self._n_steps + i + 1, *arrays,
                     *self._gradients, coef, *numbers,
                 )  # fmt: skip
         else:
+            norms[1:] = norms[0]  # where the last epoch was too short for several threads
             loss = self._run_threads(
                 distance_epoch.distance_epoch, order, factors, self._n_steps, norms,
                 self._rule, *arrays, *numbers,
@@ -133,7 +134,7 @@ class NumbaTrainer(ArrayTrainer):
         def share(thread: int, arrived: NDArray[np.int64]) -> None:
             run(
                 thread, n_threads, arrived, self._X, self._codes, self._row_weights, order,
-                problem.batch_size, *rule, *self._buffers[thread], *self._gradients, losses,
+                problem.batch_size, *rule, self._buffers[thread], *self._gradients, losses,
             )  # fmt: skip
 
         run_in_threads(share, n_threads)
@@ -146,13 +147,13 @@ class NumbaTrainer(ArrayTrainer):
             return self._write_products(rows)
         gradient, of_intercept = (array[0] for array in self._gradients)
         return summed_gradient(
-            self._X, self._codes, self._row_weights, rows, rows[:0], *self._buffers[0],
+            self._X, self._codes, self._row_weights, rows, rows[:0], self._buffers[0],
             gradient, of_intercept,
         )  # fmt: skip
 
     def _write_products(self, rows: NDArray[np.int64]) -> float:
         """Write that gradient by a BLAS, where the weights are in the buffers already."""
-        coef, intercept, x, z = self._buffers[0]
+        coef, intercept, x, z, *_ = self._buffers[0]
         gradient, of_intercept = (array[0] for array in self._gradients)
         gather(self._X, rows, x)
         x, z = x[: len(rows)], z[: len(rows)]
@@ -194,7 +195,9 @@ class NumbaTrainer(ArrayTrainer):
                 aligned_zeros((k, width), dtype),  # weights
                 np.zeros(k, dtype),
                 aligned_zeros((block, width), dtype),  # rows
-                np.zeros((block, k), dtype),
+                np.zeros((block, k), dtype),  # scores
+                np.zeros(block, np.int32),
+                np.zeros(0 if self._weights is None else block, dtype),
             )
             for _ in range(min(problem.n_threads, n_parts))
         ]
@@ -220,10 +223,11 @@ class NumbaTrainer(ArrayTrainer):
         self._is_new = False
 
     def _allocate_norms(self) -> None:
-        """The norms in one array, of which `_norms` then has views."""
+        """The norms in one array for each thread; of the first, `_norms` then has views."""
         self._rule = rules_of(self.problem)[0]
-        self._norms_of_model = np.concatenate(list(self._norms.values()))
-        self._norms = dict(zip(self._norms, self._norms_of_model[:, None], strict=True))
+        self._norms_of_thread = np.empty((len(self._buffers), len(self._norms)))
+        self._norms_of_thread[0] = np.concatenate(list(self._norms.values()))
+        self._norms = dict(zip(self._norms, self._norms_of_thread[0, :, None], strict=True))
         n_shares = self.problem.n_classes * n_ranges_of(self.problem.n_features)
         self._squares = np.zeros((2, n_shares))
 

@@ -15,9 +15,16 @@ from sksoftmax.backend.registry import SMALL_EPOCH
 
 numba = pytest.importorskip("numba")
 from sksoftmax_numba.compilation import compiled, for_python  # noqa: E402
-from sksoftmax_numba.exponential import exponential  # noqa: E402
+from sksoftmax_numba.exponential import exponential, logarithm_beyond_one  # noqa: E402
 from sksoftmax_numba.half import HALF, number_of  # noqa: E402
-from sksoftmax_numba.kernels import add_five, add_two, scores_of_five, scores_of_two  # noqa: E402
+from sksoftmax_numba.kernels import (  # noqa: E402
+    add_five,
+    add_two,
+    scores_of_five,
+    scores_of_two,
+    sigmoid_minus_targets,
+    softmax_minus_targets,
+)
 from sksoftmax_numba.trainer import MANY_PARAMETERS  # noqa: E402
 
 X, Y = load_digits(return_X_y=True)
@@ -46,6 +53,50 @@ def test_exponential_at_the_edges(dtype):
     assert array[0] == 1
     assert 0 < array[1] == array[3] < 1e-37
     assert np.isnan(array[2])
+
+
+@compiled
+def logarithms(array):
+    for i in range(len(array)):
+        array[i] = logarithm_beyond_one(array[i])
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=50))
+def test_logarithm_is_right_to_a_few_units_in_the_last_place(numbers):
+    for dtype in (np.float64, np.float32):
+        array = np.array(numbers).astype(dtype)
+        array[array < np.finfo(dtype).tiny] = 0
+        expected = np.log1p(array.astype(np.float64))
+        logarithms(array)
+        assert_allclose(array, expected, rtol=3 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_the_difference_of_two_scores_gives_the_residuals_of_both(is_weighted, dtype):
+    rng = np.random.default_rng(0)
+    scores, intercept = 3 * rng.standard_normal((50, 2)), rng.standard_normal(2)
+    codes = rng.integers(2, size=50).astype(np.int32)
+    weights = rng.exponential(size=50 if is_weighted else 0)
+    both = scores.copy()
+    loss = for_python(softmax_minus_targets)(both, intercept, codes, weights)
+    z = (scores[:, 1] - scores[:, 0]).astype(dtype)
+    ours, total = for_python(sigmoid_minus_targets)(
+        z, intercept.astype(dtype), codes, weights.astype(dtype)
+    )
+    equal = {"rtol": 100 * np.finfo(dtype).eps, "atol": 10 * np.finfo(dtype).eps}
+    assert_allclose(z, both[:, 1], **equal)
+    assert_allclose((ours, total), (loss, both[:, 1].sum()), **equal)
+
+
+@pytest.mark.parametrize("score", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("code", [0, 1])
+def test_no_infinity_of_two_classes_leaves_the_loss_finite(score, code):
+    z, codes = np.zeros(20), np.zeros(20, np.int32)
+    z[9], codes[9] = score, code
+    loss, _ = for_python(sigmoid_minus_targets)(z, np.zeros(2), codes, np.zeros(0))
+    assert not np.isfinite(loss)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
