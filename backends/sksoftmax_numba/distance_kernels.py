@@ -26,7 +26,7 @@ from sksoftmax_numba.distance_law_kernels import (
     step_and_weight,
 )
 from sksoftmax_numba.intrinsics import prefetch
-from sksoftmax_numba.kernels import softmax_minus_targets
+from sksoftmax_numba.residuals import softmax_minus_targets
 
 ROWS_AHEAD, AHEAD = 4, 8
 """Rows, and features, between those worked on and those that are prefetched."""

@@ -8,21 +8,23 @@ know arrays only.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from sksoftmax_numba.compilation import inlined_in_place, written_out
-from sksoftmax_numba.exponential import exponential, logarithm_beyond_one
 from sksoftmax_numba.half import number_of
 from sksoftmax_numba.intrinsics import MANY_REGISTERS, PREFETCHES, prefetch
+from sksoftmax_numba.residuals import sigmoid_minus_targets, softmax_minus_targets_by_class
 
 ROWS, CLASSES = 4, 5 if MANY_REGISTERS else 2
 """Rows and classes of a tile: its sums take 20 of 32 registers, or 8 of 16."""
 
+CACHED_BYTES = 2**22
+"""Bytes of rows that caches hold: there they are near enough without being asked for."""
+
 
 @inlined_in_place
 def scores_of_five(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
-    """z[r:r+4, c:c+5] = x[r:r+4] @ coef[c:c+5].T."""
+    """z[c:c+5, r:r+4] = coef[c:c+5] @ x[r:r+4].T."""
     zero = x.dtype.type(0)
     s00 = s01 = s02 = s03 = s04 = zero
     s10 = s11 = s12 = s13 = s14 = zero
@@ -42,18 +44,18 @@ def scores_of_five(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
         s03, s13, s23, s33 = s03 + v0 * w, s13 + v1 * w, s23 + v2 * w, s33 + v3 * w
         w = w4[j]
         s04, s14, s24, s34 = s04 + v0 * w, s14 + v1 * w, s24 + v2 * w, s34 + v3 * w
-    z[r, c], z[r, c + 1], z[r, c + 2], z[r, c + 3], z[r, c + 4] = s00, s01, s02, s03, s04
+    z[c, r], z[c + 1, r], z[c + 2, r], z[c + 3, r], z[c + 4, r] = s00, s01, s02, s03, s04
     r += 1
-    z[r, c], z[r, c + 1], z[r, c + 2], z[r, c + 3], z[r, c + 4] = s10, s11, s12, s13, s14
+    z[c, r], z[c + 1, r], z[c + 2, r], z[c + 3, r], z[c + 4, r] = s10, s11, s12, s13, s14
     r += 1
-    z[r, c], z[r, c + 1], z[r, c + 2], z[r, c + 3], z[r, c + 4] = s20, s21, s22, s23, s24
+    z[c, r], z[c + 1, r], z[c + 2, r], z[c + 3, r], z[c + 4, r] = s20, s21, s22, s23, s24
     r += 1
-    z[r, c], z[r, c + 1], z[r, c + 2], z[r, c + 3], z[r, c + 4] = s30, s31, s32, s33, s34
+    z[c, r], z[c + 1, r], z[c + 2, r], z[c + 3, r], z[c + 4, r] = s30, s31, s32, s33, s34
 
 
 @inlined_in_place
 def scores_of_two(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
-    """z[r:r+4, c:c+2] = x[r:r+4] @ coef[c:c+2].T."""
+    """z[c:c+2, r:r+4] = coef[c:c+2] @ x[r:r+4].T."""
     zero = x.dtype.type(0)
     s00 = s01 = s10 = s11 = s20 = s21 = s30 = s31 = zero
     x0, x1, x2, x3, w0, w1 = x[r], x[r + 1], x[r + 2], x[r + 3], coef[c], coef[c + 1]
@@ -63,13 +65,13 @@ def scores_of_two(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
         s00, s10, s20, s30 = s00 + v0 * w, s10 + v1 * w, s20 + v2 * w, s30 + v3 * w
         w = w1[j]
         s01, s11, s21, s31 = s01 + v0 * w, s11 + v1 * w, s21 + v2 * w, s31 + v3 * w
-    z[r, c], z[r, c + 1], z[r + 1, c], z[r + 1, c + 1] = s00, s01, s10, s11
-    z[r + 2, c], z[r + 2, c + 1], z[r + 3, c], z[r + 3, c + 1] = s20, s21, s30, s31
+    z[c, r], z[c + 1, r], z[c, r + 1], z[c + 1, r + 1] = s00, s01, s10, s11
+    z[c, r + 2], z[c + 1, r + 2], z[c, r + 3], z[c + 1, r + 3] = s20, s21, s30, s31
 
 
 @inlined_in_place
 def _scores_of_class(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
-    """z[r:r+4, c] = x[r:r+4] @ coef[c]."""
+    """z[c, r:r+4] = x[r:r+4] @ coef[c]."""
     s0 = s1 = s2 = s3 = x.dtype.type(0)
     x0, x1, x2, x3, w = x[r], x[r + 1], x[r + 2], x[r + 3], coef[c]
     for j in range(x.shape[1]):
@@ -77,20 +79,20 @@ def _scores_of_class(x: Any, r: int, coef: Any, c: int, z: Any) -> None:
         s1 += x1[j] * w[j]
         s2 += x2[j] * w[j]
         s3 += x3[j] * w[j]
-    z[r, c], z[r + 1, c], z[r + 2, c], z[r + 3, c] = s0, s1, s2, s3
+    z[c, r], z[c, r + 1], z[c, r + 2], z[c, r + 3] = s0, s1, s2, s3
 
 
 @inlined_in_place
 def add_five(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
-    """gradient[c:c+5] += z[r:r+4, c:c+5].T @ x[r:r+4]."""
+    """gradient[c:c+5] += z[c:c+5, r:r+4] @ x[r:r+4]."""
     x0, x1, x2, x3 = x[r], x[r + 1], x[r + 2], x[r + 3]
     g0, g1, g2 = gradient[c], gradient[c + 1], gradient[c + 2]
     g3, g4 = gradient[c + 3], gradient[c + 4]
-    a0, b0, c0, d0 = z[r, c], z[r + 1, c], z[r + 2, c], z[r + 3, c]
-    a1, b1, c1, d1 = z[r, c + 1], z[r + 1, c + 1], z[r + 2, c + 1], z[r + 3, c + 1]
-    a2, b2, c2, d2 = z[r, c + 2], z[r + 1, c + 2], z[r + 2, c + 2], z[r + 3, c + 2]
-    a3, b3, c3, d3 = z[r, c + 3], z[r + 1, c + 3], z[r + 2, c + 3], z[r + 3, c + 3]
-    a4, b4, c4, d4 = z[r, c + 4], z[r + 1, c + 4], z[r + 2, c + 4], z[r + 3, c + 4]
+    a0, b0, c0, d0 = z[c, r], z[c, r + 1], z[c, r + 2], z[c, r + 3]
+    a1, b1, c1, d1 = z[c + 1, r], z[c + 1, r + 1], z[c + 1, r + 2], z[c + 1, r + 3]
+    a2, b2, c2, d2 = z[c + 2, r], z[c + 2, r + 1], z[c + 2, r + 2], z[c + 2, r + 3]
+    a3, b3, c3, d3 = z[c + 3, r], z[c + 3, r + 1], z[c + 3, r + 2], z[c + 3, r + 3]
+    a4, b4, c4, d4 = z[c + 4, r], z[c + 4, r + 1], z[c + 4, r + 2], z[c + 4, r + 3]
     for j in range(x.shape[1]):
         v0, v1, v2, v3 = x0[j], x1[j], x2[j], x3[j]
         g0[j] += a0 * v0 + b0 * v1 + c0 * v2 + d0 * v3
@@ -102,10 +104,10 @@ def add_five(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
 
 @inlined_in_place
 def add_two(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
-    """gradient[c:c+2] += z[r:r+4, c:c+2].T @ x[r:r+4]."""
+    """gradient[c:c+2] += z[c:c+2, r:r+4] @ x[r:r+4]."""
     x0, x1, x2, x3, g0, g1 = x[r], x[r + 1], x[r + 2], x[r + 3], gradient[c], gradient[c + 1]
-    a0, b0, c0, d0 = z[r, c], z[r + 1, c], z[r + 2, c], z[r + 3, c]
-    a1, b1, c1, d1 = z[r, c + 1], z[r + 1, c + 1], z[r + 2, c + 1], z[r + 3, c + 1]
+    a0, b0, c0, d0 = z[c, r], z[c, r + 1], z[c, r + 2], z[c, r + 3]
+    a1, b1, c1, d1 = z[c + 1, r], z[c + 1, r + 1], z[c + 1, r + 2], z[c + 1, r + 3]
     for j in range(x.shape[1]):
         v0, v1, v2, v3 = x0[j], x1[j], x2[j], x3[j]
         g0[j] += a0 * v0 + b0 * v1 + c0 * v2 + d0 * v3
@@ -114,9 +116,9 @@ def add_two(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
 
 @inlined_in_place
 def _add_class(x: Any, r: int, gradient: Any, c: int, z: Any) -> None:
-    """gradient[c] += z[r:r+4, c] @ x[r:r+4]."""
+    """gradient[c] += z[c, r:r+4] @ x[r:r+4]."""
     x0, x1, x2, x3, g = x[r], x[r + 1], x[r + 2], x[r + 3], gradient[c]
-    a, b, c_, d = z[r, c], z[r + 1, c], z[r + 2, c], z[r + 3, c]
+    a, b, c_, d = z[c, r], z[c, r + 1], z[c, r + 2], z[c, r + 3]
     for j in range(x.shape[1]):
         g[j] += a * x0[j] + b * x1[j] + c_ * x2[j] + d * x3[j]
 
@@ -153,98 +155,6 @@ def _prefetch_share(X: Any, rows: Any, r: int, share: int, n_shares: int) -> Non
 
 
 @inlined_in_place
-def softmax_minus_targets(z: Any, intercept: Any, codes: Any, weights: Any) -> float:
-    """Turn scores into weighted residuals; return the summed loss.
-
-    Parameters
-    ----------
-    z : array of shape (at least n_rows, n_classes)
-        Scores without intercepts, turned into residuals.
-    intercept : array of shape (n_classes,)
-        Intercepts.
-    codes : int32 array of shape (n_rows,)
-        Class codes.
-    weights : array of shape (n_rows,) or (0,)
-        Row weights; empty for ones.
-
-    Returns
-    -------
-    float
-        The weighted loss.
-    """
-    loss = 0.0
-    n_rows, n_classes = len(codes), len(intercept)
-    for i in range(n_rows):
-        row = z[i]
-        largest = row[0] + intercept[0]
-        for c in range(n_classes):
-            row[c] += intercept[c]
-            # Not max(): a NaN must reach the loss.
-            largest = row[c] if not row[c] <= largest else largest
-        for c in range(n_classes):
-            row[c] -= largest
-        loss -= row[codes[i]] * (weights[i] if len(weights) > 0 else z.dtype.type(1))
-    flat = z.reshape(-1)  # long enough for vectors
-    for e in range(n_rows * n_classes):
-        flat[e] = exponential(flat[e])
-    for i in range(n_rows):
-        row = z[i]
-        total = z.dtype.type(0)
-        for c in range(n_classes):
-            total += row[c]
-        weight = weights[i] if len(weights) > 0 else z.dtype.type(1)
-        loss += weight * math.log(total)
-        for c in range(n_classes):
-            # The exponentials become weighted probabilities in the same pass.
-            row[c] *= weight / total
-        row[codes[i]] -= weight
-    return loss
-
-
-@inlined_in_place
-def sigmoid_minus_targets(z: Any, intercept: Any, codes: Any, weights: Any) -> Any:
-    """Turn differences of two classes' scores into weighted residuals of the second class.
-
-    Those of the first class are their negatives.
-
-    Parameters
-    ----------
-    z : array of shape (at least n_rows,)
-        Scores of the second class less those of the first, without intercepts; turned into
-        residuals.
-    intercept : array of shape (2,)
-        Intercepts.
-    codes : int32 array of shape (n_rows,)
-        Class codes.
-    weights : array of shape (n_rows,) or (0,)
-        Row weights; empty for ones.
-
-    Returns
-    -------
-    loss : float
-        The weighted loss.
-    total : float
-        The sum of the residuals.
-    """
-    loss, total, one = 0.0, z.dtype.type(0), z.dtype.type(1)
-    shift = intercept[1] - intercept[0]
-    for i in range(len(codes)):
-        weight = weights[i] if len(weights) > 0 else one
-        score = z[i] + shift
-        margin = score if codes[i] == 1 else -score
-        size = abs(margin)
-        smaller = exponential(-size)  # of two exponentials, where the other one is 1
-        # log(1 + exp(-margin)); no score that is infinite or NaN leaves it finite.
-        loss += weight * (logarithm_beyond_one(smaller) + z.dtype.type(0.5) * (size - margin))
-        # The probability of the class that is not the row's own.
-        missed = weight * (smaller if margin > 0 else one) / (one + smaller)
-        residual = -missed if codes[i] == 1 else missed
-        z[i] = residual
-        total += residual
-    return loss, total
-
-
-@inlined_in_place
 def copy_coefficients(parameters: Any, means: Any, coef: Any, intercept: Any) -> None:
     """Copy weights into aligned rows, and the intercepts of features that are not centred."""
     for c in range(parameters.shape[0]):
@@ -277,8 +187,8 @@ def summed_gradient(
     room : tuple of arrays
         Weights, with zeros beyond the features, and intercepts, of shape (n_classes, width) and
         (n_classes,). Buffers: of rows, zero beyond the features, and of scores, of shape
-        (block, width) and (block, n_classes), where block is a multiple of 4; of class codes,
-        int32, and of row weights if there are any, of shape (block,).
+        (block, width) and (n_classes, block), where block is a multiple of 4; of class codes,
+        int32, and of row weights if there are any, of shape (block,); and of shape (2, block).
     gradient, of_intercept : arrays of shape (n_classes, width), (n_classes,)
         What is written.
 
@@ -287,7 +197,7 @@ def summed_gradient(
     float
         The weighted loss.
     """
-    coef, intercept, x, z, codes, of_rows = room
+    coef, intercept, x, z, codes, of_rows, of_softmax = room
     block = len(x)
     gradient[:] = 0
     of_intercept[:] = 0
@@ -297,13 +207,14 @@ def summed_gradient(
         # The first class's row of the gradient is free until the second's is complete.
         for j in range(coef.shape[1]):
             gradient[0, j] = coef[1, j] - coef[0, j]
-        coef, gradient, z = gradient[:1], gradient[1:], z.reshape(-1)[:block].reshape(block, 1)
+        coef, gradient = gradient[:1], gradient[1:]
     # Classes go by whole tiles, and those left over one by one. Each product of a tile of rows
     # prefetches a share of the same tile in the next block.
     n_classes = len(coef)
     n_tiles = n_classes // CLASSES
     tiled = n_tiles * CLASSES
     n_shares = 2 * (n_tiles + n_classes - tiled)
+    is_near = X.shape[1] * X.shape[2] * X.itemsize <= CACHED_BYTES
     loss = 0.0
     for start in range(0, len(rows), block):
         here = rows[start : start + block]
@@ -311,6 +222,8 @@ def summed_gradient(
         if len(ahead) == 0:
             # The last block prefetches the first one of what comes next.
             ahead = next_rows[:block]
+        if is_near:
+            ahead = rows[:0]
         n_tiled = gather(X, here, x)
         for r in range(0, n_tiled, ROWS):
             for c in range(0, tiled, CLASSES):
@@ -324,18 +237,21 @@ def summed_gradient(
         for i in range(min(len(here), len(of_rows))):
             of_rows[i] = weights[here[i]]
         if is_binary:
-            lost, total = sigmoid_minus_targets(
-                z.reshape(-1), intercept, codes[: len(here)], of_rows
-            )
+            lost, total = sigmoid_minus_targets(z[0], intercept, codes[: len(here)], of_rows)
             loss += lost
             of_intercept[1] += total
             of_intercept[0] -= total
         else:
-            loss += softmax_minus_targets(z, intercept, codes[: len(here)], of_rows)
-            for i in range(len(here)):
-                for c in range(n_classes):
-                    of_intercept[c] += z[i, c]
-        z[len(here) : n_tiled] = 0  # rows that only fill a tile add nothing
+            for c in range(n_classes):
+                for i in range(len(here)):
+                    z[c, i] += intercept[c]
+            loss += softmax_minus_targets_by_class(z, codes[: len(here)], of_rows, of_softmax)
+            for c in range(n_classes):
+                total = z.dtype.type(0)
+                for i in range(len(here)):
+                    total += z[c, i]
+                of_intercept[c] += total
+        z[:, len(here) : n_tiled] = 0  # rows that only fill a tile add nothing
         for r in range(0, n_tiled, ROWS):
             for c in range(0, tiled, CLASSES):
                 _prefetch_share(X, ahead, r, n_shares // 2 + c // CLASSES, n_shares)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sksoftmax_numba.compilation import compiled, inlined
 from sksoftmax_numba.intrinsics import prefetch
-from sksoftmax_numba.kernels import softmax_minus_targets
+from sksoftmax_numba.residuals import softmax_minus_targets
 
 AHEAD = 8
 """Features between the one that is worked on and the one that memory is asked for."""

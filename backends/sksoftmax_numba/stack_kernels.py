@@ -1,22 +1,20 @@
 """What is left of a stack's step between and after its two products: one pass each.
 
-Scores stand class by class, rows side by side, so that loops over the rows are vectors. These
-functions know arrays only.
+These functions know arrays only.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from sksoftmax_numba.compilation import in_place
 from sksoftmax_numba.distance_epoch import whole_step, write_point
 from sksoftmax_numba.epoch import momentum_step
-from sksoftmax_numba.exponential import exponential
+from sksoftmax_numba.residuals import softmax_minus_targets_by_class
 
 
 @in_place
-def residuals(z: Any, codes: Any, weights: Any, losses: Any, largest: Any, total: Any) -> None:
+def residuals(z: Any, codes: Any, weights: Any, losses: Any, room: Any) -> None:
     """Turn scores into weighted residuals, and write the summed losses.
 
     Parameters
@@ -29,46 +27,11 @@ def residuals(z: Any, codes: Any, weights: Any, losses: Any, largest: Any, total
         Row weights; empty for ones.
     losses : float64 array of shape (n_models,)
         Written to.
-    largest, total : arrays of shape (n_rows,)
-        Room to work in.
+    room : array of shape (2, at least n_rows)
+        To work in.
     """
-    n_models, n_classes, n_rows = z.shape
-    is_weighted = len(weights) > 0
-    one = z.dtype.type(1)
-    for m in range(n_models):
-        scores = z[m]
-        for i in range(n_rows):
-            largest[i] = scores[0, i]
-        for c in range(1, n_classes):
-            row = scores[c]
-            for i in range(n_rows):
-                # Not max(): a NaN must reach the loss.
-                largest[i] = row[i] if not row[i] <= largest[i] else largest[i]
-        loss = 0.0
-        for i in range(n_rows):
-            weight = weights[i] if is_weighted else one
-            # log(total) less the target's score: the latter now, before it becomes an
-            # exponential.
-            loss -= weight * (scores[codes[i], i] - largest[i])
-        total[:] = 0
-        for c in range(n_classes):
-            row = scores[c]
-            for i in range(n_rows):
-                row[i] = exponential(row[i] - largest[i])
-                total[i] += row[i]
-        for i in range(n_rows):
-            weight = weights[i] if is_weighted else one
-            loss += weight * math.log(total[i])
-            # From here on `total` is what a row's exponentials are multiplied by.
-            total[i] = weight / total[i]
-        for c in range(n_classes):
-            row = scores[c]
-            for i in range(n_rows):
-                # Class by class, since the rows of a class lie side by side.
-                row[i] *= total[i]
-        for i in range(n_rows):
-            scores[codes[i], i] -= weights[i] if is_weighted else one
-        losses[m] = loss
+    for m in range(len(z)):
+        losses[m] = softmax_minus_targets_by_class(z[m], codes, weights, room)
 
 
 @in_place

@@ -113,7 +113,6 @@ class NumbaStackTrainer(StackTrainer):
         self, z: NDArray[Any], rows: NDArray[np.int64], weights: NDArray[Any] | None
     ) -> Array:
         losses = np.empty(len(z))
-        largest, total = self._room[:, : len(rows)]
         weights = self._no_weights if weights is None else weights
-        residuals(z, self._y[rows], weights, losses, largest, total)
+        residuals(z, self._y[rows], weights, losses, self._room)
         return losses

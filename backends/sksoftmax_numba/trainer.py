@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, ArrayTrainer, DistanceOverGradients, averaging_weight
-from sksoftmax_numba import distance_epoch, epoch, kernels
+from sksoftmax_numba import distance_epoch, epoch, kernels, residuals
 from sksoftmax_numba.canonical import rows_of, to_read
 from sksoftmax_numba.compilation import announced, for_python
 from sksoftmax_numba.distance_epoch import n_ranges_of, rules_of
@@ -28,11 +28,14 @@ whole_step = for_python(distance_epoch.whole_step)
 momentum_step = for_python(epoch.momentum_step)
 copy_coefficients = for_python(kernels.copy_coefficients)
 gather = for_python(kernels.gather)
-softmax_minus_targets = for_python(kernels.softmax_minus_targets)
+softmax_minus_targets = for_python(residuals.softmax_minus_targets)
 summed_gradient = for_python(kernels.summed_gradient)
 
 BLOCK_BYTES = 2**18
 """Bytes of rows in a block: they stay in the second-level cache between both products."""
+
+BLOCK_BYTES_OF_TWO = 2**15
+"""The same for two classes: so little is computed with a row that the first level pays."""
 
 MANY_PARAMETERS = 2**16
 """Weights from which a BLAS, which knows large caches better, computes the products."""
@@ -183,7 +186,8 @@ class NumbaTrainer(ArrayTrainer):
         width = -(-n // lane) * lane
         self._uses_blas = n * k >= MANY_PARAMETERS
         n_parts = 1 if self._uses_blas else n_parts_of(problem.batch_size)
-        most = max(1, BLOCK_BYTES // (width * dtype.itemsize))
+        most = BLOCK_BYTES_OF_TWO if k == 2 else BLOCK_BYTES
+        most = max(1, most // (width * dtype.itemsize))
         most = problem.batch_size if self._uses_blas else most
         # A part is cut into the fewest blocks that fit, of nearly equal size, since each one
         # prefetches the rows of the next; a block is whole tiles.
@@ -195,9 +199,10 @@ class NumbaTrainer(ArrayTrainer):
                 aligned_zeros((k, width), dtype),  # weights
                 np.zeros(k, dtype),
                 aligned_zeros((block, width), dtype),  # rows
-                np.zeros((block, k), dtype),  # scores
+                np.zeros((block, k) if self._uses_blas else (k, block), dtype),  # scores
                 np.zeros(block, np.int32),
                 np.zeros(0 if self._weights is None else block, dtype),
+                np.zeros((2, block), dtype),
             )
             for _ in range(min(problem.n_threads, n_parts))
         ]

@@ -22,6 +22,8 @@ from sksoftmax_numba.kernels import (  # noqa: E402
     add_two,
     scores_of_five,
     scores_of_two,
+)
+from sksoftmax_numba.residuals import (  # noqa: E402
     sigmoid_minus_targets,
     softmax_minus_targets,
 )
@@ -107,13 +109,13 @@ def test_tiles_of_every_processor_are_products(scores, add, n_classes, dtype):
     rng = np.random.default_rng(0)
     x, coef = (rng.integers(-9, 10, shape).astype(dtype) for shape in ((12, 37), (9, 37)))
     rows, classes = slice(4, 8), slice(3, 3 + n_classes)
-    z, expected = np.full((2, 12, 9), 1, dtype)
+    z, expected = np.full((2, 9, 12), 1, dtype)
     for_python(scores)(x, 4, coef, 3, z)
-    expected[rows, classes] = x[rows] @ coef[classes].T
+    expected[classes, rows] = coef[classes] @ x[rows].T
     assert_array_equal(z, expected)
     gradient, expected = np.full((2, 9, 37), 1, dtype)
     for_python(add)(x, 4, gradient, 3, z)
-    expected[classes] += z[rows, classes].T @ x[rows]
+    expected[classes] += z[classes, rows] @ x[rows]
     assert_array_equal(gradient, expected)
 
 
