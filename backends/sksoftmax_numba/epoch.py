@@ -34,13 +34,13 @@ def n_parts_of(n_rows: int) -> int:
     return min(MOST_PARTS, (n_rows + PART_ROWS - 1) // PART_ROWS)
 
 
-@written_out
-def part_of(rows: Any, p: int, n_parts: int) -> Any:
-    """Return the rows of a part: whole tiles, none beyond the last."""
+@inlined_in_place
+def bounds_of_part(n_rows: int, p: int, n_parts: int) -> tuple[int, int]:
+    """Return where a part of a batch begins and ends: whole tiles, none beyond the last part."""
     if p >= n_parts:
-        return rows[:0]
-    n_tiles = (len(rows) + ROWS - 1) // ROWS
-    return rows[ROWS * (n_tiles * p // n_parts) : ROWS * (n_tiles * (p + 1) // n_parts)]
+        return 0, 0
+    n_tiles = (n_rows + ROWS - 1) // ROWS
+    return ROWS * (n_tiles * p // n_parts), ROWS * (n_tiles * (p + 1) // n_parts)
 
 
 @inlined_in_place
@@ -82,12 +82,13 @@ def write_gradients(
     last = n_parts * (thread + 1) // n_threads
     # The last part of a thread prefetches the first one that it will have of the next batch.
     for p in range(n_parts * thread // n_threads, last):
-        if p + 1 < last:
-            next_rows = part_of(rows, p + 1, n_parts)
-        else:
-            next_rows = part_of(following, n_following * thread // n_threads, n_following)
+        begin, end = bounds_of_part(len(rows), p, n_parts)
+        batch, part, n_of_batch = rows, p + 1, n_parts
+        if part == last:
+            batch, part, n_of_batch = following, n_following * thread // n_threads, n_following
+        next_begin, next_end = bounds_of_part(len(batch), part, n_of_batch)
         losses[p] += summed_gradient(
-            X, y, weights, part_of(rows, p, n_parts), next_rows, room, gradients[p],
+            X, y, weights, rows[begin:end], batch[next_begin:next_end], room, gradients[p],
             of_intercepts[p],
         )  # fmt: skip
     for c in range(gradients.shape[1]):
