@@ -14,7 +14,7 @@ import numpy as np
 
 from sksoftmax_numba.compilation import compiled, inlined
 from sksoftmax_numba.distance_law_kernels import step_and_weight
-from sksoftmax_numba.kernels import softmax_minus_targets
+from sksoftmax_numba.residuals import softmax_minus_targets
 
 ONE = np.uint64(1)
 

@@ -36,7 +36,7 @@ def n_parts_of(n_rows: int) -> int:
 
 @inlined_in_place
 def bounds_of_part(n_rows: int, p: int, n_parts: int) -> tuple[int, int]:
-    """Return where a part of a batch begins and ends: whole tiles, none beyond the last part."""
+    """Return where a part of a batch begins and ends: whole tiles, none beyond the last."""
     if p >= n_parts:
         return 0, 0
     n_tiles = (n_rows + ROWS - 1) // ROWS
