@@ -4,6 +4,7 @@
 backend, and what they say of the ``coordinates`` in which steps are taken. ``training`` runs
 one epoch of a model by ``passes`` over the rows, ``stack`` one of several models at once, and
 ``epochs`` one after another until ``stopping`` ends them. ``objective`` says how far from the
-optimum a model is, and ``optimum`` goes there. ``checkpoint`` is what a later call or process
-needs to go on, and ``callbacks`` tells the caller. This package must not know any estimator.
+optimum a model is, and ``optimum`` goes there, by ``lbfgs`` on ``variables``, of which few have
+a ``metric``. ``checkpoint`` is what a later call or process needs to go on, and ``callbacks``
+tells the caller. This package must not know any estimator.
 """
