@@ -14,7 +14,7 @@ import numpy as np
 
 from sksoftmax_numba.compilation import compiled, inlined
 from sksoftmax_numba.distance_law_kernels import step_and_weight
-from sksoftmax_numba.residuals import softmax_minus_targets
+from sksoftmax_numba.residuals import sigmoid_minus_targets
 
 ONE = np.uint64(1)
 
@@ -24,7 +24,10 @@ BLOCK = 512
 
 @inlined
 def _set_scores(rows: Any, X: Any, coordinates: Any, near: Any, values: Any, z: Any) -> None:
-    """Scores of both classes without their intercepts; note the elements of the rows."""
+    """Note by how much scores of the second class are higher, and the elements of the rows.
+
+    The intercepts are not among the scores.
+    """
     data, indices, indptr = X
     subtracted, inverse_scales = coordinates
     e_of_batch = np.uint64(0)
@@ -36,7 +39,7 @@ def _set_scores(rows: Any, X: Any, coordinates: Any, near: Any, values: Any, z: 
             values[e_of_batch] = value
             e_of_batch += ONE
             score += value * near[j]
-        z[i, 0], z[i, 1] = -score, score
+        z[i] = 2 * score  # the first class's is the negative
 
 
 @inlined
@@ -45,7 +48,7 @@ def _add_rows(rows: Any, X: Any, values: Any, factor: float, z: Any, change: Any
     _, indices, indptr = X
     e_of_batch, summed = np.uint64(0), 0.0
     for i in range(len(rows)):
-        residual = factor * z[i, 1]
+        residual = factor * z[i]
         summed += residual
         for e in range(indptr[rows[i]], indptr[rows[i] + ONE]):
             change[indices[0, e]] += values[e_of_batch] * residual
@@ -131,7 +134,7 @@ def run_batches(
     rule : float64 array of shape (3,)
         The curvature, nearness and least weight of the problem.
     values, z : arrays
-        Room for the elements of a batch, and for its scores, of shape (batch_size, 2).
+        Room for the elements of a batch, and for its scores, of shape (batch_size,).
 
     Returns
     -------
@@ -147,7 +150,8 @@ def run_batches(
         _set_scores(rows, X, coordinates, near, values, z)
         intercepts[0], intercepts[1] = of_means, -of_means
         of_rows = row_weights[rows] if len(row_weights) > 0 else row_weights
-        loss += softmax_minus_targets(z, intercepts, y[rows], of_rows)
+        lost, _ = sigmoid_minus_targets(z, intercepts, y[rows], of_rows)
+        loss += lost
         summed = _add_rows(rows, X, values, of_batch, z, change)
         squares = _complete_gradient(pieces, summed)
         # The other class's gradient and average are as long.

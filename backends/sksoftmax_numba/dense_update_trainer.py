@@ -54,7 +54,7 @@ class NumbaDenseUpdateTrainer(DenseUpdateTrainer):
                 to_read(unsigned(order)), to_read(factors), size, self._n_steps, *self._arrays,
                 self._pieces, norms, rules_of(problem)[0],
                 np.empty(most_elements(problem.X, order, size), problem.dtype),
-                np.empty((size, 2), problem.dtype),
+                np.empty(size, problem.dtype),
             )  # fmt: skip
         self._norms = {name: norms[i : i + 1] for i, name in enumerate(names)}
         self._n_steps += len(factors)

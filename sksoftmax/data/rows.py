@@ -19,6 +19,9 @@ from sksoftmax.data.arrays import Array
 SLICE_ELEMENTS = 2**16
 """Elements of X that are converted to float64 at once: the cache shall hold them."""
 
+COUNTED_INDICES = 2**20
+"""Indices of CSR rows that are counted at once, or as many as there are features."""
+
 
 def is_csr(X: Array) -> bool:
     """Say whether rows are in CSR format, on whatever device."""
@@ -112,6 +115,30 @@ def row_of_each_element(xp: Any, X: Array) -> Array:
     # Not repeat: CuPy before 14 takes no array of counts.
     starts = xp.bincount(X.indptr[1:-1], minlength=int(X.nnz) + 1)
     return xp.cumsum(starts)[:-1]
+
+
+def stored_counts(xp: Any, X: Array) -> Array:
+    """Return how often each feature is stored.
+
+    Parameters
+    ----------
+    xp : module
+        The namespace of X.
+    X : CSR array of shape (n_rows, n_features)
+        Rows without duplicates.
+
+    Returns
+    -------
+    array of shape (n_features,), int64
+        Numbers of rows.
+    """
+    n_features = X.shape[1]
+    counts = xp.zeros(n_features, dtype=np.int64)
+    # bincount widens what it counts: in slices, so that indices are not copied as a whole.
+    size = max(COUNTED_INDICES, n_features)
+    for start in range(0, len(X.indices), size):
+        counts += xp.bincount(X.indices[start : start + size], minlength=n_features)
+    return counts
 
 
 def row_slices(

@@ -16,12 +16,10 @@ from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.optimizers import DistanceOverGradients
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.data.arrays import Array
+from sksoftmax.data.rows import stored_counts
 
 BLOCK_FEATURES = 2**13
 """Features that are settled at once, so that they stay in the cache."""
-
-BLOCK_INDICES = 2**20
-"""Indices that are counted at once, or as many as there are features."""
 
 
 def penalty_groups(problem: Problem) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
@@ -34,15 +32,6 @@ def penalty_groups(problem: Problem) -> tuple[NDArray[np.intp], NDArray[np.float
         keys = np.round(np.log2(ratio), 12)  # equal but for rounding is equal
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     return group, ratio[first]
-
-
-def _counts(xp: Any, indices: Array, n_features: int) -> Array:
-    """How often each feature is stored: bincount, which widens what it counts, in blocks."""
-    size = max(BLOCK_INDICES, n_features)
-    counts = xp.zeros(n_features, dtype=np.int64)
-    for start in range(0, len(indices), size):
-        counts += xp.bincount(indices[start : start + size], minlength=n_features)
-    return counts
 
 
 class LazyTrainer(ArrayTrainer):
@@ -93,7 +82,7 @@ class LazyTrainer(ArrayTrainer):
         """Give a slot to each feature that a row holds or that has a weight."""
         problem, xp = self.problem, self.xp
         # Frequent features side by side: the slots that most batches read stay in the cache.
-        counts = _counts(xp, problem.X.indices, problem.n_features)
+        counts = stored_counts(xp, problem.X)
         needed = counts > 0 if weighty is None else (counts > 0) | xp.asarray(weighty)
         features = xp.flatnonzero(needed)
         self._features = features[xp.argsort(-counts[features], kind="stable")]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.problem import Problem, State
-from sksoftmax.data.rows import is_csr
+from sksoftmax.data.rows import is_csr, stored_counts
 
 
 class DenseUpdateTrainer(ArrayTrainer):
@@ -52,7 +52,7 @@ class DenseUpdateTrainer(ArrayTrainer):
     def __init__(self, problem: Problem, state: State):
         super().__init__(problem, state)
         means = np.zeros(problem.n_features) if problem.means is None else problem.means
-        is_full = np.bincount(problem.X.indices, minlength=len(means)) == problem.X.shape[0]
+        is_full = stored_counts(np, problem.X) == problem.X.shape[0]
         self._subtracted = self._float(np.where(is_full, means, 0))
         inverse = self._inverse_scales[0, 0]
         centres = np.append(np.where(is_full, 0, means) / problem.step_scales, -inverse[-1])
