@@ -188,10 +188,14 @@ class TransposedTrainer:
         columns = np.ones((len(z), 1))
         if not only_intercepts:
             columns = np.column_stack([x, columns])
-        covariance = np.eye(z.shape[1]) * z[:, :, None] - z[:, :, None] * z[:, None, :]
-        n = z.shape[1] * columns.shape[1]
-        products = np.einsum("r,rkl,ri,rj->kilj", share, covariance, columns, columns)
-        return products.reshape(1, n, n)
+        n_columns = columns.shape[1]
+        # Not an array of classes times classes for each row: there may be thousands.
+        flat = (z[:, :, None] * columns[:, None, :]).reshape(len(z), -1)
+        hessian = -(share[:, None] * flat).T @ flat
+        for k, of_class in enumerate(z.T):
+            of_own = slice(n_columns * k, n_columns * (k + 1))
+            hessian[of_own, of_own] += (share * of_class * columns.T) @ columns
+        return hessian[None]
 
     def state(self) -> State:
         def for_state(array: NDArray[Any]) -> NDArray[Any]:
