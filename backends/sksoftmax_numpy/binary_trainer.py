@@ -51,11 +51,7 @@ class BinaryTrainer(NumpyTrainer):
         self._row_scores = np.empty(len(order), self.problem.dtype)
 
     def _losses(self) -> NDArray[Any]:
-        # log(1 + exp(z)) - y z, where exp(z) may leave the range of floating-point numbers.
-        z = self._row_scores
-        losses: NDArray[Any] = np.maximum(z, 0) - z * self._targets
-        losses += np.log1p(np.exp(-abs(z)))
-        return losses
+        return losses_of_two(self._row_scores, self._targets)
 
     def _write_gradient(self, rows: NDArray[np.int64], gradient: NDArray[Any]) -> None:
         count = len(rows)
@@ -82,3 +78,24 @@ class BinaryTrainer(NumpyTrainer):
                 column[count] = total
         column.dot(x, out=of_second[:-1])
         np.negative(of_second, out=of_first)
+
+
+def losses_of_two(scores: NDArray[Any], targets: NDArray[Any]) -> NDArray[Any]:
+    """Return the loss of each row of two classes.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_rows,)
+        Scores of the second class less those of the first.
+    targets : ndarray of shape (n_rows,)
+        1 for rows of the second class, 0 for others.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Cross-entropies.
+    """
+    # log(1 + exp(z)) - y z, where exp(z) may leave the range of floating-point numbers.
+    losses: NDArray[Any] = np.maximum(scores, 0) - scores * targets
+    losses += np.log1p(np.exp(-abs(scores)))
+    return losses

@@ -19,10 +19,17 @@ from scipy.sparse._sparsetools import csc_matvecs, csr_matvecs, csr_row_index
 from scipy.special import expit
 
 from sksoftmax.backend import Array, DenseUpdateTrainer, Problem, State
-from sksoftmax_numpy.distance import MOST_ON_ONE_THREAD, DistanceOfOneModel
+from sksoftmax_numpy.binary_trainer import losses_of_two
+from sksoftmax_numpy.distance import DistanceOfOneModel
 
 CHUNK_ELEMENTS = 2**14
 """About how many elements of shuffled rows are gathered at once: they stay in the cache."""
+
+MOST_ON_ONE_THREAD = 10_000
+"""Most numbers of a vector that OpenBLAS works on in one thread.
+
+Several would wait for each other for longer than they compute, and their number would set bits.
+"""
 
 MOST_OF_MATRIX = 8_192
 """Most numbers of a matrix that OpenBLAS works on in one thread, as `MOST_ON_ONE_THREAD` of a
@@ -101,7 +108,7 @@ class NumpyDenseUpdateTrainer(DenseUpdateTrainer):
             squares = self._centred_gradient(np.add.reduce(residual, axis=0))
             self._step_along(squares, float(factors[i // size]))
         if self._n_columns == 1:
-            losses = _losses_of_two(scores[:, 0], codes)
+            losses = losses_of_two(2 * scores[:, 0], targets[:, 0])
         if weights is not None:
             losses *= weights
         return float(losses.sum(dtype=np.float64))
@@ -185,12 +192,3 @@ class _Piece(NamedTuple):
         weights = near if parts[2].shape[1] == 1 else parts[2]
         centres, by_class = trainer._centres[features], parts[3].T
         return cls(centres, iterate, average, near, change, weights, by_class)
-
-
-def _losses_of_two(scores: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[Any]:
-    """The losses of rows of two classes whose scores are s and -s, from those of the second."""
-    # By how much the score of the target is above the other one.
-    margin = scores * (4 * codes - 2).astype(scores.dtype)
-    losses: NDArray[Any] = np.log1p(np.exp(-abs(margin)))
-    losses -= np.minimum(margin, 0)
-    return losses

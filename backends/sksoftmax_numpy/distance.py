@@ -1,8 +1,8 @@
 """The rule that finds its own steps, for one model: its norms are numbers.
 
 On small problems, arrays of one element took a third of a step. Operations and their order
-are those of ``DistanceOverGradients``, but for the sums of squares. This module must not know
-where gradients come from.
+are those of ``DistanceOverGradients``, and so is every bit. This module must not know where
+gradients come from.
 """
 
 from __future__ import annotations
@@ -14,12 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend import TINY, Array, DistanceOverGradients, Problem, soft_threshold
-
-MOST_ON_ONE_THREAD = 10_000
-"""Most numbers of a dot product that OpenBLAS takes on one thread.
-
-Several would wait for each other for longer than they compute, and their number would set bits.
-"""
 
 
 class DistanceOfOneModel(DistanceOverGradients):
@@ -37,7 +31,6 @@ class DistanceOfOneModel(DistanceOverGradients):
         self._to_average = np.array(self.nearness, problem.dtype)
         self._to_newest = np.array(1 - self.nearness, problem.dtype)
         self._curvature = float(self.curvature[0])
-        self._is_single = problem.dtype != np.float64
 
     def point(self, parameters: Array, average: Array, out: Array) -> None:
         """Write where the next gradient is taken."""
@@ -57,7 +50,7 @@ class DistanceOfOneModel(DistanceOverGradients):
     ) -> None:
         """Change `parameters`, `average` and `norms` in place; `gradient` is overwritten."""
         scale, inverse_scale = scales
-        size, newest = self.step_and_weight_of_one(norms, self._squared_norm(gradient), n_steps)
+        size, newest = self.step_and_weight_of_one(norms, _squared_norm(gradient), n_steps)
         step = inverse_scale * (size * float(factor[0]))
         gradient *= step
         parameters -= gradient
@@ -66,7 +59,7 @@ class DistanceOfOneModel(DistanceOverGradients):
         change = np.subtract(parameters, average, out=gradient)
         change *= newest
         average += change
-        way = math.sqrt(self._squared_norm(np.multiply(average, scale, out=gradient)))
+        way = math.sqrt(_squared_norm(np.multiply(average, scale, out=gradient)))
         norms["distance"][0] = max(way, float(norms["distance"][0]))
 
     def step_and_weight(
@@ -93,11 +86,7 @@ class DistanceOfOneModel(DistanceOverGradients):
         newest = area * n_steps / max(weight, TINY)
         return area / math.sqrt(max(total, TINY)), max(newest, self.least_weight)
 
-    def _squared_norm(self, array: NDArray[Any]) -> float:
-        """The sum of the squares of the only model's numbers, added up in float64."""
-        if array.size > MOST_ON_ONE_THREAD:
-            return float(np.add.reduce(array * array, axis=(1, 2), dtype=np.float64)[0])
-        numbers = array.ravel()
-        if self._is_single:
-            numbers = numbers.astype(np.float64)
-        return float(numbers.dot(numbers))
+
+def _squared_norm(array: NDArray[Any]) -> float:
+    """The sum of the squares of the only model's numbers, added up in float64."""
+    return float(np.add.reduce(array * array, axis=(1, 2), dtype=np.float64)[0])

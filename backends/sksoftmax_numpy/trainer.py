@@ -14,7 +14,7 @@ EPYC, Zen 5, microseconds):
 gathering shuffled rows               67
 the two matrix products, intercepts   55
 softmax and residual                  23
-update                                17
+update                                21
 ===================================  ===
 """
 

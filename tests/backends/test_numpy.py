@@ -1,4 +1,4 @@
-"""NumPy's trainers beside ArrayTrainer: two classes, tiles, and the norms of one model."""
+"""NumPy's trainers beside ArrayTrainer: two classes, and tiles."""
 
 import warnings
 from dataclasses import replace
@@ -9,10 +9,9 @@ from numpy.testing import assert_allclose
 
 from sksoftmax import get_backend
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.optimizers import DistanceOverGradients
 from sksoftmax.backend.problem import State
 from sksoftmax.testing.cases import AUTOMATIC, Case, epoch_arguments, make_problem
-from sksoftmax_numpy import binary_trainer, distance
+from sksoftmax_numpy import binary_trainer
 from sksoftmax_numpy import trainer as numpy_trainer
 
 NUMPY = get_backend("numpy")
@@ -115,20 +114,3 @@ def test_a_missing_value_reaches_loss_and_weights(n_classes):
     trainer = NUMPY.trainer(replace(problem, X=X), any_state(problem))
     assert np.isnan(trainer.run_epoch(order, step_sizes)).all()
     assert np.isnan(trainer.state().parameters).all(axis=1).any()
-
-
-@pytest.mark.parametrize("n_features", [7, distance.MOST_ON_ONE_THREAD])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_norms_of_one_model_are_those_of_several(dtype, n_features):
-    case = replace(TWO_CLASSES, dtype=dtype, n_features=n_features)
-    problem, *_ = problem_and_arguments(case)
-    gradient = np.random.default_rng(0).standard_normal((1, 2, n_features + 1), dtype)
-    parameters, average = np.zeros_like(gradient), np.zeros_like(gradient)
-    scales = np.ones_like(gradient), np.ones_like(gradient)
-    found = []
-    for kind in (distance.DistanceOfOneModel, DistanceOverGradients):
-        norms = {name: np.zeros(1) for name in kind.norm_names}
-        arrays = [array.copy() for array in (parameters, average)]
-        kind(problem, np).update(*arrays, norms, gradient.copy(), np.ones(1), scales, None, 1)
-        found.append(np.concatenate([norms[name] for name in kind.norm_names]))
-    assert_allclose(*found, rtol=1e-12 if dtype == "float64" else 1e-6)
