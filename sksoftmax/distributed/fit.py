@@ -96,6 +96,11 @@ class ShardFit(Fit):
             held_out = self.targets.restricted_to(np.empty(0, np.int64))
         return training, held_out
 
+    @property
+    def _may_end_in_iterations(self) -> bool:
+        # Iterations of several processes rely on arithmetic that is the same to the bit.
+        return self.ranks.size == 1 and super()._may_end_in_iterations
+
     def _weight_of_each_class(self) -> NDArray[np.float64] | None:
         counts = self.ranks.total(self.targets.counts)
         return class_weights(self.estimator.class_weight, self.targets.classes, counts)

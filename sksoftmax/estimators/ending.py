@@ -96,10 +96,11 @@ def warn_of_the_end(
     stacklevel : int
         Whose line the warning is about.
     """
-    if descent is not None:
+    if descent is not None and estimator.optimizer == "lbfgs":
         _warn_of_a_descent(descent, run, estimator, stacklevel)
         return
-    if run.rule.tol is not None and not run.stopped:
+    has_converged = descent is not None and (descent.is_certified or not run.is_over())
+    if run.rule.tol is not None and not (run.stopped or has_converged):
         warnings.warn(
             f"Maximum number of epochs (max_iter={estimator.max_iter}) reached before the loss"
             f" stopped improving (tol={estimator.tol}). Increase max_iter or tol, or set"

@@ -7,6 +7,7 @@ run.
 
 from __future__ import annotations
 
+import math
 import warnings
 from contextlib import AbstractContextManager
 from dataclasses import fields, replace
@@ -25,7 +26,13 @@ from sksoftmax.training.callbacks import FitTasks, has_callbacks
 from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.epochs import Run, run_epochs
 from sksoftmax.training.measured_rows import MeasuredRows
-from sksoftmax.training.optimum import Descent, first_epochs
+from sksoftmax.training.optimum import (
+    SHARE_OF_OBJECTIVE,
+    Descent,
+    epochs_of_steps,
+    first_epochs,
+    iterations_before_metric,
+)
 from sksoftmax.training.settings import PLANNED, Settings
 from sksoftmax.training.stopping import Plateau
 from sksoftmax.training.training import Training
@@ -113,9 +120,11 @@ class Fit(Inputs):
         training = self._training(
             settings, rows, seed=self.seed, resume=self.resume, stream=self.is_stream
         )
+        history = history_up_to(self.resume, estimator)
+        self._n_epochs_before = len(history.losses)
         self.run = Run(
             training,
-            history_up_to(self.resume, estimator),
+            history,
             self._stopping_rule(training),
             max_epochs=1 if self.is_stream else estimator.max_iter,
             tasks=self.tasks,
@@ -139,21 +148,55 @@ class Fit(Inputs):
         """Whether no epoch, and no iteration, is to come."""
         return self.descent is not None or self.run.is_over()
 
+    @property
+    def n_epochs_of_steps(self) -> float:
+        """Epochs, earlier ones included, after which iterations over all rows follow."""
+        estimator, training = self.estimator, self.run.training
+        if self.is_stream:
+            return math.inf
+        if estimator.optimizer == "lbfgs":
+            # A model to begin with is nearer than what a few epochs of SGD would find.
+            n_first = 0 if self._has_model else first_epochs(training)
+            return min(n_first, estimator.max_iter // 2)
+        if self._may_end_in_iterations:
+            return self._n_epochs_before + epochs_of_steps(training)
+        return math.inf
+
+    @property
+    def _may_end_in_iterations(self) -> bool:
+        """Whether steps that have not sufficed may be followed by iterations over all rows.
+
+        Whoever asks for a number of epochs, or for the best of them on held-out rows, is given
+        epochs.
+        """
+        training = self.run.training
+        is_of_steps = self.estimator.tol is None or training.rows.held_out is not None
+        return training.settings.may_end_in_iterations and not is_of_steps
+
     def train(self) -> None:
-        """Run the epochs, and go on to the optimum where the optimizer is "lbfgs"."""
-        estimator, run = self.estimator, self.run
-        if self.is_stream or estimator.optimizer != "lbfgs":
-            run_epochs([run])
-            return
-        # A model to begin with is nearer than what a few epochs of SGD would find.
-        n_first = 0 if self._has_model else first_epochs(run.training)
-        run_epochs([run], min(n_first, estimator.max_iter // 2))
+        """Run the epochs, and go on by iterations over all rows where these are to follow."""
+        run = self.run
+        run_epochs([run], self.n_epochs_of_steps)
         if not run.is_over():
-            target = None
-            if estimator.tol is not None:
-                target = estimator.tol * run.training.rows.frequency_loss
-            self.descent = Descent(run, target)
+            self.descent = self._descent()
             self.descent.go()
+
+    def _descent(self) -> Descent:
+        """What goes on from the epochs: as far as `tol` says, that of the optimum or of SGD."""
+        run, tol = self.run, self.estimator.tol
+        if self.estimator.optimizer == "lbfgs":
+            return Descent(run, None if tol is None else tol * run.training.rows.frequency_loss)
+        n_waiting = iterations_before_metric(run.training)
+        # By then the second half of the epochs consists of iterations alone, whose losses are
+        # exact.
+        n_steps = len(run.history.losses) - self._n_epochs_before
+        run.rule.wait(n_steps + n_waiting)
+        return Descent(
+            run,
+            run.rule.tolerance,
+            n_iterations_before_metric=n_waiting,
+            share=SHARE_OF_OBJECTIVE,
+        )
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the estimator as if the fit ended after the last epoch."""

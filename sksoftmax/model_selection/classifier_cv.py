@@ -242,7 +242,7 @@ class SoftmaxClassifierCV(
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         schedule: str = "constant",
-        optimizer: str = "sgd",
+        optimizer: str = "auto",
         momentum: float = 0.9,
         nesterov: bool = False,
         beta_1: float = 0.9,

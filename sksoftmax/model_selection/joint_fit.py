@@ -79,8 +79,8 @@ class JointFits:
     """Fits of several estimators to the same rows.
 
     Those of `SoftmaxClassifier` that differ only in what may differ between models of one
-    stack are trained together, as many at once as memory allows. Those of them that go to the
-    optimum by "lbfgs" make a path of penalties, each started from the last. Any other
+    stack are trained together, as many at once as memory allows, until iterations over all rows
+    take over. Those of them that go to the optimum by "lbfgs" make a path of penalties, each started from the last. Any other
     estimator, a subclass included, and one that resumes, prints, has callbacks of its own, or
     is given more than weights or arrays of another library, is fitted by itself. A
     `random_state` of None draws one seed for all.
@@ -122,7 +122,8 @@ class JointFits:
         Parameters
         ----------
         limit : float, default=inf
-            Epochs after which to pause; an estimator fitted by itself does not.
+            Epochs after which to pause; an estimator fitted by itself does not, nor do
+            iterations over all rows.
 
         Yields
         ------
@@ -137,8 +138,9 @@ class JointFits:
                 yield from self._run_path(deque(fits))
                 continue
             running = [fit for fit in fits if fit.error is None]
+            together = [each.fit for each in running if each.fit is not None]
             with overflow_is_found_later():
-                run_epochs([each.fit.run for each in running if each.fit is not None], limit)
+                _train_together(together, limit)
             for each in running:
                 self._finish(each)
             going_on = [fit for fit in fits if fit.goes_on]
@@ -302,6 +304,17 @@ def _started(fits: list[JointFit]) -> list[list[JointFit]]:
     n_stacks = -(-len(fits) // size)
     ends = [len(fits) * i // n_stacks for i in range(n_stacks + 1)]
     return [fits[start:end] for start, end in pairwise(ends)]
+
+
+def _train_together(fits: list[Fit], limit: float) -> None:
+    """Take the steps of a stack; iterations that follow some are those of one model."""
+    ends = [fit.n_epochs_of_steps for fit in fits]
+    # Counts of rows and weights say when, and are the same for all that iterations may follow.
+    run_epochs([fit.run for fit in fits], min(limit, *ends, math.inf))
+    for fit, end in zip(fits, ends, strict=True):
+        if end < limit and not fit.is_over:
+            fit.train()
+    run_epochs([fit.run for fit, end in zip(fits, ends, strict=True) if end == math.inf], limit)
 
 
 def _goes_to_the_optimum(joint: JointFit) -> bool:

@@ -1,23 +1,27 @@
 """From the model that SGD has found, if it has begun, to the optimum: L-BFGS over all rows.
 
-Each iteration is an epoch to whoever follows the fit: it has a loss, a task and a line. This
-module must not know estimators, nor how the gradient is computed.
+Each iteration is an epoch to whoever follows the fit: it has a loss, a task and a line. When
+iterations take over from steps is decided here, by counts alone. This module must not know
+estimators, nor how the gradient is computed.
 """
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from sksoftmax.backend.problem import State
+from sksoftmax.backend.problem import Problem, State
 from sksoftmax.data.rows import is_csr
 from sksoftmax.training.epochs import Run
 from sksoftmax.training.lbfgs import EVALUATIONS, iterates
 from sksoftmax.training.metric import iterations_of, pays
 from sksoftmax.training.objective import Objective, dual_gap, estimated_gap
+from sksoftmax.training.passes import STEPS_AN_EPOCH
 from sksoftmax.training.training import HeldState, Training
 from sksoftmax.training.variables import Variables
 
@@ -28,6 +32,14 @@ From where the first has come to, second derivatives show the rest of the way.""
 SMALL_STEP = 10**4
 """Multiplications of a step below which an epoch takes longer than the iterations it saves."""
 
+EPOCHS_OF_STEPS = 12
+"""Epochs, of STEPS_AN_EPOCH steps or fewer, after which SGD gains less by another than L-BFGS
+by an iteration. Most fits are over by then."""
+
+SHARE_OF_OBJECTIVE = 0.1
+"""Share of the objective itself that a bound on what is left may be in any case: where a model
+explains nearly all, the loss of the class frequencies is no measure of what is left."""
+
 MEMORY, MEMORY_BYTES = 30, 2**28
 """Pairs of steps and gradients that L-BFGS remembers, unless they take more than so much."""
 
@@ -36,14 +48,60 @@ LEAST_MEMORY = 5
 
 
 def first_epochs(training: Training) -> int:
-    """Return how many epochs of SGD pay before the first iteration, by counts alone."""
-    problem = training.problem
+    """Return how many epochs of SGD pay before the way to the optimum, by counts alone."""
     # Steps on sparse rows take many times as long as a pass over all of them.
-    if is_csr(problem.X) or training.step_operations < SMALL_STEP:
+    if is_csr(training.problem.X) or training.step_operations < SMALL_STEP:
         return 0
+    return EPOCHS_BEFORE_A_METRIC if _passes_of_metric(training.problem) else FIRST_EPOCHS
+
+
+def epochs_of_steps(training: Training) -> int:
+    """Return after how many epochs a fit that has not stopped goes on by L-BFGS.
+
+    SGD is sooner near the optimum, and slower from there on. An epoch of many steps brings it
+    further, while an iteration is one step for any number of rows. Where weights are few,
+    second derivatives show the rest of the way: an epoch need not gain more than they cost.
+
+    Parameters
+    ----------
+    training : Training
+        Before its first epoch.
+
+    Returns
+    -------
+    int
+        By counts alone.
+    """
+    passes = _passes_of_metric(training.problem)
+    if passes:
+        return min(EPOCHS_OF_STEPS, passes)
+    return EPOCHS_OF_STEPS * max(1, training.rows.n_batches // STEPS_AN_EPOCH)
+
+
+def iterations_before_metric(training: Training) -> int:
+    """Return how many iterations the fit then has without second derivatives.
+
+    These are measured once the fit has taken as many passes as they cost: should it need no
+    more of them, no more than half of its time was in vain.
+
+    Parameters
+    ----------
+    training : Training
+        After its epochs of steps.
+
+    Returns
+    -------
+    int
+        0 where second derivatives cost too much, or nearly nothing.
+    """
+    return max(0, _passes_of_metric(training.problem) - EPOCHS_OF_STEPS)
+
+
+def _passes_of_metric(problem: Problem) -> int:
+    """Passes over the rows that one Hessian is worth; 0 where it is worth none."""
     n_rows = 1 if problem.n_classes == 2 else problem.n_classes
-    has_metric = problem.l1[0] == 0 and pays(n_rows * (problem.n_features + 1))
-    return EPOCHS_BEFORE_A_METRIC if has_metric else FIRST_EPOCHS
+    n_weights = n_rows * (problem.n_features + 1)
+    return iterations_of(n_weights) if problem.l1[0] == 0 and pays(n_weights) else 0
 
 
 class Descent:
@@ -59,6 +117,10 @@ class Descent:
     target : float or None
         The distance to the least objective that shall be certified; None for as near as
         iterations come.
+    n_iterations_before_metric : int, default=0
+        Iterations before second derivatives are measured, unless L-BFGS gets stuck before.
+    share : float, default=inf
+        Share of the objective to which the certified distance shall be less, as well.
 
     Attributes
     ----------
@@ -73,23 +135,38 @@ class Descent:
     SIAM Journal on Scientific Computing 16, 1995, for the absolute penalty.
     """
 
-    def __init__(self, run: Run, target: float | None):
+    def __init__(
+        self,
+        run: Run,
+        target: float | None,
+        *,
+        n_iterations_before_metric: int = 0,
+        share: float = math.inf,
+    ):
         self._run = run
-        self._target = target
+        self._most = target
+        self._share = share
         training = run.training
         self._objective = Objective(training)
-        self._weights = training.state().predicting(training.problem)[0].astype(np.float64)
+        self._before = training.state()
+        self._weights = self._before.predicting(training.problem)[0].astype(np.float64)
         self._variables = Variables(self._objective, len(self._weights))
         if not self._variables.has_bounds:
             self._weights = self._variables.without_shared(self._weights)
         self._look()
         self._point = self._variables.of(self._weights)
-        self._n_iterations_left = 0  # of the metric
+        self._n_iterations_left = n_iterations_before_metric
+        self._awaits_metric = n_iterations_before_metric > 0
         self._n_pairs = self._pairs_worth_remembering()
-        self._promising = np.inf if target is None else target
+        self._promising = np.inf
         self._start: float | None = None
         self._seconds = 0.0  # in passes of this iteration
         self.gap = np.inf
+
+    @property
+    def _target(self) -> float | None:
+        """The target, where the objective has come to."""
+        return None if self._most is None else min(self._most, self._share * self._value)
 
     @property
     def is_certified(self) -> bool:
@@ -105,6 +182,8 @@ class Descent:
             before = self.gap
             self._take_metric()
             self._descend()
+            if self._awaits_metric:  # it has found nothing better without
+                self._n_iterations_left = 0
             needs_metric = self._is_used_up and not self._is_over
             if not (needs_metric or self.is_certified or self._run.stopped or self._run.error):
                 # Where the objective no longer changes in its last digit, a new start along
@@ -114,8 +193,11 @@ class Descent:
 
     def _take_metric(self) -> None:
         """Measure second derivatives where the descent has come to, where that pays."""
-        if not self._variables.metric_pays:
+        if not self._variables.metric_pays or (
+            self._awaits_metric and self._n_iterations_left > 0
+        ):
             return
+        self._awaits_metric = False
         self._begin_iteration()
         start = time.perf_counter()
         self._variables.take_metric(self._weights)
@@ -141,7 +223,8 @@ class Descent:
     @property
     def _is_used_up(self) -> bool:
         """Whether the metric should be that of where the descent has come to."""
-        return self._variables.metric is not None and self._n_iterations_left <= 0
+        has_one = self._awaits_metric or self._variables.metric is not None
+        return has_one and self._n_iterations_left <= 0
 
     @property
     def _is_over(self) -> bool:
@@ -232,23 +315,26 @@ class Descent:
 
     def _certify(self) -> None:
         """Measure the bound where it may well be at most the target: that takes passes."""
-        if self._target is None:
+        target = self._target
+        if target is None:
             return
         estimate = estimated_gap(
             self._objective, self._weights, self._value, *self._derivatives
         )
-        if estimate <= self._promising:
+        if estimate <= min(self._promising, target):
             self.gap = dual_gap(
-                self._objective, self._weights, self._derivatives, enough=self._target
+                self._objective, self._weights, self._derivatives, enough=target
             )
-            if self.gap > self._target:
+            if self.gap > target:
                 # Estimates are too small by a factor that changes slowly.
-                self._promising = estimate * min(0.5, self._target / self.gap)
+                self._promising = estimate * min(0.5, target / self.gap)
 
     def _state(self) -> State:
-        """The model, from which SGD would start anew."""
+        """The model, from which SGD would go on by the steps that it had come to."""
         training = self._run.training
-        centre = training.problem.means
+        before, centre = self._before, training.problem.means
+        if not training.settings.is_automatic:  # a velocity would lead away from here
+            before = before.started_anew(training.problem)
         means = np.zeros(training.problem.n_features) if centre is None else centre
         parameters = self._weights[None].astype(training.rows.dtype)
-        return State(parameters, parameters, {}, means, 0)
+        return replace(before, parameters=parameters, average=parameters, means=means)

@@ -67,8 +67,13 @@ class Settings:
         return self.learning_rate == "auto" and self.optimizer != "adam"
 
     @property
+    def may_end_in_iterations(self) -> bool:
+        """Whether iterations over all rows may take over from steps that slow down."""
+        return self.optimizer == "auto" and self.is_automatic and self.schedule == "constant"
+
+    @property
     def _given_rule(self) -> str:
-        """The rule of steps of a given size; "lbfgs" begins with those of SGD."""
+        """The rule of steps of a given size; all but "adam" begin with those of SGD."""
         return "adam" if self.optimizer == "adam" else "sgd"
 
     def strength(self, total_weight: float) -> float:

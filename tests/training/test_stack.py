@@ -79,7 +79,7 @@ def stacks_made(monkeypatch):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_each_model_is_as_if_fitted_alone(backend, parameters):
     X, y = load_wine(return_X_y=True)
-    parameters = {"batch_size": 32, "max_iter": 60, **parameters}
+    parameters = {"batch_size": 32, "max_iter": 60, "optimizer": "sgd", **parameters}
     estimators = fitted(
         [
             SoftmaxClassifier(alpha=a, random_state=3, backend=backend, **parameters)
@@ -90,6 +90,28 @@ def test_each_model_is_as_if_fitted_alone(backend, parameters):
     )
     for estimator in estimators:
         assert_as_alone(estimator, X, y)
+
+
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("parameters", [{}, {"batch_size": 1000}, {"l1_ratio": 0.5}], ids=str)
+@pytest.mark.parametrize("load", [load_wine, load_iris])
+def test_iterations_follow_the_steps_of_a_stack(load, parameters, backend, monkeypatch):
+    X, y = load(return_X_y=True)
+    sizes = stacks_made(monkeypatch)
+    alphas = [0.1, 1e-2, 1e-3]  # without any, rounding of the steps would be amplified
+    estimators = fitted(
+        [
+            SoftmaxClassifier(alpha=alpha, random_state=3, backend=backend, **parameters)
+            for alpha in alphas
+        ],
+        X,
+        y,
+    )
+    assert sizes[0] == len(alphas)
+    for estimator in estimators:
+        assert_as_alone(estimator, X, y)
+    n_batches = -(-len(X) // parameters.get("batch_size", 64))
+    assert estimators[-1].n_iter_ > estimators[-1].t_ / n_batches  # iterations took over
 
 
 def test_models_of_one_stack_may_differ_in_much(monkeypatch):

@@ -77,7 +77,7 @@ def test_a_fit_does_not_go_on_for_its_noise():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((4000, 60)), rng.integers(4, size=4000)
     y[X[:, 0] > 1] = 0
-    clf = SoftmaxClassifier(random_state=0).fit(X, y)
+    clf = SoftmaxClassifier(optimizer="sgd", random_state=0).fit(X, y)
     one = SoftmaxClassifier(max_iter=1, tol=None, warm_start=True, random_state=0)
     n_batches = clf.t_ // clf.n_iter_
     noise = StepNoise(Rule("distance-over-gradients"), n_batches, {})
