@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dtrtri
 
 MOST_WEIGHTS = 500
 """Weights up to which a Hessian takes no longer than the iterations that it saves."""
@@ -76,7 +76,9 @@ class Metric:
         if not np.isfinite(hessian).all():
             raise np.linalg.LinAlgError("The Hessian is not finite.")
         ridge = RIDGE * np.diagonal(hessian) + TINY
-        self._factor = np.linalg.cholesky(hessian + np.diag(ridge))
+        factor = np.linalg.cholesky(hessian + np.diag(ridge))
+        # Products with the inverse take no longer than solving, and SciPy would check each time.
+        self._inverse: NDArray[np.float64] = dtrtri(factor, lower=True)[0]
 
     def step(self, variables: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the way from the point to where these coordinates are.
@@ -91,9 +93,7 @@ class Metric:
         ndarray of shape (n,)
             In the units of the Hessian.
         """
-        step: NDArray[np.float64] = solve_triangular(
-            self._factor, variables, trans="T", lower=True, check_finite=False
-        )
+        step: NDArray[np.float64] = self._inverse.T @ variables
         return step
 
     def gradient(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -109,7 +109,5 @@ class Metric:
         ndarray of shape (n,)
             The same by the chain rule.
         """
-        by_coordinates: NDArray[np.float64] = solve_triangular(
-            self._factor, gradient, lower=True, check_finite=False
-        )
+        by_coordinates: NDArray[np.float64] = self._inverse @ gradient
         return by_coordinates

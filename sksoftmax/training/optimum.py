@@ -19,7 +19,7 @@ from sksoftmax.backend.problem import Problem, State
 from sksoftmax.data.rows import is_csr
 from sksoftmax.training.epochs import Run
 from sksoftmax.training.lbfgs import EVALUATIONS, iterates
-from sksoftmax.training.metric import iterations_of, pays
+from sksoftmax.training.metric import WEIGHTS_A_PASS, iterations_of, pays
 from sksoftmax.training.objective import Objective, dual_gap, estimated_gap
 from sksoftmax.training.passes import STEPS_AN_EPOCH
 from sksoftmax.training.training import HeldState, Training
@@ -32,9 +32,10 @@ From where the first has come to, second derivatives show the rest of the way.""
 SMALL_STEP = 10**4
 """Multiplications of a step below which an epoch takes longer than the iterations it saves."""
 
-EPOCHS_OF_STEPS = 12
-"""Epochs, of STEPS_AN_EPOCH steps or fewer, after which SGD gains less by another than L-BFGS
-by an iteration. Most fits are over by then."""
+LEAST_EPOCHS, MOST_EPOCHS = 5, 12
+"""Epochs, of STEPS_AN_EPOCH steps or fewer, between which SGD begins to gain less by another
+than L-BFGS by an iteration: the first ones each are worth several. Most fits are over by then.
+"""
 
 SHARE_OF_OBJECTIVE = 0.1
 """Share of the objective itself that a bound on what is left may be in any case: where a model
@@ -52,7 +53,7 @@ def first_epochs(training: Training) -> int:
     # Steps on sparse rows take many times as long as a pass over all of them.
     if is_csr(training.problem.X) or training.step_operations < SMALL_STEP:
         return 0
-    return EPOCHS_BEFORE_A_METRIC if _passes_of_metric(training.problem) else FIRST_EPOCHS
+    return EPOCHS_BEFORE_A_METRIC if _has_metric(training.problem) else FIRST_EPOCHS
 
 
 def epochs_of_steps(training: Training) -> int:
@@ -72,10 +73,9 @@ def epochs_of_steps(training: Training) -> int:
     int
         By counts alone.
     """
-    passes = _passes_of_metric(training.problem)
-    if passes:
-        return min(EPOCHS_OF_STEPS, passes)
-    return EPOCHS_OF_STEPS * max(1, training.rows.n_batches // STEPS_AN_EPOCH)
+    if _has_metric(training.problem):
+        return min(MOST_EPOCHS, max(LEAST_EPOCHS, _passes_of_metric(training.problem)))
+    return MOST_EPOCHS * max(1, training.rows.n_batches // STEPS_AN_EPOCH)
 
 
 def iterations_before_metric(training: Training) -> int:
@@ -94,14 +94,24 @@ def iterations_before_metric(training: Training) -> int:
     int
         0 where second derivatives cost too much, or nearly nothing.
     """
-    return max(0, _passes_of_metric(training.problem) - EPOCHS_OF_STEPS)
+    if not _has_metric(training.problem):
+        return 0
+    return max(0, _passes_of_metric(training.problem) - MOST_EPOCHS)
+
+
+def _has_metric(problem: Problem) -> bool:
+    """Whether second derivatives pay, and exist."""
+    return bool(problem.l1[0] == 0) and pays(_n_weights(problem))
 
 
 def _passes_of_metric(problem: Problem) -> int:
-    """Passes over the rows that one Hessian is worth; 0 where it is worth none."""
-    n_rows = 1 if problem.n_classes == 2 else problem.n_classes
-    n_weights = n_rows * (problem.n_features + 1)
-    return iterations_of(n_weights) if problem.l1[0] == 0 and pays(n_weights) else 0
+    """Passes over the rows that take as long as one Hessian."""
+    return _n_weights(problem) // WEIGHTS_A_PASS
+
+
+def _n_weights(problem: Problem) -> int:
+    """Weights that are free to move: one row stands for two classes."""
+    return (1 if problem.n_classes == 2 else problem.n_classes) * (problem.n_features + 1)
 
 
 class Descent:
