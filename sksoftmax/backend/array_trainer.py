@@ -89,10 +89,8 @@ class ArrayTrainer(SoftmaxModel):
     def _set_scales(self) -> None:
         """Per-feature factors of a step, with the intercept's in the last column."""
         problem = self.problem
-        # The intercept is one more column, the last. Where it is not fitted, its inverse scale
-        # is 0, and so is every step of it.
-        intercepts = problem.fit_intercept / problem.intercept_scale
-        inverse = np.append(1 / problem.step_scales, intercepts)[None, None, :]
+        # Where a column never moves, its inverse scale is 0, and so is every step of it.
+        inverse = problem.inverse_step_scales[None, None, :]
         penalty_scales = np.append(problem.scales, 0.0)[None, None, :]
         # l2 sigma^2 / s, multiplied in this order, stays in range where sigma^2 does not.
         decay = problem.l2[:, None, None] * penalty_scales * (penalty_scales * inverse)
@@ -106,9 +104,7 @@ class ArrayTrainer(SoftmaxModel):
         self._optimizer: Momentum | Adam | DistanceOverGradients
         if problem.rule.finds_steps:
             self._optimizer = DistanceOverGradients(problem, self.xp)
-            # For distances. A column that never moves has an inverse of 0, and goes no way.
-            scale = np.divide(1, inverse, out=np.zeros_like(inverse), where=inverse > 0)
-            self._scales = self._float(scale)
+            self._scales = self._float(problem.distance_scales[None, None, :])
         elif problem.rule.name == "adam":
             self._optimizer = Adam(problem, self.xp)
         else:

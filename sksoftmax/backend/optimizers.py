@@ -7,9 +7,11 @@ batches nor the loss.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.data.arrays import Array
@@ -342,6 +344,41 @@ class DistanceOverGradients:
         step = area / xp.sqrt(xp.maximum(total, TINY))
         newest = area * n_steps / xp.maximum(weight, TINY)
         return step, xp.maximum(newest, self.least_weight)
+
+
+def moved_to(
+    parameters: NDArray[Any], means: NDArray[np.float64], state: State, problem: Problem
+) -> State:
+    """Return a state with another model, which steps have not found.
+
+    Parameters
+    ----------
+    parameters : ndarray of shape (1, n_classes, n_features + 1)
+        The model, in the units of a State.
+    means : ndarray of shape (n_features,), float64
+        The centre that its intercepts refer to.
+    state : State
+        Of one model, after steps of any rule.
+    problem : Problem
+        What was trained.
+
+    Returns
+    -------
+    State
+        From which "distance-over-gradients" goes on as if all its steps had been taken at the
+        distance where the model now is: the next one is longer by the same factor as that
+        distance, and no more. Other rules start anew, since a velocity would lead away.
+    """
+    if not problem.rule.finds_steps:
+        state = state.started_anew(problem)
+    norms = dict(state.norms)
+    if norms:
+        way = np.sqrt(squared_norm(np, parameters * problem.distance_scales))
+        growth = np.maximum(1.0, way / np.maximum(norms["distance"], TINY))
+        norms["distance"] = norms["distance"] * growth
+        for name in ("squares", "weight"):  # sums of squared distances
+            norms[name] = norms[name] * growth**2
+    return replace(state, parameters=parameters, average=parameters, means=means, norms=norms)
 
 
 def last_step(state: State) -> float:

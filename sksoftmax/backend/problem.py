@@ -163,6 +163,17 @@ class Problem:
         """Number of columns of X."""
         return int(self.X.shape[1])
 
+    @property
+    def inverse_step_scales(self) -> NDArray[np.float64]:
+        """One over the scale of each column of parameters, the intercepts' last; 0 if fixed."""
+        return np.append(1 / self.step_scales, self.fit_intercept / self.intercept_scale)
+
+    @property
+    def distance_scales(self) -> NDArray[np.float64]:
+        """The scale of each column of parameters; 0 for one that is fixed, and goes no way."""
+        inverse = self.inverse_step_scales
+        return np.divide(1, inverse, out=np.zeros_like(inverse), where=inverse > 0)
+
 
 @dataclass(frozen=True)
 class State:

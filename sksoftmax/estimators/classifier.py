@@ -78,16 +78,18 @@ class SoftmaxClassifier(
         steps an epoch.
     max_iter : int, default=1000
         Most epochs (passes over the rows) of one call to `fit`; `tol` ends most fits long
-        before. An iteration of "lbfgs" counts as an epoch.
+        before. An iteration over all rows counts as an epoch.
     tol : float or None, default=3e-3
         `fit` stops when the second half of its epochs has lowered the objective, or the
         validation loss under `early_stopping`, by no more than `tol` times the loss of the
         class frequencies, or times five times what has been gained on that, where this is
         less: about as much is then still to be gained. After more than a hundred epochs it is
-        more, in proportion. None runs all `max_iter` epochs. The default suits accuracy; for
-        coefficients at the optimum take ``optimizer="lbfgs"`` and 1e-6: there `fit` stops when
-        `dual_gap`, a bound that holds on what is still to be gained, is no more than `tol`
-        times the loss of the class frequencies.
+        more, in proportion. Once iterations over all rows have taken over, `fit` also stops
+        when `dual_gap`, a bound that holds on what is still to be gained, is no more than that,
+        nor than a tenth of the objective. None runs all `max_iter` epochs. The default suits
+        accuracy; for coefficients at the optimum take ``optimizer="lbfgs"`` and 1e-6: there
+        `fit` stops when `dual_gap` is no more than `tol` times the loss of the class
+        frequencies.
     n_iter_no_change : int, default=2
         Epochs in which nothing is gained after which to stop, where half of the epochs are
         fewer; they are always as many as 20 steps take.
@@ -112,13 +114,19 @@ class SoftmaxClassifier(
         does once it has divided by over a thousand. "linear" and "cosine" [5]_ fall to zero
         over all `max_iter` epochs of a fit, whatever `tol` (under `early_stopping` the best
         of them is kept all the same); `partial_fit` refuses them.
-    optimizer : {"sgd", "adam", "lbfgs"}, default="sgd"
-        The update rule: SGD with momentum, or Adam [4]_ in standardised coordinates. "lbfgs"
-        goes to the optimum, to a certified `tol`: after a few epochs of SGD, where their steps
-        are no tiny ones, L-BFGS [9]_ takes all rows in each iteration, in float64. There is
-        then no `partial_fit` and no `early_stopping`.
+    optimizer : {"auto", "sgd", "adam", "lbfgs"}, default="auto"
+        "auto" takes the steps of SGD, and where a fit has not stopped after 5 to 12 epochs,
+        by counts of rows and weights, or after 12 for each 32 steps of an epoch where weights
+        are more than 500, L-BFGS [9]_ goes on from there: it takes all rows in each iteration,
+        in float64. Steps are not followed by iterations where they are asked for by epochs or
+        by size: with ``tol=None``, held-out rows, a `schedule` or a given `learning_rate`, in
+        `partial_fit`, and between several processes. "sgd" takes steps alone, with momentum
+        where `learning_rate` is given, and "adam" those of Adam [4]_ in standardised
+        coordinates. "lbfgs" goes to the optimum, to a certified `tol`, after a few epochs of
+        SGD where their steps are no tiny ones; there is then no `partial_fit` and no
+        `early_stopping`.
     momentum : float, default=0.9
-        Momentum of "sgd" with a given `learning_rate`, in [0, 1).
+        Momentum of SGD with a given `learning_rate`, in [0, 1).
     nesterov : bool, default=False
         Whether that momentum is Nesterov's rather than the heavy ball's.
     beta_1, beta_2 : float, default=0.9, 0.999
@@ -153,7 +161,7 @@ class SoftmaxClassifier(
         `random_state` gives bit-identical results on one machine, backend and number of
         threads of the BLAS.
     n_jobs : int or None, default=None
-        Threads in which the Numba backend trains dense rows by "sgd" without an absolute
+        Threads in which the Numba backend trains dense rows by SGD without an absolute
         penalty, to the same bits as in one: at most one for each 64 rows of a batch, and 16.
         None means 1 unless in a `joblib.parallel_config` context, -1 all processors. Other
         backends, "adam", `l1_ratio`, sparse rows, 65,536 weights or more, and epochs of less
@@ -182,12 +190,12 @@ class SoftmaxClassifier(
     alpha_ : float
         The strength of the penalty that was used.
     t_ : int
-        Steps that led to the model kept, since the objective was last another one; 0 after
-        iterations of "lbfgs", which have a line search in place of steps.
+        Steps that led to the model kept, since the objective was last another one. Iterations
+        over all rows have a line search in place of steps, and do not count.
     loss_curve_ : list of float
         The objective of each epoch, each batch measured before its own step. With "auto" steps
         it is above that of the model kept, near which their gradients are taken, by what
-        noise adds: the less, the longer the fit runs.
+        noise adds: the less, the longer the fit runs. Of an iteration it is exact.
     validation_loss_curve_ : list of float, or None
         Weighted mean cross-entropy on the validation rows after each epoch, by the weights
         that predict and without the penalty; NaN for epochs without validation rows. None,
@@ -232,7 +240,7 @@ class SoftmaxClassifier(
     weight k equals k copies of a row; beyond, in expectation.
 
     Sparse X takes the steps of the same rows dense, centred without storing a zero. A step of
-    "sgd" costs the stored elements of its batch times the classes, whatever the number of
+    SGD costs the stored elements of its batch times the classes, whatever the number of
     features: what it would have done to the other features is made up for, exactly, when they
     are next touched. Exceptions cost n_features times n_classes a step: `l1_ratio`, but for a
     given `learning_rate` with ``momentum=0``; `nesterov`; and "adam". A given `learning_rate`
@@ -246,7 +254,7 @@ class SoftmaxClassifier(
     raises ValueError. Pickles hold NumPy arrays all the same.
 
     Minibatch noise moves weights off zero, so that `coef_` is as sparse as the optimum only
-    near it: by "lbfgs", after full batches, or with small steps.
+    near it: by L-BFGS, after full batches, or with small steps.
 
     From scikit-learn 1.9 on, `set_callbacks` takes its callbacks, such as `ProgressBar`. A
     `fit` has one task an epoch, ends after the one where a callback returns True, and hands
@@ -278,7 +286,7 @@ class SoftmaxClassifier(
     >>> X, y = load_wine(return_X_y=True)
     >>> clf = SoftmaxClassifier(random_state=0).fit(X, y)
     >>> print(f"{clf.score(X, y):.0%} of the wines after {clf.n_iter_} epochs")
-    100% of the wines after 14 epochs
+    100% of the wines after 6 epochs
 
     With a tenth of the rows held out, and the best epoch by them kept:
 
@@ -471,7 +479,7 @@ class SoftmaxClassifier(
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
-        """Run one epoch over a chunk of a stream, by "sgd" or "adam".
+        """Run one epoch over a chunk of a stream, by SGD or "adam".
 
         Means, scales and the step size follow all chunks so far. Nothing is held out, and
         the model is always that of the last chunk: where `X_val` is given, the validation

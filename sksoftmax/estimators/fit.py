@@ -157,9 +157,10 @@ class Fit(Inputs):
         if estimator.optimizer == "lbfgs":
             # A model to begin with is nearer than what a few epochs of SGD would find.
             n_first = 0 if self._has_model else first_epochs(training)
-            return min(n_first, estimator.max_iter // 2)
+            return min(n_first, int(estimator.max_iter) // 2)
         if self._may_end_in_iterations:
-            return self._n_epochs_before + epochs_of_steps(training)
+            first = epochs_of_steps(training, has_model=self._has_model)
+            return self._n_epochs_before + first
         return math.inf
 
     @property
@@ -185,18 +186,18 @@ class Fit(Inputs):
         """What goes on from the epochs: as far as `tol` says, that of the optimum or of SGD."""
         run, tol = self.run, self.estimator.tol
         if self.estimator.optimizer == "lbfgs":
-            return Descent(run, None if tol is None else tol * run.training.rows.frequency_loss)
+            by_frequencies = run.training.rows.frequency_loss
+            return Descent(run, None if tol is None else lambda _: tol * by_frequencies)
         n_waiting = iterations_before_metric(run.training)
         # By then the second half of the epochs consists of iterations alone, whose losses are
         # exact.
         n_steps = len(run.history.losses) - self._n_epochs_before
         run.rule.wait(n_steps + n_waiting)
-        return Descent(
-            run,
-            run.rule.tolerance,
-            n_iterations_before_metric=n_waiting,
-            share=SHARE_OF_OBJECTIVE,
-        )
+
+        def target(objective: float) -> float:
+            return min(run.rule.tolerance_at(objective), SHARE_OF_OBJECTIVE * objective)
+
+        return Descent(run, target, n_iterations_before_metric=n_waiting)
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the estimator as if the fit ended after the last epoch."""

@@ -106,12 +106,14 @@ class SoftmaxClassifierCV(
         That share, in (0, 1).
     schedule : {"constant", "invscaling", "adaptive", "linear", "cosine"}, default="constant"
         How the step size changes.
-    optimizer : {"sgd", "adam", "lbfgs"}, default="sgd"
-        The update rule. "lbfgs" takes each candidate to its optimum, certified to `tol`: from
-        the strongest of `alphas` on, each starts from the coefficients of the last. The best
-        one on all rows starts anew.
+    optimizer : {"auto", "sgd", "adam", "lbfgs"}, default="auto"
+        How a model is found. "auto" takes steps of SGD, for all candidates together, and where
+        one has not stopped after some epochs, iterations over all rows follow for it alone.
+        "lbfgs" takes each candidate to its optimum, certified to `tol`: from the strongest of
+        `alphas` on, each starts from the coefficients of the last. The best one on all rows
+        starts anew.
     momentum : float, default=0.9
-        Momentum of "sgd" with a given learning rate, in [0, 1).
+        Momentum of SGD with a given learning rate, in [0, 1).
     nesterov : bool, default=False
         Whether that momentum is Nesterov's.
     beta_1, beta_2 : float, default=0.9, 0.999
@@ -205,7 +207,7 @@ class SoftmaxClassifierCV(
     >>> clf.scores_.shape  # folds, alphas, values of l1_ratio and of the learning rate
     (5, 3, 1, 1)
     >>> print(f"{clf.best_score_:.0%} right")
-    98% right
+    99% right
     """
 
     _parameter_constraints: dict[str, list[Any]] = {

@@ -79,8 +79,8 @@ class JointFits:
     """Fits of several estimators to the same rows.
 
     Those of `SoftmaxClassifier` that differ only in what may differ between models of one
-    stack are trained together, as many at once as memory allows, until iterations over all rows
-    take over. Those of them that go to the optimum by "lbfgs" make a path of penalties, each started from the last. Any other
+    stack take their steps together, as many at once as memory allows. Those of them that go to
+    the optimum by "lbfgs" make a path of penalties, each started from the last. Any other
     estimator, a subclass included, and one that resumes, prints, has callbacks of its own, or
     is given more than weights or arrays of another library, is fitted by itself. A
     `random_state` of None draws one seed for all.

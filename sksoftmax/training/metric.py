@@ -77,7 +77,7 @@ class Metric:
             raise np.linalg.LinAlgError("The Hessian is not finite.")
         ridge = RIDGE * np.diagonal(hessian) + TINY
         factor = np.linalg.cholesky(hessian + np.diag(ridge))
-        # Products with the inverse take no longer than solving, and SciPy would check each time.
+        # Products with the inverse take no longer than solving, which SciPy begins by checks.
         self._inverse: NDArray[np.float64] = dtrtri(factor, lower=True)[0]
 
     def step(self, variables: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,14 +7,14 @@ estimators, nor how the gradient is computed.
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import replace
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
+from sksoftmax.backend.optimizers import moved_to
 from sksoftmax.backend.problem import Problem, State
 from sksoftmax.data.rows import is_csr
 from sksoftmax.training.epochs import Run
@@ -56,17 +56,20 @@ def first_epochs(training: Training) -> int:
     return EPOCHS_BEFORE_A_METRIC if _has_metric(training.problem) else FIRST_EPOCHS
 
 
-def epochs_of_steps(training: Training) -> int:
+def epochs_of_steps(training: Training, *, has_model: bool) -> int:
     """Return after how many epochs a fit that has not stopped goes on by L-BFGS.
 
     SGD is sooner near the optimum, and slower from there on. An epoch of many steps brings it
     further, while an iteration is one step for any number of rows. Where weights are few,
-    second derivatives show the rest of the way: an epoch need not gain more than they cost.
+    second derivatives show the rest of the way: an epoch need not gain more than they cost,
+    and a model to begin with is near enough for them.
 
     Parameters
     ----------
     training : Training
         Before its first epoch.
+    has_model : bool
+        Whether it goes on from a model.
 
     Returns
     -------
@@ -74,6 +77,8 @@ def epochs_of_steps(training: Training) -> int:
         By counts alone.
     """
     if _has_metric(training.problem):
+        if has_model:
+            return 0
         return min(MOST_EPOCHS, max(LEAST_EPOCHS, _passes_of_metric(training.problem)))
     return MOST_EPOCHS * max(1, training.rows.n_batches // STEPS_AN_EPOCH)
 
@@ -124,13 +129,11 @@ class Descent:
     run : Run
         Of one model, without held-out rows. Iterations are further epochs of it, and the
         state of its training becomes that of the last one.
-    target : float or None
-        The distance to the least objective that shall be certified; None for as near as
-        iterations come.
+    target : callable or None
+        Takes the objective, and returns the distance to the least one that shall be certified
+        there; None for as near as iterations come.
     n_iterations_before_metric : int, default=0
         Iterations before second derivatives are measured, unless L-BFGS gets stuck before.
-    share : float, default=inf
-        Share of the objective to which the certified distance shall be less, as well.
 
     Attributes
     ----------
@@ -148,14 +151,12 @@ class Descent:
     def __init__(
         self,
         run: Run,
-        target: float | None,
+        target: Callable[[float], float] | None,
         *,
         n_iterations_before_metric: int = 0,
-        share: float = math.inf,
     ):
         self._run = run
-        self._most = target
-        self._share = share
+        self._target_at = target
         training = run.training
         self._objective = Objective(training)
         self._before = training.state()
@@ -174,14 +175,9 @@ class Descent:
         self.gap = np.inf
 
     @property
-    def _target(self) -> float | None:
-        """The target, where the objective has come to."""
-        return None if self._most is None else min(self._most, self._share * self._value)
-
-    @property
     def is_certified(self) -> bool:
         """Whether the bound is at most the target."""
-        return self._target is not None and self.gap <= self._target
+        return self._target_at is not None and self.gap <= self._target_at(self._value)
 
     def go(self) -> None:
         """Iterate until the target is certified, the run is over, or nothing is gained."""
@@ -325,9 +321,9 @@ class Descent:
 
     def _certify(self) -> None:
         """Measure the bound where it may well be at most the target: that takes passes."""
-        target = self._target
-        if target is None:
+        if self._target_at is None:
             return
+        target = self._target_at(self._value)
         estimate = estimated_gap(
             self._objective, self._weights, self._value, *self._derivatives
         )
@@ -342,9 +338,7 @@ class Descent:
     def _state(self) -> State:
         """The model, from which SGD would go on by the steps that it had come to."""
         training = self._run.training
-        before, centre = self._before, training.problem.means
-        if not training.settings.is_automatic:  # a velocity would lead away from here
-            before = before.started_anew(training.problem)
+        centre = training.problem.means
         means = np.zeros(training.problem.n_features) if centre is None else centre
         parameters = self._weights[None].astype(training.rows.dtype)
-        return replace(before, parameters=parameters, average=parameters, means=means)
+        return moved_to(parameters, means, self._before, training.problem)

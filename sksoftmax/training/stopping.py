@@ -76,12 +76,14 @@ class Plateau:
     @property
     def tolerance(self) -> float:
         """What the epochs that are looked at must gain together, in the unit of the losses."""
+        return self.tolerance_at(self._best[-1]) * max(1, self.window / self._long_window)
+
+    def tolerance_at(self, loss: float) -> float:
+        """Return what is not worth going on for, by what features are worth at a loss."""
         if self.tol is None:
             return -math.inf
-        # What features have been worth so far, by the loss of a model that sees none.
-        gain = max(self.baseline - self._best[-1], LEAST_GAIN * self.baseline)
-        worth = min(self.baseline, gain / LITTLE_GAIN)
-        return self.tol * worth * max(1, self.window / self._long_window)
+        gain = max(self.baseline - loss, LEAST_GAIN * self.baseline)
+        return self.tol * min(self.baseline, gain / LITTLE_GAIN)
 
     @property
     def is_reached(self) -> bool:

@@ -104,7 +104,6 @@ def test_a_fit_ends_where_its_tolerance_is_certified(tol, l1_ratio):
     assert clf.t_ == FIRST_EPOCHS * n_batches  # iterations are no steps
 
 
-
 def test_a_fit_that_is_near_enough_after_sgd_takes_no_iteration():
     X, y = load_digits(return_X_y=True)
     clf = to_the_optimum(tol=0.5).fit(X, y)

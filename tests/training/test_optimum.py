@@ -19,6 +19,7 @@ from sksoftmax import SoftmaxClassifier
 SKLEARN_BEFORE_1_8 = parse_version(sklearn.__version__) < parse_version("1.8")
 ALPHA = 0.02
 TO_THE_OPTIMUM = {
+    "optimizer": "sgd",
     "tol": 1e-13,
     "n_iter_no_change": 50,
     "max_iter": 100_000,
@@ -44,13 +45,17 @@ def assert_same_model(clf, coef, intercept, X, probabilities):
     assert_allclose(clf.predict_proba(X), probabilities, atol=1e-4)
 
 
+@pytest.mark.parametrize("optimizer", ["auto", "sgd"])
 @pytest.mark.parametrize("weights", ["none", "integers with zeros"])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
-def test_default_equals_logistic_regression_on_scaled_features(load, fit_intercept, weights):
+def test_default_equals_logistic_regression_on_scaled_features(
+    load, fit_intercept, weights, optimizer
+):
     X, y = load(return_X_y=True)
     w = row_weights(y, weights)
-    clf = SoftmaxClassifier(alpha=ALPHA, fit_intercept=fit_intercept, **TO_THE_OPTIMUM)
+    parameters = {**TO_THE_OPTIMUM, "optimizer": optimizer, "fit_intercept": fit_intercept}
+    clf = SoftmaxClassifier(alpha=ALPHA, **parameters)
     clf.fit(X, y, sample_weight=w)
     scaler = StandardScaler(with_mean=fit_intercept)
     peer = make_pipeline(
@@ -75,7 +80,7 @@ def test_default_equals_logistic_regression_on_scaled_features(load, fit_interce
 def test_every_optimizer_finds_the_same_optimum(parameters, load):
     X, y = load(return_X_y=True)
     automatic = SoftmaxClassifier(alpha=ALPHA, **TO_THE_OPTIMUM).fit(X, y)
-    clf = SoftmaxClassifier(alpha=ALPHA, **TO_THE_OPTIMUM, **parameters).fit(X, y)
+    clf = SoftmaxClassifier(alpha=ALPHA, **{**TO_THE_OPTIMUM, **parameters}).fit(X, y)
     if len(clf.intercept_) > 1:
         # A number added to all intercepts changes nothing; only SGD leaves their sum at zero.
         clf.intercept_ -= clf.intercept_.mean()
@@ -151,9 +156,8 @@ def test_glmnet(family):
 
 def elastic_net(l1_ratio, X, y, **parameters):
     """Ours on X as it is, and LogisticRegression on standardised features."""
-    clf = SoftmaxClassifier(
-        alpha=ALPHA, l1_ratio=l1_ratio, random_state=0, **TO_THE_OPTIMUM, **parameters
-    )
+    parameters = {**TO_THE_OPTIMUM, **parameters}
+    clf = SoftmaxClassifier(alpha=ALPHA, l1_ratio=l1_ratio, random_state=0, **parameters)
     scaler = StandardScaler().fit(X)
     peer = logistic(len(y), l1_ratio=l1_ratio, solver="saga", random_state=0)
     if SKLEARN_BEFORE_1_8:
@@ -222,7 +226,9 @@ def test_averaged_elastic_net_keeps_its_zeros(parameters, n_epochs, l1_ratio):
 
 def test_coefficients_are_zero_where_the_last_iterate_is():
     X, y = load_wine(return_X_y=True)
-    clf = SoftmaxClassifier(alpha=0.05, l1_ratio=1, batch_size=32, random_state=0).fit(X, y)
+    clf = SoftmaxClassifier(
+        optimizer="sgd", alpha=0.05, l1_ratio=1, batch_size=32, random_state=0
+    ).fit(X, y)
     last = clf._checkpoint.state.parameters[0, :, :-1]
     assert_array_equal(clf.coef_ == 0, last == 0)
     assert 0 < (last == 0).mean() < 1

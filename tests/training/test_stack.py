@@ -156,9 +156,10 @@ def test_what_may_differ_is_a_parameter():
 
 def test_weights_zeros_included():
     X, y = load_wine(return_X_y=True)
+    parameters = {"optimizer": "sgd", "batch_size": 32, "random_state": 0}
     weights = np.random.default_rng(0).integers(0, 3, len(y)).astype(float)
     estimators = fitted(
-        [SoftmaxClassifier(alpha=a, batch_size=32, random_state=0) for a in ALPHAS],
+        [SoftmaxClassifier(alpha=a, **parameters) for a in ALPHAS],
         X,
         y,
         sample_weight=weights,
@@ -169,7 +170,7 @@ def test_weights_zeros_included():
     X_else = X.copy()
     X_else[weights == 0] = 1e6
     again = fitted(
-        [SoftmaxClassifier(alpha=a, batch_size=32, random_state=0) for a in ALPHAS],
+        [SoftmaxClassifier(alpha=a, **parameters) for a in ALPHAS],
         X_else,
         y,
         sample_weight=weights,

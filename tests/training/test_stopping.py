@@ -105,7 +105,7 @@ def test_epochs_do_not_copy_the_weights():
             return CopyingTrainer(problem, state)
 
     X, y = load_digits(return_X_y=True)
-    clf = SoftmaxClassifier(backend=CopyingBackend()).fit(X, y)
+    clf = SoftmaxClassifier(optimizer="sgd", backend=CopyingBackend()).fit(X, y)
     assert CopyingTrainer.n_copies < 3 < clf.n_iter_
 
 
@@ -124,7 +124,7 @@ def test_what_features_of_little_signal_say_is_learnt(n_rows, n_features):
         n_rows, n_features, n_informative=10, flip_y=0.6, class_sep=0.4, n_classes=3,
         random_state=0,
     )  # fmt: skip
-    clf = SoftmaxClassifier(random_state=0).fit(X, y)
+    clf = SoftmaxClassifier(optimizer="sgd", random_state=0).fit(X, y)
     best = objective(SoftmaxClassifier(random_state=0, tol=None, max_iter=60).fit(X, y), X, y)
     counts = np.bincount(y) / n_rows
     frequencies = -(counts * np.log(counts)).sum()
@@ -139,8 +139,9 @@ def test_pure_noise_ends_by_itself(n_rows, n_features, share, early_stopping):
     # A warning that max_iter was reached would be an error.
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((n_rows, n_features)), rng.random(n_rows) < share
-    clf = SoftmaxClassifier(early_stopping=early_stopping, max_iter=200, random_state=0)
-    clf.fit(X, y)
+    parameters = {"early_stopping": early_stopping, "max_iter": 200, "random_state": 0}
+    for optimizer in ("auto", "sgd"):
+        SoftmaxClassifier(optimizer=optimizer, **parameters).fit(X, y)
 
 
 def test_columns_of_heavy_tails_are_not_given_up_for_their_noise():
@@ -148,7 +149,7 @@ def test_columns_of_heavy_tails_are_not_given_up_for_their_noise():
     X = rng.standard_cauchy((4000, 10))
     scores = np.arctan(X) @ rng.normal(0, 1, (10, 3))
     y = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
-    clf = SoftmaxClassifier(random_state=0).fit(X, y)
+    clf = SoftmaxClassifier(optimizer="sgd", random_state=0).fit(X, y)
     Z = StandardScaler().fit_transform(X)
     peer = LogisticRegression(C=1 / (clf.alpha_ * len(y)), max_iter=5000).fit(Z, y)
     assert clf.score(X, y) > peer.score(Z, y) - 0.005

@@ -1,0 +1,157 @@
+"""Default fits whose steps have not sufficed go on by iterations over all rows."""
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.exceptions import ConvergenceWarning
+
+from sksoftmax import SoftmaxClassifier
+from sksoftmax.training.optimum import LEAST_EPOCHS, MOST_EPOCHS
+
+X, Y = load_breast_cancer(return_X_y=True)
+N_BATCHES = -(-len(X) // 64)
+
+
+def heavy_tails(n_rows, n_features, n_classes):
+    """Rows on which steps are slow: few of them decide how wide a feature is."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_cauchy((n_rows, n_features))
+    scores = np.arctan(X) @ rng.normal(size=(n_features, n_classes))
+    return X, (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+
+
+def frequency_loss(y):
+    shares = np.unique(y, return_counts=True)[1] / len(y)
+    return -(shares * np.log(shares)).sum()
+
+
+def fitted(X, y, **parameters):
+    return SoftmaxClassifier(**{"random_state": 0, "backend": "numpy"} | parameters).fit(X, y)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.parametrize("n_features", [5, 60, 200])
+@pytest.mark.parametrize("l1_ratio", [0, 0.5])
+def test_heavy_tails_end_soon_and_near_the_optimum(n_features, n_classes, l1_ratio):
+    X, y = heavy_tails(3000, n_features, n_classes)
+    clf = fitted(X, y, l1_ratio=l1_ratio)
+    assert clf.n_iter_ < 100
+    exact = fitted(X, y, l1_ratio=l1_ratio, optimizer="lbfgs", tol=1e-5)
+    gap = clf.loss_curve_[-1] - exact.loss_curve_[-1]
+    assert gap < 3e-3 * frequency_loss(y)
+
+
+def test_steps_come_first_and_iterations_never_rise():
+    clf, steps = (fitted(X, Y, optimizer=optimizer) for optimizer in ("auto", "sgd"))
+    n_epochs = clf.t_ // N_BATCHES
+    assert n_epochs == LEAST_EPOCHS < clf.n_iter_
+    assert clf.loss_curve_[:n_epochs] == steps.loss_curve_[:n_epochs]
+    assert (np.diff(clf.loss_curve_[n_epochs:]) <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("n_features", "n_classes", "n_rows", "n_epochs"),
+    [
+        (10, 2, 2000, LEAST_EPOCHS),
+        (100, 2, 2000, 101 // 12),
+        (50, 4, 2000, MOST_EPOCHS),
+        (300, 2, 2000, MOST_EPOCHS),
+        (300, 3, 2000, MOST_EPOCHS),  # too many weights for second derivatives
+        (300, 3, 20_000, 2 * MOST_EPOCHS),  # of whose epochs each has twice as many steps
+    ],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_counts_say_how_many_epochs_come_first(n_features, n_classes, n_rows, n_epochs):
+    X, y = heavy_tails(n_rows, n_features, n_classes)
+    clf = fitted(X, y, tol=1e-9, max_iter=n_epochs + 3)
+    n_batches = clf.t_ / n_epochs
+    assert n_batches == int(n_batches) >= 31
+    assert clf.n_iter_ > n_epochs
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"tol": None, "max_iter": 20},
+        {"early_stopping": True},
+        {"learning_rate": 0.1},
+        {"schedule": "invscaling"},
+        {"schedule": "linear", "max_iter": 20},
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_whoever_asks_for_steps_is_given_steps(parameters):
+    X, y = load_wine(return_X_y=True)
+    clf, steps = (fitted(X, y, optimizer=o, **parameters) for o in ("auto", "sgd"))
+    assert_array_equal(clf.coef_, steps.coef_)
+    assert clf.loss_curve_ == steps.loss_curve_
+
+
+def test_a_stream_takes_steps_alone():
+    auto, steps = (SoftmaxClassifier(optimizer=o, random_state=0) for o in ("auto", "sgd"))
+    for _ in range(2 * MOST_EPOCHS):
+        auto.partial_fit(X, Y, classes=[0, 1])
+        steps.partial_fit(X, Y, classes=[0, 1])
+    assert_array_equal(auto.coef_, steps.coef_)
+
+
+def test_steps_go_on_from_the_optimum_by_the_size_they_had():
+    clf = fitted(X, Y)
+    step_size, coef = clf.step_size_, clf.coef_
+    clf.partial_fit(X, Y)
+    assert clf.t_ == (LEAST_EPOCHS + 1) * N_BATCHES
+    assert 0 < clf.step_size_ < 1.01 * step_size
+    assert np.abs((clf.coef_ - coef) * clf.scale_).max() < 0.1 * np.abs(coef * clf.scale_).max()
+
+
+def test_max_iter_ends_iterations_and_warns():
+    X, y = heavy_tails(3000, 20, 3)
+    with pytest.warns(ConvergenceWarning, match="Maximum number of epochs"):
+        clf = fitted(X, y, tol=1e-9, max_iter=LEAST_EPOCHS + 2)
+    assert clf.n_iter_ == LEAST_EPOCHS + 2
+    with pytest.warns(ConvergenceWarning, match="Maximum number of epochs"):
+        clf = fitted(X, y, tol=1e-9, max_iter=LEAST_EPOCHS)
+    assert clf.n_iter_ == LEAST_EPOCHS
+
+
+def test_without_a_penalty_a_fit_ends_where_nothing_is_gained():
+    X, y = load_digits(return_X_y=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for tol in (3e-3, 1e-5):
+            clf = fitted(X, y, alpha=0, tol=tol)  # no bound but the objective is known
+            assert clf.n_iter_ < 1000
+    assert clf.loss_curve_[-1] < 1e-3
+
+
+@pytest.mark.parametrize("alpha", ["auto", 1e-2])
+def test_a_warm_start_goes_on_by_iterations_where_weights_are_few(alpha):
+    clf = fitted(X, Y, warm_start=True)
+    n_epochs, n_steps = clf.n_iter_, clf.t_
+    clf.set_params(alpha=alpha).fit(X, Y)
+    assert clf.n_iter_ <= n_epochs + 3
+    assert clf.t_ == (n_steps if alpha == "auto" else 0)
+    assert clf.dual_gap(X, Y) < 3e-3 * frequency_loss(Y)
+
+
+def test_equal_seeds_give_equal_bits_and_copies_count_as_weights():
+    one, other = fitted(X, Y), fitted(X, Y)
+    assert_array_equal(one.coef_, other.coef_)
+    weights = np.random.default_rng(0).integers(0, 3, len(X))
+    full = {"batch_size": 10**6}
+    weighted = SoftmaxClassifier(**full).fit(X, Y, sample_weight=weights)
+    copied = fitted(np.repeat(X, weights, axis=0), np.repeat(Y, weights), **full)
+    assert weighted.n_iter_ == copied.n_iter_ > weighted.t_
+    scale = np.abs(copied.coef_ * copied.scale_).max()
+    assert_allclose(
+        weighted.coef_ * copied.scale_, copied.coef_ * copied.scale_, atol=1e-6 * scale
+    )
+
+
+def test_verbose_says_that_a_bound_has_ended_the_fit(capsys):
+    fitted(X, Y, verbose=1)
+    assert "the objective is within" in capsys.readouterr().out.splitlines()[-1]
