@@ -115,16 +115,16 @@ class SoftmaxClassifier(
         over all `max_iter` epochs of a fit, whatever `tol` (under `early_stopping` the best
         of them is kept all the same); `partial_fit` refuses them.
     optimizer : {"auto", "sgd", "adam", "lbfgs"}, default="auto"
-        "auto" takes the steps of SGD, and where a fit has not stopped after 5 to 12 epochs,
-        by counts of rows and weights, or after 12 for each 32 steps of an epoch where weights
-        are more than 500, L-BFGS [9]_ goes on from there: it takes all rows in each iteration,
-        in float64. Steps are not followed by iterations where they are asked for by epochs or
-        by size: with ``tol=None``, held-out rows, a `schedule` or a given `learning_rate`, in
-        `partial_fit`, and between several processes. "sgd" takes steps alone, with momentum
-        where `learning_rate` is given, and "adam" those of Adam [4]_ in standardised
-        coordinates. "lbfgs" goes to the optimum, to a certified `tol`, after a few epochs of
-        SGD where their steps are no tiny ones; there is then no `partial_fit` and no
-        `early_stopping`.
+        "auto" takes the steps of SGD. Where a fit has not stopped after 5 to 12 epochs, by
+        counts of rows and weights, or where weights are more than 500 after 12 for each 32
+        steps of an epoch, and on sparse rows twice as many, L-BFGS [9]_ goes on from there: it
+        takes all rows in each iteration, in float64. Who asks for epochs or for steps of a size
+        is given steps alone: with ``tol=None``, held-out rows, a `schedule` or a given
+        `learning_rate`, and in `partial_fit`. So are fits of several processes. "sgd" never has
+        iterations, and momentum where `learning_rate` is given; "adam" has the steps of Adam
+        [4]_ in standardised coordinates. "lbfgs" goes to the optimum, to a certified `tol`,
+        after a few epochs of SGD where their steps are no tiny ones; there is then no
+        `partial_fit` and no `early_stopping`.
     momentum : float, default=0.9
         Momentum of SGD with a given `learning_rate`, in [0, 1).
     nesterov : bool, default=False

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning
 
@@ -53,20 +54,22 @@ def test_steps_come_first_and_iterations_never_rise():
 
 
 @pytest.mark.parametrize(
-    ("n_features", "n_classes", "n_rows", "n_epochs"),
+    ("n_features", "n_classes", "n_rows", "kind", "n_epochs"),
     [
-        (10, 2, 2000, LEAST_EPOCHS),
-        (100, 2, 2000, 101 // 12),
-        (50, 4, 2000, MOST_EPOCHS),
-        (300, 2, 2000, MOST_EPOCHS),
-        (300, 3, 2000, MOST_EPOCHS),  # too many weights for second derivatives
-        (300, 3, 20_000, 2 * MOST_EPOCHS),  # of whose epochs each has twice as many steps
+        (10, 2, 2000, np.array, LEAST_EPOCHS),
+        (100, 2, 2000, np.array, 101 // 12),
+        (100, 2, 2000, sparse.csr_array, 101 // 12),
+        (50, 4, 2000, np.array, MOST_EPOCHS),
+        (300, 2, 2000, np.array, MOST_EPOCHS),
+        (300, 3, 2000, np.array, MOST_EPOCHS),  # too many weights for second derivatives
+        (300, 3, 20_000, np.array, 2 * MOST_EPOCHS),  # of twice as many steps
+        (300, 3, 2000, sparse.csr_array, 2 * MOST_EPOCHS),
     ],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_counts_say_how_many_epochs_come_first(n_features, n_classes, n_rows, n_epochs):
+def test_counts_say_how_many_epochs_come_first(n_features, n_classes, n_rows, kind, n_epochs):
     X, y = heavy_tails(n_rows, n_features, n_classes)
-    clf = fitted(X, y, tol=1e-9, max_iter=n_epochs + 3)
+    clf = fitted(kind(X), y, tol=1e-9, max_iter=n_epochs + 3)
     n_batches = clf.t_ / n_epochs
     assert n_batches == int(n_batches) >= 31
     assert clf.n_iter_ > n_epochs
