@@ -26,13 +26,8 @@ from sksoftmax.training.callbacks import FitTasks, has_callbacks
 from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.epochs import Run, run_epochs
 from sksoftmax.training.measured_rows import MeasuredRows
-from sksoftmax.training.optimum import (
-    SHARE_OF_OBJECTIVE,
-    Descent,
-    epochs_of_steps,
-    first_epochs,
-    iterations_before_metric,
-)
+from sksoftmax.training.optimum import Descent
+from sksoftmax.training.plan import epochs_of_steps, first_epochs, iterations_before_metric
 from sksoftmax.training.settings import PLANNED, Settings
 from sksoftmax.training.stopping import Plateau
 from sksoftmax.training.training import Training
@@ -193,11 +188,7 @@ class Fit(Inputs):
         # exact.
         n_steps = len(run.history.losses) - self._n_epochs_before
         run.rule.wait(n_steps + n_waiting)
-
-        def target(objective: float) -> float:
-            return min(run.rule.tolerance_at(objective), SHARE_OF_OBJECTIVE * objective)
-
-        return Descent(run, target, n_iterations_before_metric=n_waiting)
+        return Descent(run, run.rule.bound_at, n_iterations_before_metric=n_waiting)
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the estimator as if the fit ended after the last epoch."""

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksoftmax.data.arrays import to_numpy
 from sksoftmax.training.objective import Objective, dual_gap
+from sksoftmax.training.passes import threads_of_blas
 
 
 def takes_chunks(estimator: Any) -> bool:
@@ -110,7 +111,9 @@ class Optimality:
             fit.seed = 0
             fit.start()
             training = fit.run.training
-            return dual_gap(Objective(training), self._weights_at(training.problem.means))
+            weights = self._weights_at(training.problem.means)
+            with threads_of_blas(training.pass_operations):
+                return dual_gap(Objective(training), weights)
 
     def _weights_at(self, centre: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """A row of weights for each class, with the intercepts of features centred there."""

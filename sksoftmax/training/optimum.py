@@ -1,8 +1,7 @@
 """From the model that SGD has found, if it has begun, to the optimum: L-BFGS over all rows.
 
-Each iteration is an epoch to whoever follows the fit: it has a loss, a task and a line. When
-iterations take over from steps is decided here, by counts alone. This module must not know
-estimators, nor how the gradient is computed.
+Each iteration is an epoch to whoever follows the fit: it has a loss, a task and a line. This
+module must not know estimators, nor how the gradient is computed.
 """
 
 from __future__ import annotations
@@ -15,113 +14,21 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from sksoftmax.backend.optimizers import moved_to
-from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.problem import State
 from sksoftmax.data.rows import is_csr
 from sksoftmax.training.epochs import Run
 from sksoftmax.training.lbfgs import EVALUATIONS, iterates
-from sksoftmax.training.metric import WEIGHTS_A_PASS, iterations_of, pays
+from sksoftmax.training.metric import iterations_of
 from sksoftmax.training.objective import Objective, dual_gap, estimated_gap
-from sksoftmax.training.passes import STEPS_AN_EPOCH
-from sksoftmax.training.training import HeldState, Training
+from sksoftmax.training.passes import threads_of_blas
+from sksoftmax.training.training import HeldState
 from sksoftmax.training.variables import Variables
-
-FIRST_EPOCHS, EPOCHS_BEFORE_A_METRIC = 5, 1
-"""Epochs of SGD before the first iteration, each worth several iterations at its beginning.
-From where the first has come to, second derivatives show the rest of the way."""
-
-SMALL_STEP = 10**4
-"""Multiplications of a step below which an epoch takes longer than the iterations it saves."""
-
-LEAST_EPOCHS, MOST_EPOCHS = 5, 12
-"""Epochs, of STEPS_AN_EPOCH steps or fewer, between which SGD begins to gain less by another
-than L-BFGS by an iteration: the first ones each are worth several. Most fits are over by then.
-"""
-
-SPARSE_FACTOR = 2
-"""How many times as many they are for sparse rows, which show rare features in few steps. What
-these say of other rows is learnt before the optimum, which knows them by heart."""
-
-SHARE_OF_OBJECTIVE = 0.1
-"""Share of the objective itself that a bound on what is left may be in any case: where a model
-explains nearly all, the loss of the class frequencies is no measure of what is left."""
 
 MEMORY, MEMORY_BYTES = 30, 2**28
 """Pairs of steps and gradients that L-BFGS remembers, unless they take more than so much."""
 
 LEAST_MEMORY = 5
 """Pairs that it remembers in any case."""
-
-
-def first_epochs(training: Training) -> int:
-    """Return how many epochs of SGD pay before the way to the optimum, by counts alone."""
-    # Steps on sparse rows take many times as long as a pass over all of them.
-    if is_csr(training.problem.X) or training.step_operations < SMALL_STEP:
-        return 0
-    return EPOCHS_BEFORE_A_METRIC if _has_metric(training.problem) else FIRST_EPOCHS
-
-
-def epochs_of_steps(training: Training, *, has_model: bool) -> int:
-    """Return after how many epochs a fit that has not stopped goes on by L-BFGS.
-
-    SGD is sooner near the optimum, and slower from there on. An epoch of many steps brings it
-    further, while an iteration is one step for any number of rows. Where weights are few,
-    second derivatives show the rest of the way: an epoch need not gain more than they cost,
-    and a model to begin with is near enough for them.
-
-    Parameters
-    ----------
-    training : Training
-        Before its first epoch.
-    has_model : bool
-        Whether it goes on from a model.
-
-    Returns
-    -------
-    int
-        By counts alone.
-    """
-    if _has_metric(training.problem):
-        if has_model:
-            return 0
-        return min(MOST_EPOCHS, max(LEAST_EPOCHS, _passes_of_metric(training.problem)))
-    rare = SPARSE_FACTOR if is_csr(training.problem.X) else 1
-    return rare * MOST_EPOCHS * max(1, training.rows.n_batches // STEPS_AN_EPOCH)
-
-
-def iterations_before_metric(training: Training) -> int:
-    """Return how many iterations the fit then has without second derivatives.
-
-    These are measured once the fit has taken as many passes as they cost: should it need no
-    more of them, no more than half of its time was in vain.
-
-    Parameters
-    ----------
-    training : Training
-        After its epochs of steps.
-
-    Returns
-    -------
-    int
-        0 where second derivatives cost too much, or nearly nothing.
-    """
-    if not _has_metric(training.problem):
-        return 0
-    return max(0, _passes_of_metric(training.problem) - MOST_EPOCHS)
-
-
-def _has_metric(problem: Problem) -> bool:
-    """Whether second derivatives pay, and exist."""
-    return bool(problem.l1[0] == 0) and pays(_n_weights(problem))
-
-
-def _passes_of_metric(problem: Problem) -> int:
-    """Passes over the rows that take as long as one Hessian."""
-    return _n_weights(problem) // WEIGHTS_A_PASS
-
-
-def _n_weights(problem: Problem) -> int:
-    """Weights that are free to move: one row stands for two classes."""
-    return (1 if problem.n_classes == 2 else problem.n_classes) * (problem.n_features + 1)
 
 
 class Descent:
@@ -186,6 +93,10 @@ class Descent:
 
     def go(self) -> None:
         """Iterate until the target is certified, the run is over, or nothing is gained."""
+        with threads_of_blas(self._run.training.pass_operations):
+            self._go()
+
+    def _go(self) -> None:
         if self._run.history.losses:  # else there is no epoch to end with
             self._certify()
         gained = True

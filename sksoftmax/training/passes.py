@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sksoftmax._scikit_learn import _get_threadpool_controller
 from sksoftmax.backend.contract import Trainer
 from sksoftmax.backend.softmax_model import EVALUATION_ELEMENTS
 from sksoftmax.data.arrays import Array
@@ -40,6 +42,10 @@ STEPS_AN_EPOCH = 32
 Real tables by the hundred ended no nearer the optimum with four times as many, and took up
 to four times as long: what more steps gain, the noise of smaller batches takes away again.
 """
+
+THREADED_PRODUCT = 10**8
+"""Multiplications, about two milliseconds, from which a BLAS may use its threads. For less they
+gain little, and where others want the processor, waiting for them costs a lot."""
 
 Measure = Callable[[Array, NDArray[np.int32], NDArray[Any] | None], NDArray[np.float64]]
 """Rows, class codes and weights in, weighted means over these rows out."""
@@ -69,6 +75,25 @@ def automatic_batch_size(n_rows: int) -> int:
 def rows_in_a_second(width: int) -> int:
     """Return how many rows, of so many multiplications each, take about a second."""
     return min(SEGMENT_ROWS, int(SEGMENT_OPERATIONS / width))
+
+
+def threads_of_blas(product: int) -> AbstractContextManager[Any]:
+    """Return a context in which a BLAS has one thread where there is little to share out.
+
+    Parameters
+    ----------
+    product : int
+        Multiplications of the largest product in it.
+
+    Returns
+    -------
+    context manager
+        With more to do, it limits nothing.
+    """
+    limit = 1 if product < THREADED_PRODUCT else None
+    context: AbstractContextManager[Any]
+    context = _get_threadpool_controller().limit(limits=limit, user_api="blas")
+    return context
 
 
 def run_batches(

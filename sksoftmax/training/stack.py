@@ -13,17 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax._scikit_learn import _get_threadpool_controller
 from sksoftmax.backend.problem import Problem, State
-from sksoftmax.training.passes import run_batches
+from sksoftmax.training.passes import run_batches, threads_of_blas
 from sksoftmax.training.training import Training
 
 STACK_BYTES = 2**25
 """What the arrays of a stack may take, beyond the rows: it decides how many models it has."""
-
-THREADED_PRODUCT = 10**8
-"""Multiplications of a step, about two milliseconds, from which a BLAS may use its threads. For
-less they gain little, and where others want the processor, waiting for them costs a lot."""
 
 COPIES = 6
 """Parameters, velocity, average, gradient, and two arrays of their size in passing."""
@@ -46,8 +41,8 @@ class Stack:
         self.trainer = trainings[0].rows.backend.trainer(problem, state)
         self._norms = self.trainer.norms()
         self._state: State | None = None
-        product = problem.n_models * problem.n_classes * problem.n_features * problem.batch_size
-        self._most_threads = 1 if product < THREADED_PRODUCT else None
+        n_scores = problem.n_models * problem.n_classes * problem.batch_size
+        self._step_operations = n_scores * problem.n_features
         for model, training in enumerate(trainings):
             training.holder = ModelOfStack(self, model)
 
@@ -63,9 +58,7 @@ class Stack:
         """
         first = self.trainings[0]
         step_sizes = np.concatenate([training.step_sizes() for training in self.trainings])
-        blas = _get_threadpool_controller()
-        # None limits nothing.
-        with blas.limit(limits=self._most_threads, user_api="blas"):
+        with threads_of_blas(self._step_operations):
             segments = first.segments(len(step_sizes))
             losses, _ = run_batches(self.trainer, segments, first.rows.batch_size, step_sizes)
             validation = first.evaluate(self.trainer, n_models=len(losses))

@@ -25,6 +25,10 @@ Where more of them are looked at, each has to gain its share of that."""
 LITTLE_GAIN = 0.2
 """Share of the baseline below which the gain, and not the baseline, sets the tolerance."""
 
+SHARE_OF_OBJECTIVE = 0.1
+"""Share of the objective itself that a bound on what is left may be in any case: where a model
+explains nearly all, the loss of the class frequencies is no measure of what is left."""
+
 LEAST_GAIN = 0.03
 """Share of the baseline that a gain counts as at least: pure noise has none to measure by."""
 
@@ -84,6 +88,10 @@ class Plateau:
             return -math.inf
         gain = max(self.baseline - loss, LEAST_GAIN * self.baseline)
         return self.tol * min(self.baseline, gain / LITTLE_GAIN)
+
+    def bound_at(self, objective: float) -> float:
+        """Return what may be left to be gained where that is known, and not guessed at."""
+        return min(self.tolerance_at(objective), SHARE_OF_OBJECTIVE * objective)
 
     @property
     def is_reached(self) -> bool:

@@ -374,7 +374,12 @@ class Training:
     @property
     def step_operations(self) -> float:
         """Multiplications in each product of a step, in the mean over an epoch."""
-        return self.n_elements * self.problem.n_classes / self.rows.n_batches
+        return self.pass_operations / self.rows.n_batches
+
+    @property
+    def pass_operations(self) -> int:
+        """Multiplications in each product of a pass over the rows."""
+        return self.n_elements * self.problem.n_classes
 
     @cached_property
     def _row_operations(self) -> int:

@@ -10,7 +10,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning
 
 from sksoftmax import SoftmaxClassifier
-from sksoftmax.training.optimum import LEAST_EPOCHS, MOST_EPOCHS
+from sksoftmax.training.plan import LEAST_EPOCHS, MOST_EPOCHS
 
 X, Y = load_breast_cancer(return_X_y=True)
 N_BATCHES = -(-len(X) // 64)

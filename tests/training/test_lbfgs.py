@@ -21,7 +21,7 @@ from benchmarks.step.objective import Objective
 from benchmarks.step.sets import LARGE, all_sets
 from sksoftmax import SoftmaxClassifier, SoftmaxClassifierCV
 from sksoftmax.model_selection import SoftmaxSearchCV
-from sksoftmax.training.optimum import FIRST_EPOCHS
+from sksoftmax.training.plan import FIRST_EPOCHS
 
 LOADERS = [load_iris, load_wine, load_breast_cancer]
 TABLES = [name for name, s in all_sets().items() if s.kind not in ("drawn", LARGE)]

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.model_selection import joint_fit
 from sksoftmax.model_selection.joint_fit import JointFits
-from sksoftmax.training import stack
+from sksoftmax.training import passes, stack
 
 CPU_BACKENDS = [b.name for b in list_backends() if b.available and b.name in ("numba", "numpy")]
 ALPHAS = (0, 1e-4, 1e-2, 1, 30)
@@ -316,7 +316,7 @@ def blas_threads():
 def test_the_blas_uses_its_threads_for_large_products_alone(n_models, n_threads, monkeypatch):
     X, y = load_iris(return_X_y=True)
     monkeypatch.setattr(Noting, "noted", [])
-    monkeypatch.setattr(stack, "THREADED_PRODUCT", 3 * 3 * 4 * 50)  # that of three models
+    monkeypatch.setattr(passes, "THREADED_PRODUCT", 3 * 3 * 4 * 50)  # that of three models
     models = [
         SoftmaxClassifier(alpha=alpha, batch_size=50, max_iter=1, tol=None, backend=Noting())
         for alpha in ALPHAS[1 : 1 + n_models]

@@ -1,0 +1,101 @@
+"""When iterations over all rows take over from steps, by counts of rows and weights alone.
+
+So the same data give the same plan, on every machine and backend. This module must not know
+losses, nor how a step or an iteration is taken.
+"""
+
+from __future__ import annotations
+
+from sksoftmax.backend.problem import Problem
+from sksoftmax.data.rows import is_csr
+from sksoftmax.training.metric import WEIGHTS_A_PASS, pays
+from sksoftmax.training.passes import STEPS_AN_EPOCH
+from sksoftmax.training.training import Training
+
+FIRST_EPOCHS, EPOCHS_BEFORE_A_METRIC = 5, 1
+"""Epochs of SGD before the first iteration, each worth several iterations at its beginning.
+From where the first has come to, second derivatives show the rest of the way."""
+
+SMALL_STEP = 10**4
+"""Multiplications of a step below which an epoch takes longer than the iterations it saves."""
+
+LEAST_EPOCHS, MOST_EPOCHS = 5, 12
+"""Epochs, of STEPS_AN_EPOCH steps or fewer, between which SGD begins to gain less by another
+than L-BFGS by an iteration: the first ones each are worth several. Most fits are over by then.
+"""
+
+SPARSE_FACTOR = 2
+"""How many times as many they are for sparse rows, which show rare features in few steps. What
+these say of other rows is learnt before the optimum, which knows them by heart."""
+
+
+def first_epochs(training: Training) -> int:
+    """Return how many epochs of SGD pay before the way to the optimum, by counts alone."""
+    # Steps on sparse rows take many times as long as a pass over all of them.
+    if is_csr(training.problem.X) or training.step_operations < SMALL_STEP:
+        return 0
+    return EPOCHS_BEFORE_A_METRIC if _has_metric(training.problem) else FIRST_EPOCHS
+
+
+def epochs_of_steps(training: Training, *, has_model: bool) -> int:
+    """Return after how many epochs a fit that has not stopped goes on by L-BFGS.
+
+    SGD is sooner near the optimum, and slower from there on. An epoch of many steps brings it
+    further, while an iteration is one step for any number of rows. Where weights are few,
+    second derivatives show the rest of the way: an epoch need not gain more than they cost,
+    and a model to begin with is near enough for them.
+
+    Parameters
+    ----------
+    training : Training
+        Before its first epoch.
+    has_model : bool
+        Whether it goes on from a model.
+
+    Returns
+    -------
+    int
+        By counts alone.
+    """
+    if _has_metric(training.problem):
+        if has_model:
+            return 0
+        return min(MOST_EPOCHS, max(LEAST_EPOCHS, _passes_of_metric(training.problem)))
+    rare = SPARSE_FACTOR if is_csr(training.problem.X) else 1
+    return rare * MOST_EPOCHS * max(1, training.rows.n_batches // STEPS_AN_EPOCH)
+
+
+def iterations_before_metric(training: Training) -> int:
+    """Return how many iterations the fit then has without second derivatives.
+
+    These are measured once the fit has taken as many passes as they cost: should it need no
+    more of them, no more than half of its time was in vain.
+
+    Parameters
+    ----------
+    training : Training
+        After its epochs of steps.
+
+    Returns
+    -------
+    int
+        0 where second derivatives cost too much, or nearly nothing.
+    """
+    if not _has_metric(training.problem):
+        return 0
+    return max(0, _passes_of_metric(training.problem) - MOST_EPOCHS)
+
+
+def _has_metric(problem: Problem) -> bool:
+    """Whether second derivatives pay, and exist."""
+    return bool(problem.l1[0] == 0) and pays(_n_weights(problem))
+
+
+def _passes_of_metric(problem: Problem) -> int:
+    """Passes over the rows that take as long as one Hessian."""
+    return _n_weights(problem) // WEIGHTS_A_PASS
+
+
+def _n_weights(problem: Problem) -> int:
+    """Weights that are free to move: one row stands for two classes."""
+    return (1 if problem.n_classes == 2 else problem.n_classes) * (problem.n_features + 1)
