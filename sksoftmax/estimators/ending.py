@@ -121,8 +121,9 @@ def warn_of_the_end(
         if estimator.learning_rate != "auto":
             rate = estimator.learning_rate
             cure = f"Lower learning_rate (now {rate}), or set it to 'auto'."
+        featureless = "the class frequencies" if estimator.fit_intercept else "equal odds"
         warnings.warn(
-            f"The objective has ended at {objective:.4g}, above that of the class frequencies"
+            f"The objective has ended at {objective:.4g}, above that of {featureless}"
             f" alone, {frequencies:.4g}. {cure}",
             ConvergenceWarning,
             stacklevel=stacklevel,

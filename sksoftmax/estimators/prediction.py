@@ -257,14 +257,15 @@ def _by_class(
 ) -> Array:
     """Apply a function to scores of several classes, or another to the log-odds of two."""
     xp, (n_rows, n_scores) = namespace.xp, scores.shape
-    if n_scores == 1:
-        log_odds = scores[:, 0]
-        return xp.stack([of_log_odds(xp, -log_odds), of_log_odds(xp, log_odds)], axis=1)
-    # On a device, each slice would be one more launch of every kernel.
-    size = max(1, CACHED_ELEMENTS // n_scores) if xp is np else n_rows
-    for start in range(0, n_rows, size):
-        rows = slice(start, start + size)
-        scores[rows, :] = of_scores(xp, scores[rows, :])
+    with np.errstate(under="ignore"):  # to 0, the probability of an improbable class
+        if n_scores == 1:
+            log_odds = scores[:, 0]
+            return xp.stack([of_log_odds(xp, -log_odds), of_log_odds(xp, log_odds)], axis=1)
+        # On a device, each slice would be one more launch of every kernel.
+        size = max(1, CACHED_ELEMENTS // n_scores) if xp is np else n_rows
+        for start in range(0, n_rows, size):
+            rows = slice(start, start + size)
+            scores[rows, :] = of_scores(xp, scores[rows, :])
     return scores
 
 

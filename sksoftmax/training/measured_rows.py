@@ -6,6 +6,7 @@ on the same rows. This module must not know epochs, nor the model that is traine
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -236,7 +237,12 @@ class MeasuredRows:
 
     @property
     def frequency_loss(self) -> float:
-        """The loss of the class frequencies: of the best model that sees no feature."""
+        """The loss of the class frequencies: of the best model that sees no feature.
+
+        Without an intercept there is one such model, to which all classes are alike.
+        """
+        if not self.settings.fit_intercept:
+            return math.log(len(self.targets.classes))
         share = self.class_frequencies
         share = share[share > 0]
         return float(-(share * np.log(share)).sum())

@@ -64,6 +64,23 @@ def test_units_do_not_matter_where_squares_have_no_room(backend, parameters, of_
     np.testing.assert_allclose(clf.scale_, scale * units, rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:The objective has ended")  # by steps that are too long
+@pytest.mark.parametrize("of_format", [np.asarray, sparse.csr_array], ids=["dense", "CSR"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_probabilities_may_underflow_to_zero(backend, n_classes, of_format):
+    kept = n_classes > Y
+    rows, y = of_format(1000 * X[kept]), Y[kept]
+    clf = SoftmaxClassifier(
+        learning_rate=0.5, standardize=False, max_iter=5, tol=None, backend=backend
+    )
+    with np.errstate(all="raise"):  # as one does in search of a NaN
+        clf.set_params(random_state=0).fit(rows, y)
+        assert clf.predict_proba(rows).min() == 0
+        assert clf.predict_log_proba(rows).min() < np.log(np.finfo(float).tiny)
+        clf.partial_fit(rows, y)
+
+
 @pytest.mark.filterwarnings("ignore:The objective has ended")  # there is nothing to learn
 @pytest.mark.parametrize("batch_size", [1, 8, 20])
 @pytest.mark.parametrize("parameters", [{}, {"learning_rate": 0.1}], ids=["auto", "given"])

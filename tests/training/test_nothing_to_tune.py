@@ -195,6 +195,23 @@ def test_warns_where_class_frequencies_would_be_better():
         SoftmaxClassifier(random_state=0).fit(*noise)  # nothing to learn is no fault of steps
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_without_an_intercept_class_frequencies_are_out_of_reach(optimizer):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 5))
+    y = (X[:, 0] + rng.standard_normal(2000) > 2.8).astype(int)  # one in fifty
+    clf = SoftmaxClassifier(fit_intercept=False, optimizer=optimizer, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf.fit(X, y)
+    assert clf.loss_curve_[-1] > 0.6  # of .69 for equal odds, and .11 for the frequencies
+    steep = SoftmaxClassifier(
+        fit_intercept=False, learning_rate=50, max_iter=5, tol=None, random_state=0
+    )
+    with pytest.warns(ConvergenceWarning, match=r"above that of equal odds alone, 0\.6931"):
+        steep.fit(X, y)
+
+
 @pytest.mark.slow
 def test_a_candidate_of_a_search_stops_where_fit_does():
     rng = np.random.default_rng(0)
