@@ -83,6 +83,8 @@ class Targets:
     def with_class_weights(self, of_class: NDArray[np.float64] | None) -> Self:
         """Return the same targets, each row weighted by its class as well.
 
+        Rows of a class that weighs nothing do not count; it is one of `classes` all the same.
+
         Parameters
         ----------
         of_class : ndarray of shape (n_classes,), or None
@@ -92,6 +94,11 @@ class Targets:
         -------
         Targets
             This one where `of_class` is None.
+
+        Raises
+        ------
+        ValueError
+            If products leave the range of float64.
         """
         if of_class is None:
             return self
@@ -100,8 +107,15 @@ class Targets:
             weights *= self.weights
         elif self.rows is not None:
             weights = _only(weights, self.rows)
-        _check_range(weights, self.n_rows, "Sample weights times those of the classes")
-        return replace(self, weights=weights)
+        rows = self.rows
+        if not of_class.all():
+            rows = np.arange(len(self.codes)) if rows is None else rows
+            rows = rows[of_class[self.codes[rows]] > 0]
+        counted = replace(self, weights=weights, rows=rows)
+        if counted.n_rows > 0:
+            name = "Sample weights times those of the classes"
+            _check_range(weights, counted.n_rows, name)
+        return counted
 
 
 def encode_targets(
@@ -193,12 +207,12 @@ def class_weights(
     Returns
     -------
     ndarray of shape (n_classes,), float64, or None
-        Positive weights; None where every class weighs 1.
+        Weights, at least 0; None where every class weighs 1.
 
     Raises
     ------
     ValueError
-        If a weight is not positive and finite, or a dict names unknown classes.
+        If a weight is negative or not finite, all are 0, or a dict names unknown classes.
     """
     if class_weight is None:
         return None
@@ -209,9 +223,10 @@ def class_weights(
             of_class = compute_class_weight(class_weight, classes=classes, y=classes)
         except OverflowError:  # an int that no float can hold
             of_class = np.full(len(classes), np.inf)
-    if not np.all((of_class > 0) & np.isfinite(of_class)):
+    if not (np.all(of_class >= 0) and np.all(np.isfinite(of_class)) and np.any(of_class)):
         raise ValueError(
-            f"class_weight must be positive and finite for each class, got {class_weight!r}"
+            "class_weight must be finite and not negative for each class, and positive for one"
+            f" at least, got {class_weight!r}"
         )
     found: NDArray[np.float64] = of_class
     return found

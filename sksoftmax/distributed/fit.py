@@ -105,6 +105,9 @@ class ShardFit(Fit):
         counts = self.ranks.total(self.targets.counts)
         return class_weights(self.estimator.class_weight, self.targets.classes, counts)
 
+    def _n_that_count(self, targets: Targets) -> int:
+        return int(self.ranks.total(targets.n_rows))
+
     def _rows(self, *arguments: Any, **named: Any) -> MeasuredRows:
         if self.ranks.size == 1:
             return super()._rows(*arguments, **named)

@@ -147,8 +147,10 @@ class SoftmaxClassifier(
         time: for memory maps larger than memory. HDF5, zarr and dask arrays are read in that
         way whenever they are shuffled.
     class_weight : dict, "balanced" or None, default=None
-        Positive weights of the classes, multiplied with ``sample_weight``. "balanced" weights
-        each class inversely to its weighted frequency. Classes not in a dict weigh 1.
+        Weights of the classes, at least 0, multiplied with ``sample_weight``. "balanced"
+        weights each class inversely to its weighted frequency. Classes not in a dict weigh 1.
+        Rows of a class that weighs 0 have no influence; it keeps a place in `classes_`, and
+        next to no probability.
     warm_start : bool, default=False
         Whether `fit` goes on from the model that the last call kept, optimiser included unless
         the penalty or the rows are others: the steps then start anew from that model. Its

@@ -255,6 +255,24 @@ class Fit(Inputs):
         if self.held_out is not None:
             weighted = self.held_out.targets.with_class_weights(of_class)
             self.held_out = replace(self.held_out, targets=weighted)
+        if of_class is not None and not of_class.all():
+            self._require_rows_that_count()
+
+    def _require_rows_that_count(self) -> None:
+        """Refuse rows, to train on or held out, all of which are of classes that weigh 0."""
+        parts = {"X": self.targets}
+        if self.held_out is not None:
+            parts["The rows held out"] = self.held_out.targets
+        for name, targets in parts.items():
+            if self._n_that_count(targets) == 0:
+                raise ValueError(
+                    f"{name} must hold a row whose class_weight is not 0, got"
+                    f" class_weight={self.estimator.class_weight!r}"
+                )
+
+    def _n_that_count(self, targets: Targets) -> int:
+        """How many rows have a weight."""
+        return targets.n_rows
 
     def _weight_of_each_class(self) -> NDArray[np.float64] | None:
         """The factors that `class_weight` asks for, None where all are 1."""

@@ -239,12 +239,13 @@ class MeasuredRows:
     def frequency_loss(self) -> float:
         """The loss of the class frequencies: of the best model that sees no feature.
 
-        Without an intercept there is one such model, to which all classes are alike.
+        Without an intercept there is one such model, to which all classes are alike. Its loss
+        also stands for that of a single class, which is zero, and no measure of anything.
         """
-        if not self.settings.fit_intercept:
-            return math.log(len(self.targets.classes))
         share = self.class_frequencies
         share = share[share > 0]
+        if not self.settings.fit_intercept or len(share) == 1:
+            return math.log(len(self.targets.classes))
         return float(-(share * np.log(share)).sum())
 
     def _class_counts(self) -> NDArray[Any]:

@@ -31,6 +31,9 @@ REPAIR_SHARE = 1e-2
 ROUNDING, TINY = 1e-12, 1e-300
 """What is lost of a mean anyway, and what stands for a probability of zero."""
 
+LOWEST = -1e100
+"""The intercept of a class without rows, best at minus infinity: its probability is zero."""
+
 
 class Objective:
     """Mean loss and penalty, as a function of the weights.
@@ -163,6 +166,10 @@ def dual_gap(
         return np.inf
     if not objective.fit_intercept:
         return _gap_by(objective, value, _entropy(loss, gradient, weights), gradient)
+    if not objective.frequencies.all():
+        weights = weights.copy()
+        weights[objective.frequencies == 0, -1] = LOWEST
+        loss, gradient = objective.loss_gradient(weights)
     for _ in range(MOST_NEWTON_STEPS if len(weights) <= MOST_CLASSES else 0):
         entropy = _entropy(loss, gradient, weights)
         gap = _gap_by(objective, value, entropy, gradient)

@@ -211,9 +211,10 @@ def test_one_class_cannot_be_fitted(fitted, weights):
 @pytest.mark.parametrize(
     ("class_weight", "message"),
     [
-        ({0: -1.0}, "class_weight must be positive"),
-        ({0: 0.0}, "class_weight must be positive"),
-        ({0: 10**400}, "class_weight must be positive and finite"),
+        ({0: -1.0}, "class_weight must be finite and not negative"),
+        ({0: np.nan}, "class_weight must be finite and not negative"),
+        ({0: 10**400}, "class_weight must be finite and not negative"),
+        ({0: 0, 1: 0, 2: 0}, "class_weight must be .* positive for one at least"),
         ({0: 1e300}, "Sample weights times those of the classes leave the range of float64"),
         ({7: 2.0}, r"The classes, \[0, 1, 2\], are not in class_weight"),
     ],
@@ -262,6 +263,19 @@ def test_bad_first_chunk_leaves_an_unfitted_estimator(classes, message):
     with pytest.raises(ValueError, match=message):
         clf.partial_fit(X, Y, classes=classes)
     assert vars(clf) == vars(SoftmaxClassifier())
+
+
+def test_rows_of_classes_that_weigh_nothing_alone(fitted):
+    fitted.set_params(class_weight={0: 0})
+    message = r"X must hold a row whose class_weight is not 0, got class_weight=\{0: 0\}"
+    nothing = X[Y == 0], Y[Y == 0]
+    assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.partial_fit(*nothing))
+    assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.dual_gap(*nothing))
+    message = "The rows held out must hold a row whose class_weight is not 0"
+    fitted.set_params(early_stopping=True)
+    assert_raises_and_changes_nothing(
+        fitted, message, lambda clf: clf.fit(X, Y, X_val=nothing[0], y_val=nothing[1])
+    )
 
 
 def test_balanced_weights_need_all_rows(fitted):

@@ -64,6 +64,48 @@ def test_units_do_not_matter_where_squares_have_no_room(backend, parameters, of_
     np.testing.assert_allclose(clf.scale_, scale * units, rtol=1e-12)
 
 
+@pytest.mark.parametrize("of_format", [np.asarray, sparse.csr_array], ids=["dense", "CSR"])
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"early_stopping": True}, {"optimizer": "lbfgs", "tol": 1e-6}],
+    ids=["sgd", "early stopping", "lbfgs"],
+)
+@pytest.mark.parametrize("class_weight", [{1: 0}, {0: 0, 1: 0.0}])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rows_of_a_class_that_weighs_nothing_have_no_influence(
+    backend, class_weight, parameters, of_format
+):
+    clf = SoftmaxClassifier(
+        class_weight=class_weight, backend=backend, random_state=0, **parameters
+    )
+    coef = clf.fit(of_format(X), Y).coef_
+    counted = ~np.isin(Y, list(class_weight))
+    assert clf.classes_.tolist() == [0, 1, 2]
+    assert clf.score(X[counted], Y[counted]) > 0.98
+    assert clf.predict_proba(X[counted])[:, list(class_weight)].max() < 0.05
+    assert clf.n_samples_seen_ <= counted.sum()
+    elsewhere = np.where(counted[:, None], X, 1000 * X + 7)
+    np.testing.assert_array_equal(clf.fit(of_format(elsewhere), Y).coef_, coef)
+    assert clf.dual_gap(of_format(elsewhere), Y) < (1e-5 if "optimizer" in parameters else 0.1)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "n_classes"), [({1: 0}, 3), ({0: 0, 1: 2, 2: 0.5}, 3), ({0: 0, 1: 1}, 2)]
+)
+def test_a_class_that_weighs_nothing_is_as_in_logistic_regression(class_weight, n_classes):
+    kept = n_classes > Y
+    rows, y = X[kept], Y[kept]
+    total = sum(class_weight.get(label, 1) for label in y)
+    clf = SoftmaxClassifier(
+        alpha=0.01, class_weight=class_weight, standardize=False, optimizer="lbfgs", tol=1e-8
+    ).fit(rows, y)
+    peer = LogisticRegression(
+        C=1 / (0.01 * total), class_weight=class_weight, solver="newton-cg", tol=1e-9
+    ).fit(rows, y)
+    assert clf.classes_.tolist() == peer.classes_.tolist()
+    np.testing.assert_allclose(clf.predict_proba(rows), peer.predict_proba(rows), atol=1e-4)
+
+
 @pytest.mark.filterwarnings("ignore:The objective has ended")  # by steps that are too long
 @pytest.mark.parametrize("of_format", [np.asarray, sparse.csr_array], ids=["dense", "CSR"])
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -86,6 +86,8 @@ def every_setting():
     }.items():
         clf = estimator().fit(rows[MINE], Y[MINE])
         found[name] = fitted(clf), clf.score(rows, Y)
+    clf = estimator(early_stopping=True, class_weight={3: 0.0}).fit(X[MINE], Y[MINE])
+    found["a class of weight zero"] = fitted(clf), clf.score(X[Y != 3], Y[Y != 3])
     return found
 
 
@@ -142,7 +144,7 @@ def uneven_shards():
         for name, mine in rows.items():
             for kind in (np.asarray, sparse.csr_array):
                 clf = estimator(backend=backend).fit(kind(X)[mine], Y[mine])
-                early = estimator(early_stopping=True, backend=backend)
+                early = estimator(early_stopping=True, class_weight="balanced", backend=backend)
                 early.fit(kind(X)[mine], Y[mine])
                 key = name, backend, kind.__name__
                 found[key] = fitted(clf), fitted(early), clf.score(X, Y), len(clf.classes_)

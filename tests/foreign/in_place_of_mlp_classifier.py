@@ -1,8 +1,8 @@
 """A pytest plugin: scikit-learn's own tests find SoftmaxClassifier as MLPClassifier.
 
-Without a hidden layer the two are one model; the layers that the tests ask for are left out. It
-is configured before the tests, which import MLPClassifier by name. To import this module, as our
-own run does in search of doctests, replaces nothing.
+Without a hidden layer the two are one model; the layers that the tests ask for are left out.
+The plugin is configured before the tests, which import MLPClassifier by name. To import this
+module, as our own run does in search of doctests, replaces nothing.
 """
 
 import sklearn.neural_network
@@ -102,7 +102,7 @@ class MLPClassifier(SoftmaxClassifier):
         )
 
     def _by_our_parameters(self, fit, X, y, **of_rows):
-        """Fit by the parameters that ours has for those of the tests, which stay as they are."""
+        """Fit by the parameters that ours has for those of the tests, and put these back."""
         asked = self.get_params()
         self.schedule, self.learning_rate = self.learning_rate, self.learning_rate_init
         # Theirs is divided by the rows of a batch.

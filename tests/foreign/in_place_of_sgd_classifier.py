@@ -85,7 +85,7 @@ class SGDClassifier(SoftmaxClassifier):
         return self._by_our_parameters(super().partial_fit, X, y, classes=classes, **of_rows)
 
     def _by_our_parameters(self, fit, *arguments, **of_rows):
-        """Fit by the parameters that ours has for those of the tests, which stay as they are."""
+        """Fit by the parameters that ours has for those of the tests, and put these back."""
         asked = self.get_params()
         self.l1_ratio = SHARES_OF_L1.get(self.penalty, self.l1_ratio)
         self.average = bool(self.average)

@@ -73,7 +73,6 @@ SUITES = {
             "test_warm_start[42-True-False": "ends fits after one iteration",
             "test_warm_start[42-False-False": "ends fits after one iteration",
             "callback_support": "counts a task after the last iteration",
-            "string_inputs": "gives a class the weight 0",
             "logistic_glmnet": (
                 "asks for 5 digits of a coefficient 4,000 times smaller than others: ours has 4"
             ),
@@ -104,7 +103,7 @@ SUITES = {
             "warm_start": "compares with coefficients that are set",
             "average_attr": "asks for private attributes",
             "validation_mask": "asks for a private class",
-            "validation_set_not_used": "asks for the rows that StratifiedShuffleSplit holds out",
+            "validation_set_not_used": "asks for the rows of a StratifiedShuffleSplit",
             "penalty_validation": "asks for an error about a parameter that ours does not have",
             "power_t": "asks for a warning about such a parameter",
             "underflow_or_overflow": "asks for other words in an error",
