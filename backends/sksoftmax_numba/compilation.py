@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from numba import njit
 from numba.core import caching, event
+from numba.core.compiler import Compiler
 
 ANY_ORDER = frozenset({"reassoc", "contract", "nsz", "arcp"})
 """Floating-point freedoms: they change rounding, never the treatment of inf and NaN."""
@@ -30,8 +31,9 @@ LOG = logging.getLogger(__name__)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-files: Any = caching  # neither of which Numba has annotated
+files: Any = caching  # none of which Numba has annotated
 events: Any = event
+Pipeline: Any = Compiler
 
 
 def compiled(function: Function) -> Function:
@@ -108,29 +110,7 @@ def inlined(function: Function, freedoms: Set[str] = ANY_ORDER, **options: Any) 
         The same, for compiled functions.
     """
     options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
-    return _jitted(function, "-inlined", freedoms, **options)
-
-
-def written_out(function: Function) -> Function:
-    """Write a function out where an `in_place` kernel calls it, before anything is compiled.
-
-    This is for what does little but call others. LLVM optimises what is `inlined` on its own,
-    with all that it calls, and then again as part of its caller: of functions that call each
-    other down to the loops, each level would take a second or two of a first fit.
-
-    Parameters
-    ----------
-    function : callable
-        As for `compiled`.
-
-    Returns
-    -------
-    callable
-        The same, for compiled functions.
-    """
-    jit: Any = njit
-    result: Function = jit(inline="always", **IN_PLACE)(function)
-    return result
+    return _jitted(function, "-inlined", freedoms, pipeline_class=OnlyInlined, **options)
 
 
 def for_python(kernel: Function) -> Function:
@@ -139,7 +119,7 @@ def for_python(kernel: Function) -> Function:
     Parameters
     ----------
     kernel : callable
-        What `inlined` or `written_out` returned.
+        What `inlined` returned.
 
     Returns
     -------
@@ -158,6 +138,27 @@ def _jitted(function: Function, suffix: str, freedoms: Set[str], **options: Any)
     kernel._cache = KernelCache(function, suffix)
     result: Function = kernel
     return result
+
+
+class OnlyInlined(Pipeline):  # type: ignore[misc]
+    """Numba's compiler for what is compiled into its callers, which optimise it with their own.
+
+    By itself Numba would have LLVM optimise it on its own as well, with all that it calls: a
+    sixth of a first fit. Should Numba no longer look for this method, it does so again.
+
+    Parameters
+    ----------
+    typing_context, target, library
+        As Numba gives them.
+    *others
+        What else it gives.
+    """
+
+    def __init__(self, typing_context: Any, target: Any, library: Any, *others: Any):
+        library = target.codegen().create_library(OnlyInlined.__name__)
+        library.enable_object_caching()  # as that which Numba creates where there is none
+        library._optimize_final_module = lambda: None
+        super().__init__(typing_context, target, library, *others)
 
 
 class KernelCache(files.NullCache):  # type: ignore[misc]

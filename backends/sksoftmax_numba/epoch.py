@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from sksoftmax_numba.compilation import in_place, inlined_in_place, written_out
+from sksoftmax_numba.compilation import in_place, inlined_in_place
 from sksoftmax_numba.kernels import ROWS, copy_coefficients, summed_gradient
 from sksoftmax_numba.threads import all_arrived
 
@@ -67,7 +67,7 @@ def add_up(gradients: Any, c: int, first: int, last: int, thread: int, n_threads
         span *= 2
 
 
-@written_out
+@inlined_in_place
 def write_gradients(
     thread: int, n_threads: int, X: Any, y: Any, weights: Any, order: Any, batch_size: int,
     i: int, room: Any, gradients: Any, of_intercepts: Any, losses: Any,

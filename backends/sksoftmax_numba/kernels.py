@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sksoftmax_numba.compilation import inlined_in_place, written_out
+from sksoftmax_numba.compilation import inlined_in_place
 from sksoftmax_numba.half import number_of
 from sksoftmax_numba.intrinsics import MANY_REGISTERS, PREFETCHES, prefetch
 from sksoftmax_numba.residuals import sigmoid_minus_targets, softmax_minus_targets_by_class
@@ -167,7 +167,67 @@ def copy_coefficients(parameters: Any, means: Any, coef: Any, intercept: Any) ->
         intercept[c] = parameters[c, len(means)] - shift
 
 
-@written_out
+@inlined_in_place
+def _write_scores(
+    x: Any, n_tiled: int, coef: Any, z: Any, X: Any, ahead: Any, n_shares: int
+) -> None:
+    """Write coef @ x.T to z; ask for the first half of the shares of the rows ahead."""
+    n_tiles = len(coef) // CLASSES
+    tiled = n_tiles * CLASSES
+    for r in range(0, n_tiled, ROWS):
+        for c in range(0, tiled, CLASSES):
+            _prefetch_share(X, ahead, r, c // CLASSES, n_shares)
+            _scores_of_tile(x, r, coef, c, z)
+        for c in range(tiled, len(coef)):
+            _prefetch_share(X, ahead, r, n_tiles + c - tiled, n_shares)
+            _scores_of_class(x, r, coef, c, z)
+
+
+@inlined_in_place
+def _residuals(
+    here: Any, y: Any, weights: Any, intercept: Any, z: Any, room: Any, of_intercept: Any
+) -> float:
+    """Turn the scores of some rows into residuals, and sum these; return the loss."""
+    codes, of_rows, of_softmax = room
+    lost: float
+    for i in range(len(here)):
+        codes[i] = y[here[i]]
+    for i in range(min(len(here), len(of_rows))):
+        of_rows[i] = weights[here[i]]
+    if len(intercept) == 2:
+        lost, total = sigmoid_minus_targets(z[0], intercept, codes[: len(here)], of_rows)
+        of_intercept[1] += total
+        of_intercept[0] -= total
+        return lost
+    for c in range(len(intercept)):
+        for i in range(len(here)):
+            z[c, i] += intercept[c]
+    lost = softmax_minus_targets_by_class(z, codes[: len(here)], of_rows, of_softmax)
+    for c in range(len(intercept)):
+        total = z.dtype.type(0)
+        for i in range(len(here)):
+            total += z[c, i]
+        of_intercept[c] += total
+    return lost
+
+
+@inlined_in_place
+def _add_products(
+    x: Any, n_tiled: int, gradient: Any, z: Any, X: Any, ahead: Any, n_shares: int
+) -> None:
+    """Add z @ x to the gradient; ask for the second half of the shares."""
+    n_tiles = len(gradient) // CLASSES
+    tiled = n_tiles * CLASSES
+    for r in range(0, n_tiled, ROWS):
+        for c in range(0, tiled, CLASSES):
+            _prefetch_share(X, ahead, r, n_shares // 2 + c // CLASSES, n_shares)
+            _add_tile(x, r, gradient, c, z)
+        for c in range(tiled, len(gradient)):
+            _prefetch_share(X, ahead, r, n_shares // 2 + n_tiles + c - tiled, n_shares)
+            _add_class(x, r, gradient, c, z)
+
+
+@inlined_in_place
 def summed_gradient(
     X: Any, y: Any, weights: Any, rows: Any, next_rows: Any, room: Any, gradient: Any,
     of_intercept: Any,
@@ -197,7 +257,7 @@ def summed_gradient(
     float
         The weighted loss.
     """
-    coef, intercept, x, z, codes, of_rows, of_softmax = room
+    coef, intercept, x, z = room[:4]
     block = len(x)
     gradient[:] = 0
     of_intercept[:] = 0
@@ -210,10 +270,7 @@ def summed_gradient(
         coef, gradient = gradient[:1], gradient[1:]
     # Classes go by whole tiles, and those left over one by one. Each product of a tile of rows
     # prefetches a share of the same tile in the next block.
-    n_classes = len(coef)
-    n_tiles = n_classes // CLASSES
-    tiled = n_tiles * CLASSES
-    n_shares = 2 * (n_tiles + n_classes - tiled)
+    n_shares = 2 * (len(coef) // CLASSES + len(coef) % CLASSES)
     is_near = X.shape[1] * X.shape[2] * X.itemsize <= CACHED_BYTES
     loss = 0.0
     for start in range(0, len(rows), block):
@@ -225,40 +282,10 @@ def summed_gradient(
         if is_near:
             ahead = rows[:0]
         n_tiled = gather(X, here, x)
-        for r in range(0, n_tiled, ROWS):
-            for c in range(0, tiled, CLASSES):
-                _prefetch_share(X, ahead, r, c // CLASSES, n_shares)
-                _scores_of_tile(x, r, coef, c, z)
-            for c in range(tiled, n_classes):
-                _prefetch_share(X, ahead, r, n_tiles + c - tiled, n_shares)
-                _scores_of_class(x, r, coef, c, z)
-        for i in range(len(here)):
-            codes[i] = y[here[i]]
-        for i in range(min(len(here), len(of_rows))):
-            of_rows[i] = weights[here[i]]
-        if is_binary:
-            lost, total = sigmoid_minus_targets(z[0], intercept, codes[: len(here)], of_rows)
-            loss += lost
-            of_intercept[1] += total
-            of_intercept[0] -= total
-        else:
-            for c in range(n_classes):
-                for i in range(len(here)):
-                    z[c, i] += intercept[c]
-            loss += softmax_minus_targets_by_class(z, codes[: len(here)], of_rows, of_softmax)
-            for c in range(n_classes):
-                total = z.dtype.type(0)
-                for i in range(len(here)):
-                    total += z[c, i]
-                of_intercept[c] += total
+        _write_scores(x, n_tiled, coef, z, X, ahead, n_shares)
+        loss += _residuals(here, y, weights, intercept, z, room[4:], of_intercept)
         z[:, len(here) : n_tiled] = 0  # rows that only fill a tile add nothing
-        for r in range(0, n_tiled, ROWS):
-            for c in range(0, tiled, CLASSES):
-                _prefetch_share(X, ahead, r, n_shares // 2 + c // CLASSES, n_shares)
-                _add_tile(x, r, gradient, c, z)
-            for c in range(tiled, n_classes):
-                _prefetch_share(X, ahead, r, n_shares // 2 + n_tiles + c - tiled, n_shares)
-                _add_class(x, r, gradient, c, z)
+        _add_products(x, n_tiled, gradient, z, X, ahead, n_shares)
     if is_binary:
         for j in range(x.shape[1]):
             coef[0, j] = -gradient[0, j]
