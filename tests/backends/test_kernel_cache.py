@@ -96,6 +96,27 @@ def test_a_missing_file_is_written_anew(twice, tmp_path):
     assert not twice()
 
 
+@pytest.mark.parametrize("room", [0, 500, 3000])
+def test_a_disk_that_fills_ends_no_fit(twice, room, monkeypatch):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(compilation, "_has_warned", False)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))  # bytes of a file
+    try:
+        with pytest.warns(RuntimeWarning, match="cannot be kept on disk"):
+            assert twice()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert twice()  # what was written in part is no kernel
+    assert not twice()
+
+
+def test_numba_still_looks_for_what_keeps_it_from_optimising_parts():
+    from numba.core.codegen import CPUCodeLibrary
+
+    assert callable(CPUCodeLibrary._optimize_final_module)
+
+
 def test_without_a_folder_each_process_compiles_and_one_warning_says_so(
     twice, tmp_path, monkeypatch
 ):

@@ -5,10 +5,11 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sksoftmax import SoftmaxClassifier
+from sksoftmax import SoftmaxClassifier, SoftmaxSearchCV
 
 pytestmark = [
     # MLflow's store declares a relationship by an option that SQLAlchemy 2.1 deprecates,
@@ -60,3 +61,26 @@ def test_logged_models_load_and_train_on(mlflow):
         )
         history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
         assert [metric.value for metric in history] == model[-1].loss_curve_
+
+
+@pytest.mark.parametrize(
+    ("of_search", "logged"),
+    [
+        (GridSearchCV, {"GridSearchCV": 1, "Pipeline": 2}),  # one for each candidate
+        # MLflow knows no classes but scikit-learn's: it logs each fit of the steps before ours.
+        # The guide says so, and how a search is logged by hand.
+        (SoftmaxSearchCV, {"Pipeline": 4}),
+    ],
+)
+def test_autologging_follows_searches_of_scikit_learn_alone(mlflow, of_search, logged):
+    model = make_pipeline(StandardScaler(), SoftmaxClassifier(random_state=0))
+    search = of_search(model, {"softmaxclassifier__alpha": [1e-3, 1e-1]}, cv=3)
+    mlflow.sklearn.autolog(log_models=False, log_datasets=False, silent=True)
+    try:
+        search.fit(X, Y)
+    finally:
+        mlflow.sklearn.autolog(disable=True)
+    names = [
+        run.data.tags.get("estimator_name") for run in mlflow.search_runs(output_format="list")
+    ]
+    assert {name: names.count(name) for name in set(names)} == logged
