@@ -78,11 +78,11 @@ clf = SoftmaxClassifier(alpha=0.01, batch_size=8, backend=backend, random_state=
 last, average = np.array(backend.path)[..., 2].transpose(1, 2, 0)
 print(f"{clf.n_iter_} epochs, {last.shape[1]} steps, {clf.score(X, y):.1%} right")
 
-figure, ax = plt.subplots(figsize=(7, 5), layout="constrained")
+figure, ax = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
 ax.plot(*last, color="C0", alpha=0.35, linewidth=0.8, label="after each step")
 ax.plot(*average, color="C3", linewidth=2, label="averaged")
 ax.plot(0, 0, "o", color="gray", markersize=5)
-ax.annotate("start", (0, 0), xytext=(6, 6), textcoords="offset points")
+ax.annotate("start", (0, 0), xytext=(0, -16), textcoords="offset points", ha="center")
 ax.plot(*average[:, -1], "*", color="C3", markersize=14, label="what predicts")
 ax.set(
     xlabel=f"weight of {clf.classes_[0]}, petal length",

@@ -45,7 +45,7 @@ for name, model in models.items():
 # Reliability curves: of the rows to which a model gives a class with probability p, which share
 # is of that class? On the diagonal, p is what happens.
 
-figure, axes = plt.subplots(1, 2, figsize=(9, 4.4), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(7, 3.8), sharey=True, layout="constrained")
 for ax, (name, model) in zip(axes, models.items(), strict=True):
     probabilities = model.predict_proba(X_test)
     ax.plot([0, 1], [0, 1], color="gray", linewidth=1)

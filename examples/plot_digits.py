@@ -30,11 +30,11 @@ plt.show()
 probabilities = clf.predict_proba(X_test)
 ranked = np.sort(probabilities, axis=1)
 doubtful = np.argsort(ranked[:, -1] - ranked[:, -2])[:8]
-figure, axes = plt.subplots(2, 4, figsize=(8, 5.4), layout="constrained")
+figure, axes = plt.subplots(2, 4, figsize=(6.4, 4.6), layout="constrained")
 for ax, i in zip(axes.flat, doubtful, strict=True):
     second, first = np.argsort(probabilities[i])[-2:]
     ax.imshow(X_test[i].reshape(8, 8), cmap="gray_r")
-    ax.set(xticks=[], yticks=[], title=f"it is a {y_test[i]}")
+    ax.set(xticks=[], yticks=[], title=f"a true {y_test[i]}")
     ax.set_xlabel(
         f"{clf.classes_[first]}: {probabilities[i, first]:.0%},"
         f" {clf.classes_[second]}: {probabilities[i, second]:.0%}"

@@ -36,8 +36,9 @@ ax = LossCurveDisplay.from_estimator(early, name="objective").ax_
 ax.axvline(early.best_iter_, color="gray", linewidth=1)
 ax.annotate(
     f"kept: epoch {early.best_iter_}",
-    (early.best_iter_, early.loss_curve_[0]),
-    xytext=(6, -4),
+    (early.best_iter_, 1),
+    xycoords=ax.get_xaxis_transform(),
+    xytext=(6, -16),
     textcoords="offset points",
 )
 ax.lines[1].set_label("loss on rows held out")

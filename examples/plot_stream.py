@@ -49,7 +49,7 @@ def draw(ax, seen, right, **style):
 # %%
 # The same 12,000 rows in chunks of four sizes:
 
-figure, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
+figure, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
 for size in (5, 20, 100, 500):
     seen, right = follow(stream(size), SoftmaxClassifier(random_state=0))
     print(f"chunks of {size:3}: {right.mean():.1%} right over the whole stream")
@@ -74,7 +74,7 @@ def with_other_units():
 seen, right = follow(with_other_units(), SoftmaxClassifier(random_state=0))
 chunks = list(with_other_units())[60:]
 seen_anew, right_anew = follow(chunks, SoftmaxClassifier(random_state=0))
-figure, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
+figure, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
 draw(ax, seen, right, label="one model")
 draw(ax, seen_anew + 6000, right_anew, label="a new one from the change on")
 ax.axvline(6000, color="gray", linewidth=1)

@@ -62,9 +62,9 @@ print(f"{model.score(texts[test], y[test]):.1%} of {len(test)} other paragraphs"
 # The words that speak most for each package. Coefficients are multiplied by ``scale_``, the
 # spread of the word, so that rare and common words can be compared:
 
-figure, axes = plt.subplots(1, 4, figsize=(11, 4), layout="constrained")
+figure, axes = plt.subplots(2, 2, figsize=(6.4, 6.4), layout="constrained")
 influence = clf.coef_ * clf.scale_
-for ax, package, row in zip(axes, clf.classes_, influence, strict=True):
+for ax, package, row in zip(axes.flat, clf.classes_, influence, strict=True):
     top = np.argsort(row)[-12:]
     ax.barh(words[top], row[top], color="C0")
     ax.set(title=package)

@@ -65,16 +65,19 @@ scaled = accuracies(lambda estimator: make_pipeline(StandardScaler(), estimator)
 # Hollow points are raw features, full points scaled ones, and the line between is what a scaler
 # is worth:
 
-figure, axes = plt.subplots(1, 4, figsize=(10, 3.2), sharey=True, layout="constrained")
+figure, axes = plt.subplots(
+    2, 2, figsize=(6.4, 5), sharex=True, sharey=True, layout="constrained"
+)
 places = np.arange(len(ESTIMATORS))
-for column, (ax, data) in enumerate(zip(axes, DATA, strict=True)):
+for column, (ax, data) in enumerate(zip(axes.flat, DATA, strict=True)):
     for place, name in zip(places, ESTIMATORS, strict=True):
         before, after = raw[name][column], scaled[name][column]
         ax.plot([before, after], [place, place], color=f"C{place}", linewidth=2)
         ax.plot(before, place, "o", color=f"C{place}", markerfacecolor="white", markersize=8)
         ax.plot(after, place, "o", color=f"C{place}", markersize=5)
-    ax.set(title=data, xlim=(0.3, 1.02), xlabel="accuracy")
+    ax.set(title=data, xlim=(0.3, 1.02))
     ax.grid(axis="x", alpha=0.3)
-axes[0].set_yticks(places, ESTIMATORS)
-axes[0].invert_yaxis()
+axes[0, 0].set_yticks(places, ESTIMATORS)
+axes[0, 0].invert_yaxis()
+figure.supxlabel("accuracy", fontsize="medium")
 plt.show()

@@ -74,7 +74,9 @@ def scaling(measured: dict[str, Measurements], file: Path) -> None:
             panel.set_axis_off()
         for panel in panels[:, 0]:
             panel.set_ylabel("ns per row, feature, class")
-        panels[0, 0].legend(fontsize="small")
+        # Where threads were not measured, the fourth panel is free for the names.
+        lines = panels.flat[0].get_legend_handles_labels()
+        panels.flat[3].legend(*lines, loc="best" if len(names) > 3 else "center")
         figure.savefig(file, dpi=120)
         plt.close(figure)
 
