@@ -19,6 +19,10 @@ Function = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
 EVALUATIONS = 20
 """Most times that one iteration may look at the function, which it does about once."""
 
+MOST_GROWTH, MOST_SHRINKAGE = 20.0, 100.0
+"""Most times by which a step is made longer, or what is known to hold it shorter, at once. The
+first one of all, whose length is a guess, is often far too long."""
+
 DECREASE, FLATNESS = 1e-4, 0.9
 """Wolfe's conditions: the share of the decrease promised by the slope that a step must bring,
 and the share of the slope that may be left."""
@@ -107,20 +111,35 @@ def _line_search(
 ) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
     """The first step tried along a direction that is neither too long nor too short.
 
-    The whole direction comes first, and mostly is the answer. Too long a step is halved, too
-    short a one doubled, and once both are known the middle is tried.
+    The whole direction comes first, and mostly is the answer. Otherwise the next one is where
+    the slope would be zero if it went on changing as it has, unless that is hardly elsewhere.
     """
     slope = float(gradient @ direction)
     length, longest_short, shortest_long = 1.0, 0.0, np.inf
     for _ in range(EVALUATIONS):
         step = length * direction
         new_value, new_gradient = function(point + step)
+        new_slope = float(new_gradient @ direction)
         if not new_value <= value + DECREASE * length * slope:  # NaN is too long, as well
             shortest_long = length
-        elif float(new_gradient @ direction) < FLATNESS * slope:
+        elif new_slope < FLATNESS * slope:
             longest_short = length
         else:
             break
-        is_bracketed = np.isfinite(shortest_long)
-        length = (longest_short + shortest_long) / 2 if is_bracketed else 2 * length
+        curves = new_slope > slope  # else, or where both are not finite, there is no guess
+        guess = length * slope / (slope - new_slope) if curves else np.inf
+        length = _next_length(guess, longest_short, shortest_long)
     return step, new_value, new_gradient
+
+
+def _next_length(guess: float, longest_short: float, shortest_long: float) -> float:
+    """A length within what is known: the guess, or what is nearest to it and worth a look."""
+    if np.isfinite(shortest_long):
+        width = shortest_long - longest_short
+        nearest = longest_short + width / MOST_SHRINKAGE
+        farthest = shortest_long - width / 10
+        middle = (longest_short + shortest_long) / 2
+    else:
+        nearest, farthest = 2 * longest_short, MOST_GROWTH * longest_short
+        middle = nearest
+    return float(np.clip(guess, nearest, farthest)) if np.isfinite(guess) else middle

@@ -6,6 +6,7 @@ not know how weights are found.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ class Objective:
         self.fit_intercept = problem.fit_intercept
         self._is_free = np.append(np.isfinite(problem.step_scales), problem.fit_intercept)
         self.frequencies = training.class_frequencies
+        self._is_centred = problem.means is not None
 
     def loss_gradient(self, weights: Weights) -> tuple[float, Weights]:
         """Return the mean loss, and its derivatives by the weights.
@@ -76,6 +78,35 @@ class Objective:
         gradient = found[1:].reshape(weights.shape)
         gradient *= self._is_free
         return float(found[0]), gradient
+
+    def gradient_of_constant(self, probabilities: NDArray[np.float64]) -> Weights:
+        """Return the derivatives at a model that gives all rows the same probabilities.
+
+        Parameters
+        ----------
+        probabilities : ndarray of shape (n_classes,)
+            Positive.
+
+        Returns
+        -------
+        ndarray of shape (n_classes, n_features + 1)
+            What `loss_gradient` says of it, which takes a pass once for all such models where
+            features are centred: then their products with a constant add up to zero.
+        """
+        if not self._is_centred:
+            return self._measured_gradient_of_constant(probabilities)
+        gradient = self._gradient_of_frequencies.copy()
+        gradient[:, -1] += probabilities - self.frequencies
+        return gradient
+
+    @cached_property
+    def _gradient_of_frequencies(self) -> Weights:
+        return self._measured_gradient_of_constant(np.maximum(self.frequencies, TINY))
+
+    def _measured_gradient_of_constant(self, probabilities: NDArray[np.float64]) -> Weights:
+        constant = np.zeros((len(probabilities), len(self.scales) + 1))
+        constant[:, -1] = np.log(probabilities)
+        return self.loss_gradient(constant)[1]
 
     def hessian(self, weights: Weights, *, only_intercepts: bool) -> NDArray[np.float64]:
         """Return the second derivatives of the loss.
@@ -153,8 +184,9 @@ def dual_gap(
     float
         At least the true difference, up to rounding, and at most the objective itself, which
         is never negative; inf where that is not finite. It takes one pass over the rows without
-        intercepts, and with them up to about four; one less where the first is known, and two
-        less for each step of the intercepts that is not worth it.
+        intercepts, and with them up to about four; one less where the first is known, one less
+        where the bound has been taken before, and two less for each step of the intercepts that
+        is not worth it.
 
     References
     ----------
@@ -176,6 +208,10 @@ def dual_gap(
         cost = entropy * _share_of_other(objective.frequencies + gradient[:, -1], gradient)
         if cost <= max(REPAIR_SHARE * max(gap, enough), ROUNDING * value):
             break
+        if gap <= enough:  # no better intercepts may be needed
+            repaired = _gap_by(objective, value, *_repaired(objective, entropy, gradient))
+            if repaired <= enough:
+                return repaired
         weights = weights.copy()
         hessian = objective.hessian(weights, only_intercepts=True)
         weights[:, -1] -= _newton_step(hessian, gradient[:, -1])
@@ -236,9 +272,7 @@ def _repaired(objective: Objective, entropy: float, gradient: Weights) -> tuple[
     if share == 0:
         return entropy, gradient
     other = np.maximum(predicted - gradient[:, -1] / share, TINY)
-    constant = np.zeros(gradient.shape)
-    constant[:, -1] = np.log(other)
-    gradient = (1 - share) * gradient + share * objective.loss_gradient(constant)[1]
+    gradient = (1 - share) * gradient + share * objective.gradient_of_constant(other)
     # Entropy is concave.
     return (1 - share) * entropy - share * float(other @ np.log(other)), gradient
 
