@@ -112,7 +112,7 @@ class Optimality:
             fit.start()
             training = fit.run.training
             weights = self._weights_at(training.problem.means)
-            with threads_of_blas(training.pass_operations):
+            with threads_of_blas(training.slice_operations):
                 return dual_gap(Objective(training), weights)
 
     def _weights_at(self, centre: NDArray[np.float64] | None) -> NDArray[np.float64]:

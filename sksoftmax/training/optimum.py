@@ -93,25 +93,29 @@ class Descent:
 
     def go(self) -> None:
         """Iterate until the target is certified, the run is over, or nothing is gained."""
-        with threads_of_blas(self._run.training.pass_operations):
-            self._go()
-
-    def _go(self) -> None:
+        slices = self._run.training.slice_operations
         if self._run.history.losses:  # else there is no epoch to end with
-            self._certify()
-        gained = True
-        while gained and not self._is_over:
-            before = self.gap
+            with threads_of_blas(slices):
+                self._certify()
+        gains = True
+        while gains and not self._is_over:
             self._take_metric()
-            self._descend()
-            if self._awaits_metric:  # it has found nothing better without
-                self._n_iterations_left = 0
-            needs_metric = self._is_used_up and not self._is_over
-            if not (needs_metric or self.is_certified or self._run.stopped or self._run.error):
-                # Where the objective no longer changes in its last digit, a new start along
-                # the gradient still may gain.
-                self.gap = dual_gap(self._objective, self._weights, self._derivatives)
-                gained = self.gap <= before / 2
+            with threads_of_blas(slices):
+                gains = self._gains()
+
+    def _gains(self) -> bool:
+        """Iterate in one metric, or none, and say whether another start may gain more."""
+        before = self.gap
+        self._descend()
+        if self._awaits_metric:  # it has found nothing better without
+            self._n_iterations_left = 0
+        needs_metric = self._is_used_up and not self._is_over
+        if needs_metric or self.is_certified or self._run.stopped or self._run.error:
+            return True
+        # Where the objective no longer changes in its last digit, a new start along the
+        # gradient still may gain.
+        self.gap = dual_gap(self._objective, self._weights, self._derivatives)
+        return self.gap <= before / 2
 
     def _take_metric(self) -> None:
         """Measure second derivatives where the descent has come to, where that pays."""
@@ -122,7 +126,9 @@ class Descent:
         self._awaits_metric = False
         self._begin_iteration()
         start = time.perf_counter()
-        self._variables.take_metric(self._weights)
+        product = len(self._point) ** 2 * self._run.training.rows.n_rows
+        with threads_of_blas(product):
+            self._variables.take_metric(self._weights)
         self._seconds += time.perf_counter() - start
         self._point = self._variables.of(self._weights)
         if self._variables.metric is not None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sksoftmax.backend.contract import Trainer
 from sksoftmax.backend.optimizers import last_step
 from sksoftmax.backend.problem import State
+from sksoftmax.backend.softmax_model import SoftmaxModel
 from sksoftmax.data.order import epoch_order
 from sksoftmax.data.rows import elements_a_row
 from sksoftmax.training.checkpoint import Checkpoint
@@ -374,12 +375,13 @@ class Training:
     @property
     def step_operations(self) -> float:
         """Multiplications in each product of a step, in the mean over an epoch."""
-        return self.pass_operations / self.rows.n_batches
+        return self.n_elements * self.problem.n_classes / self.rows.n_batches
 
     @property
-    def pass_operations(self) -> int:
-        """Multiplications in each product of a pass over the rows."""
-        return self.n_elements * self.problem.n_classes
+    def slice_operations(self) -> int:
+        """Multiplications in the largest product of a pass, which goes slice by slice."""
+        elements = min(self.n_elements, SoftmaxModel.elements_at_once)
+        return elements * self.problem.n_classes
 
     @cached_property
     def _row_operations(self) -> int:

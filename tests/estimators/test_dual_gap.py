@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.step.objective import Objective
 from benchmarks.step.sets import LARGE, all_sets
 from sksoftmax import SoftmaxClassifier
+from sksoftmax.estimators.fit import Fit
 from sksoftmax.training import objective
 
 LOADERS = [load_iris, load_wine, load_breast_cancer]
@@ -129,6 +130,28 @@ def objective_of(clf, X, y):
     scaled = clf.coef_ * X.std(axis=0)
     squared, absolute = (1 - clf.l1_ratio) / 2 * (scaled**2).sum(), np.abs(scaled).sum()
     return loss + clf.alpha * (squared + clf.l1_ratio * absolute)
+
+
+@pytest.mark.parametrize("learning_rate", ["auto", 0.05])
+@pytest.mark.parametrize("kind", [np.array, sparse.csr_array])
+@pytest.mark.parametrize("load", LOADERS)
+def test_one_pass_says_what_all_constant_models_would(load, kind, learning_rate):
+    X, y = load(return_X_y=True)
+    weights = np.random.default_rng(0).integers(0, 4, len(y)).astype(float)
+    fit = Fit(SoftmaxClassifier(learning_rate=learning_rate, backend="numpy"))
+    fit.check(kind(X + 100), y, weights)
+    fit.seed = 0
+    fit.start()
+    of_fit = objective.Objective(fit.run.training)
+    n_classes = len(np.unique(y))
+    for probabilities in np.random.default_rng(1).dirichlet(np.ones(n_classes), 3):
+        constant = np.zeros((n_classes, X.shape[1] + 1))
+        constant[:, -1] = np.log(probabilities)
+        measured = of_fit.loss_gradient(constant)[1]
+        scale = np.abs(X + 100).max(axis=0)
+        found = of_fit.gradient_of_constant(probabilities)
+        assert np.abs((found - measured)[:, :-1] / scale).max() < 1e-13
+        assert np.abs((found - measured)[:, -1]).max() < 1e-13
 
 
 @pytest.mark.parametrize("l1_ratio", [0.3, 1.0])

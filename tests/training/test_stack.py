@@ -328,6 +328,33 @@ def test_the_blas_uses_its_threads_for_large_products_alone(n_models, n_threads,
     assert set(Noting.noted) == {n_threads}
 
 
+@pytest.mark.parametrize(("product", "n_threads"), [(4 * 150 * 3, 2), (4 * 150 * 3 + 1, 1)])
+def test_nor_do_iterations_start_threads_for_small_products(product, n_threads, monkeypatch):
+    class NotingPasses(type(get_backend("numpy"))):
+        noted = []
+
+        def trainer(self, problem, state):
+            trainer = super().trainer(problem, state)
+            measure = trainer.loss_gradient
+
+            def noting(*arguments):
+                self.noted.extend(blas_threads())
+                return measure(*arguments)
+
+            trainer.loss_gradient = noting
+            return trainer
+
+    X, y = load_iris(return_X_y=True)
+    monkeypatch.setattr(passes, "THREADED_PRODUCT", product)
+    clf = SoftmaxClassifier(optimizer="lbfgs", max_iter=20, backend=NotingPasses())
+    with threadpool_limits(2, user_api="blas"):
+        if blas_threads() != {2}:
+            pytest.skip("this BLAS has one thread")
+        clf.fit(X, y)
+    # The first pass, before there is anything to iterate, is as it was.
+    assert set(NotingPasses.noted[1:]) == {n_threads}
+
+
 def test_a_backend_that_cannot_be_pickled_trains_alone(monkeypatch):
     class Local(type(get_backend("numpy"))):
         pass
