@@ -126,7 +126,7 @@ def contestants(X: Any, y: np.ndarray, alpha: float) -> dict[str, Callable[[floa
         )
 
     found = {
-        "ours, default steps": ours("sgd"),
+        "ours, default": ours("auto"),
         "ours, lbfgs": ours("lbfgs"),
         "LogisticRegression, lbfgs": peer("lbfgs"),
     }

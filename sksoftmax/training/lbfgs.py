@@ -19,9 +19,8 @@ Function = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
 EVALUATIONS = 20
 """Most times that one iteration may look at the function, which it does about once."""
 
-MOST_GROWTH, MOST_SHRINKAGE = 20.0, 100.0
-"""Most times by which a step is made longer, or what is known to hold it shorter, at once. The
-first one of all, whose length is a guess, is often far too long."""
+LEAST_GUESS, MOST_GUESS = 0.01, 20.0
+"""Least and most length of the step that is tried second, as a share of the first."""
 
 DECREASE, FLATNESS = 1e-4, 0.9
 """Wolfe's conditions: the share of the decrease promised by the slope that a step must bring,
@@ -71,7 +70,7 @@ def iterates(
     while gradient.any():
         direction = _direction(gradient, pairs, curvature)
         step, new_value, new_gradient = _line_search(
-            function, point, direction, value, gradient
+            function, point, direction, value, gradient, is_guess=not pairs
         )
         point = point + step
         change = new_gradient - gradient
@@ -108,15 +107,18 @@ def _line_search(
     direction: NDArray[np.float64],
     value: float,
     gradient: NDArray[np.float64],
+    *,
+    is_guess: bool,
 ) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
     """The first step tried along a direction that is neither too long nor too short.
 
-    The whole direction comes first, and mostly is the answer. Otherwise the next one is where
-    the slope would be zero if it went on changing as it has, unless that is hardly elsewhere.
+    The whole direction comes first, and mostly is the answer. Too long a step is halved, too
+    short a one doubled, and once both are known the middle is tried. Only where the length of
+    the direction is a guess, the slope at its end says where to look next.
     """
     slope = float(gradient @ direction)
     length, longest_short, shortest_long = 1.0, 0.0, np.inf
-    for _ in range(EVALUATIONS):
+    for n_looks in range(EVALUATIONS):
         step = length * direction
         new_value, new_gradient = function(point + step)
         new_slope = float(new_gradient @ direction)
@@ -126,20 +128,9 @@ def _line_search(
             longest_short = length
         else:
             break
-        curves = new_slope > slope  # else, or where both are not finite, there is no guess
-        guess = length * slope / (slope - new_slope) if curves else np.inf
-        length = _next_length(guess, longest_short, shortest_long)
+        is_bracketed = np.isfinite(shortest_long)
+        length = (longest_short + shortest_long) / 2 if is_bracketed else 2 * length
+        if is_guess and n_looks == 0 and slope < new_slope < np.inf:
+            guess = slope / (slope - new_slope)  # where a parabola has its minimum
+            length = max(guess, LEAST_GUESS) if is_bracketed else min(guess, MOST_GUESS)
     return step, new_value, new_gradient
-
-
-def _next_length(guess: float, longest_short: float, shortest_long: float) -> float:
-    """A length within what is known: the guess, or what is nearest to it and worth a look."""
-    if np.isfinite(shortest_long):
-        width = shortest_long - longest_short
-        nearest = longest_short + width / MOST_SHRINKAGE
-        farthest = shortest_long - width / 10
-        middle = (longest_short + shortest_long) / 2
-    else:
-        nearest, farthest = 2 * longest_short, MOST_GROWTH * longest_short
-        middle = nearest
-    return float(np.clip(guess, nearest, farthest)) if np.isfinite(guess) else middle
