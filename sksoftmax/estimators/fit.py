@@ -183,11 +183,8 @@ class Fit(Inputs):
         if self.estimator.optimizer == "lbfgs":
             by_frequencies = run.training.rows.frequency_loss
             return Descent(run, None if tol is None else lambda _: tol * by_frequencies)
+        run.rule.forget()  # what batches on the way have told: losses of iterations are exact
         n_waiting = iterations_before_metric(run.training)
-        # By then the second half of the epochs consists of iterations alone, whose losses are
-        # exact.
-        n_steps = len(run.history.losses) - self._n_epochs_before
-        run.rule.wait(n_steps + n_waiting)
         return Descent(run, run.rule.bound_at, n_iterations_before_metric=n_waiting)
 
     def attributes(self) -> dict[str, Any]:

@@ -170,7 +170,13 @@ class Run:
             self.error = error
 
     def end_epoch(
-        self, loss: float, validation_loss: float, score: float, seconds: float
+        self,
+        loss: float,
+        validation_loss: float,
+        score: float,
+        seconds: float,
+        *,
+        is_exact: bool = False,
     ) -> None:
         """Note an epoch, keep the best model, and stop where the rule or a callback says so.
 
@@ -182,6 +188,8 @@ class Run:
             Loss and accuracy after it, or NaN without held-out rows.
         seconds : float
             The time it took.
+        is_exact : bool, default=False
+            Whether the objective is that of the model, rather than met on the way to it.
         """
         self.seconds += seconds
         if self.error is not None:
@@ -196,7 +204,7 @@ class Run:
                 print(self._line(seconds))
             if is_validated and self.history.is_best:
                 self._best = self.training.checkpoint()
-            if self.rule.tol is not None and not is_validated:
+            if self.rule.tol is not None and not (is_validated or is_exact):
                 # No further epoch can gain what noise has added: it is no part of what the rule
                 # sees.
                 seen -= self.training.noise()

@@ -236,7 +236,7 @@ class Descent:
         assert self._start is not None
         seconds, self._start = time.perf_counter() - self._start, None
         training.backend_seconds, self._seconds = self._seconds, 0.0
-        self._run.end_epoch(self._value, np.nan, np.nan, seconds)
+        self._run.end_epoch(self._value, np.nan, np.nan, seconds, is_exact=True)
         if self._run.error is None:
             self._certify()
         self._n_iterations_left -= 1

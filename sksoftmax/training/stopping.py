@@ -70,7 +70,6 @@ class Plateau:
         self._least_window = max(n_iter_no_change, -(-LEAST_STEPS // n_batches))
         self._long_window = max(LONG_EPOCHS, -(-LONG_STEPS // n_batches))
         self._best: list[float] = []  # so far, after each epoch
-        self._first = 0  # epochs before which there is no stop
 
     @property
     def window(self) -> int:
@@ -96,7 +95,7 @@ class Plateau:
     @property
     def is_reached(self) -> bool:
         """Whether the last `window` epochs have gained no more than the tolerance."""
-        if len(self._best) <= self.window or len(self._best) < self._first:
+        if len(self._best) <= self.window:
             return False
         # Best losses, not losses: a swing up and down again is no gain.
         return self._best[-1 - self.window] - self._best[-1] <= self.tolerance
@@ -105,9 +104,12 @@ class Plateau:
         """Wait for a plateau anew."""
         self._best.clear()
 
-    def wait(self, n_epochs: int) -> None:
-        """Do not stop before so many more epochs, which lower the loss in another way."""
-        self._first = len(self._best) + n_epochs
+    def forget(self) -> None:
+        """Compare no later loss with those so far, which were measured in another way.
+
+        Their epochs count all the same: as many more have to come before there is a stop.
+        """
+        self._best = [math.inf] * len(self._best)
 
     def reached(self, loss: float) -> bool:
         """Take in the loss of one more epoch, and say whether to stop."""
@@ -161,8 +163,6 @@ class StepNoise:
         float
             At least 0, in the unit of the loss.
         """
-        if not norms:  # no steps, but an iteration over all rows
-            return 0.0
         before, self._root = self._root, _root(norms)
         return self._certain * factor * (self._root - before) / self._n_batches
 
