@@ -11,13 +11,13 @@ from typing import Any
 from sklearn.exceptions import ConvergenceWarning
 
 from sksoftmax.training.epochs import Run, check_finite
-from sksoftmax.training.optimum import Descent
+from sksoftmax.training.optimum import Reached
 
 WORSE_BY = 1e-3
 """Share by which an objective may end above that of the class frequencies without a warning."""
 
 
-def reason(run: Run, estimator: Any, descent: Descent | None = None) -> str:
+def reason(run: Run, estimator: Any, reached: Reached | None = None) -> str:
     """Return why a fit has ended, as ``verbose`` prints it.
 
     Parameters
@@ -26,16 +26,16 @@ def reason(run: Run, estimator: Any, descent: Descent | None = None) -> str:
         Its epochs.
     estimator : SoftmaxClassifier
         What was fitted.
-    descent : Descent or None, default=None
-        What has gone on from them to the optimum.
+    reached : Reached or None, default=None
+        How near the optimum iterations over all rows have come.
 
     Returns
     -------
     str
         One line.
     """
-    if descent is not None and not run.stopped:
-        return f"{_end_of(descent, run, estimator)}: {_reached(descent, run)}"
+    if reached is not None and not run.stopped:
+        return f"{_end_of(reached, run, estimator)}: {_reached(reached, run)}"
     if not run.stopped:
         return f"max_iter={estimator.max_iter} reached"
     if not run.rule.is_reached:
@@ -46,34 +46,34 @@ def reason(run: Run, estimator: Any, descent: Descent | None = None) -> str:
     )
 
 
-def _end_of(descent: Descent, run: Run, estimator: Any) -> str:
-    """What has ended a descent that no callback has."""
-    if descent.is_certified:
+def _end_of(reached: Reached, run: Run, estimator: Any) -> str:
+    """What has ended iterations that no callback has."""
+    if reached.is_certified:
         return "stopped"
     if run.is_over():
         return f"max_iter={estimator.max_iter} reached"
     return "L-BFGS has found nothing better"
 
 
-def _reached(descent: Descent, run: Run) -> str:
-    """How near a descent has come."""
-    share = descent.gap / run.training.rows.frequency_loss
+def _reached(reached: Reached, run: Run) -> str:
+    """How near iterations have come."""
+    share = reached.gap / run.training.rows.frequency_loss
     return (
-        f"the objective is within {descent.gap:.2g} of its least value, {share:.2g} times the"
+        f"the objective is within {reached.gap:.2g} of its least value, {share:.2g} times the"
         " loss of the class frequencies"
     )
 
 
-def _warn_of_a_descent(descent: Descent, run: Run, estimator: Any, stacklevel: int) -> None:
+def _warn_of_a_descent(reached: Reached, run: Run, estimator: Any, stacklevel: int) -> None:
     """Warn of one that has ended short of its target."""
-    if estimator.tol is None or descent.is_certified or run.stopped:
+    if estimator.tol is None or reached.is_certified or run.stopped:
         return
     cure = "Increase max_iter or tol" if run.is_over() else "Increase tol"
     if estimator.alpha == 0:
         cure = "Without a penalty the bound is the objective itself: increase alpha"
     warnings.warn(
-        f"{_end_of(descent, run, estimator)} before tol={estimator.tol} was:"
-        f" {_reached(descent, run)}. {cure}, or set tol=None to go on for as long as anything"
+        f"{_end_of(reached, run, estimator)} before tol={estimator.tol} was:"
+        f" {_reached(reached, run)}. {cure}, or set tol=None to go on for as long as anything"
         " is gained, without this warning.",
         ConvergenceWarning,
         stacklevel=stacklevel + 1,
@@ -81,7 +81,7 @@ def _warn_of_a_descent(descent: Descent, run: Run, estimator: Any, stacklevel: i
 
 
 def warn_of_the_end(
-    run: Run, estimator: Any, descent: Descent | None = None, *, stacklevel: int
+    run: Run, estimator: Any, reached: Reached | None = None, *, stacklevel: int
 ) -> None:
     """Warn of a fit that ended short of `tol`, or worse than without any feature.
 
@@ -91,15 +91,15 @@ def warn_of_the_end(
         Its epochs.
     estimator : SoftmaxClassifier
         What was fitted.
-    descent : Descent or None, default=None
-        What has gone on from them to the optimum.
+    reached : Reached or None, default=None
+        How near the optimum iterations over all rows have come.
     stacklevel : int
         Whose line the warning is about.
     """
-    if descent is not None and estimator.optimizer == "lbfgs":
-        _warn_of_a_descent(descent, run, estimator, stacklevel)
+    if reached is not None and estimator.optimizer == "lbfgs":
+        _warn_of_a_descent(reached, run, estimator, stacklevel)
         return
-    has_converged = descent is not None and (descent.is_certified or not run.is_over())
+    has_converged = reached is not None and (reached.is_certified or not run.is_over())
     if run.rule.tol is not None and not (run.stopped or has_converged):
         warnings.warn(
             f"Maximum number of epochs (max_iter={estimator.max_iter}) reached before the loss"

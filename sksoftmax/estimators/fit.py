@@ -26,7 +26,7 @@ from sksoftmax.training.callbacks import FitTasks, has_callbacks
 from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.epochs import Run, run_epochs
 from sksoftmax.training.measured_rows import MeasuredRows
-from sksoftmax.training.optimum import Descent
+from sksoftmax.training.optimum import Descent, Reached
 from sksoftmax.training.plan import epochs_of_steps, first_epochs, iterations_before_metric
 from sksoftmax.training.settings import PLANNED, Settings
 from sksoftmax.training.stopping import Plateau
@@ -61,8 +61,9 @@ class Fit(Inputs):
         What callbacks are told of; None where there are none.
     run : Run
         The epochs, from `start` on.
-    descent : Descent or None
-        What has gone on from the epochs to the optimum, from `train` on; None without.
+    reached : Reached or None
+        How near the optimum iterations over all rows have come, from `train` on; None where
+        there were none.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Fit(Inputs):
         self.seed = None if resume is None else resume.seed
         self.tasks: FitTasks | None = None
         self.run: Run
-        self.descent: Descent | None = None
+        self.reached: Reached | None = None
         self._has_model = resume is not None
 
     def begin(self, context: Any) -> None:
@@ -141,7 +142,7 @@ class Fit(Inputs):
     @property
     def is_over(self) -> bool:
         """Whether no epoch, and no iteration, is to come."""
-        return self.descent is not None or self.run.is_over()
+        return self.reached is not None or self.run.is_over()
 
     @property
     def n_epochs_of_steps(self) -> float:
@@ -174,8 +175,7 @@ class Fit(Inputs):
         run = self.run
         run_epochs([run], self.n_epochs_of_steps)
         if not run.is_over():
-            self.descent = self._descent()
-            self.descent.go()
+            self.reached = self._descent().go()
 
     def _descent(self) -> Descent:
         """What goes on from the epochs: as far as `tol` says, that of the optimum or of SGD."""
@@ -207,8 +207,8 @@ class Fit(Inputs):
             raise run.error
         if self.is_over and not self.is_stream:
             if run.verbose:
-                print(reason(run, estimator, self.descent))
-            warn_of_the_end(run, estimator, self.descent, stacklevel=CALLER)
+                print(reason(run, estimator, self.reached))
+            warn_of_the_end(run, estimator, self.reached, stacklevel=CALLER)
         estimator.__dict__.update(self.attributes())
         if self.is_over:
             self.end()

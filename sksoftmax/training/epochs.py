@@ -267,8 +267,7 @@ def run_epochs(runs: Sequence[Run], limit: float = math.inf) -> None:
         while not any(run.is_over(limit) for run in running):
             _run_epoch(models, running)
         for run in running:
-            # A model that was alone, and goes on later, keeps its trainer.
-            if run.is_over() or (run.is_over(limit) and len(running) > 1):
+            if run.is_over(limit):
                 run.training.hold(run.training.state())
         # The others go on, in a smaller stack.
         running = [run for run in running if not run.is_over(limit)]

@@ -39,6 +39,22 @@ def pays(n_weights: int) -> bool:
     return n_weights <= MOST_WEIGHTS
 
 
+def passes_of(n_weights: int) -> int:
+    """Return the passes over the rows that take as long as one Hessian.
+
+    Parameters
+    ----------
+    n_weights : int
+        Variables of the objective.
+
+    Returns
+    -------
+    int
+        0 for very few.
+    """
+    return n_weights // WEIGHTS_A_PASS
+
+
 def iterations_of(n_weights: int) -> int:
     """Return after how many iterations the metric should be that of a nearer point.
 
@@ -53,7 +69,7 @@ def iterations_of(n_weights: int) -> int:
         As many as one Hessian takes passes, so that no more than half of all time goes to
         Hessians.
     """
-    return max(LEAST_ITERATIONS, n_weights // WEIGHTS_A_PASS)
+    return max(LEAST_ITERATIONS, passes_of(n_weights))
 
 
 class Metric:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,22 @@ MEMORY, MEMORY_BYTES = 30, 2**28
 
 LEAST_MEMORY = 5
 """Pairs that it remembers in any case."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How near the optimum a descent has come.
+
+    Parameters
+    ----------
+    gap : float
+        The last bound on the distance to the least objective; inf where none was measured.
+    is_certified : bool
+        Whether it is at most the target.
+    """
+
+    gap: float
+    is_certified: bool
 
 
 class Descent:
@@ -91,8 +108,15 @@ class Descent:
         """Whether the bound is at most the target."""
         return self._target_at is not None and self.gap <= self._target_at(self._value)
 
-    def go(self) -> None:
-        """Iterate until the target is certified, the run is over, or nothing is gained."""
+    def go(self) -> Reached:
+        """Iterate until the target is certified, the run is over, or nothing is gained.
+
+        Returns
+        -------
+        Reached
+            All that is needed of the descent from then on: its arrays, and the trainer by
+            which it has measured, can go.
+        """
         slices = self._run.training.slice_operations
         if self._run.history.losses:  # else there is no epoch to end with
             with threads_of_blas(slices):
@@ -102,6 +126,9 @@ class Descent:
             self._take_metric()
             with threads_of_blas(slices):
                 gains = self._gains()
+        training = self._run.training
+        training.hold(training.state())
+        return Reached(self.gap, self.is_certified)
 
     def _gains(self) -> bool:
         """Iterate in one metric, or none, and say whether another start may gain more."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from sksoftmax.backend.problem import Problem
 from sksoftmax.data.rows import is_csr
-from sksoftmax.training.metric import WEIGHTS_A_PASS, pays
+from sksoftmax.training.metric import passes_of, pays
 from sksoftmax.training.passes import STEPS_AN_EPOCH
 from sksoftmax.training.training import Training
+from sksoftmax.training.variables import n_rows_of
 
 FIRST_EPOCHS, EPOCHS_BEFORE_A_METRIC = 5, 1
 """Epochs of SGD before the first iteration, each worth several iterations at its beginning.
@@ -60,7 +61,7 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> int:
     if _has_metric(training.problem):
         if has_model:
             return 0
-        return min(MOST_EPOCHS, max(LEAST_EPOCHS, _passes_of_metric(training.problem)))
+        return min(MOST_EPOCHS, max(LEAST_EPOCHS, passes_of(_n_weights(training.problem))))
     rare = SPARSE_FACTOR if is_csr(training.problem.X) else 1
     return rare * MOST_EPOCHS * max(1, training.rows.n_batches // STEPS_AN_EPOCH)
 
@@ -83,7 +84,7 @@ def iterations_before_metric(training: Training) -> int:
     """
     if not _has_metric(training.problem):
         return 0
-    return max(0, _passes_of_metric(training.problem) - MOST_EPOCHS)
+    return max(0, passes_of(_n_weights(training.problem)) - MOST_EPOCHS)
 
 
 def _has_metric(problem: Problem) -> bool:
@@ -91,11 +92,6 @@ def _has_metric(problem: Problem) -> bool:
     return bool(problem.l1[0] == 0) and pays(_n_weights(problem))
 
 
-def _passes_of_metric(problem: Problem) -> int:
-    """Passes over the rows that take as long as one Hessian."""
-    return _n_weights(problem) // WEIGHTS_A_PASS
-
-
 def _n_weights(problem: Problem) -> int:
-    """Weights that are free to move: one row stands for two classes."""
-    return (1 if problem.n_classes == 2 else problem.n_classes) * (problem.n_features + 1)
+    """Weights that are free to move."""
+    return n_rows_of(problem.n_classes) * (problem.n_features + 1)

@@ -18,6 +18,11 @@ OPPOSITE = np.array([[-1.0], [1.0]]) / np.sqrt(2)
 """The rows of two classes for one row of variables: an orthonormal basis, as others have."""
 
 
+def n_rows_of(n_classes: int) -> int:
+    """Return the rows of variables for so many classes: opposite rows of two are one."""
+    return 1 if n_classes == 2 else n_classes
+
+
 class Variables:
     """Between weights, of a row for each class, and one vector.
 
@@ -41,7 +46,7 @@ class Variables:
 
     def __init__(self, objective: Objective, n_classes: int):
         self._objective = objective
-        self._n_rows = 1 if n_classes == 2 else n_classes
+        self._n_rows = n_rows_of(n_classes)
         self._scales: NDArray[np.float64] = np.append(objective.scales, 1.0)
         # The row of two classes stands for two, whose absolute values are its over sqrt(2).
         l1 = objective.l1 * (np.sqrt(2) if n_classes == 2 else 1)

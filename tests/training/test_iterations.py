@@ -45,6 +45,13 @@ def test_heavy_tails_end_soon_and_near_the_optimum(n_features, n_classes, l1_rat
     assert gap < 3e-3 * frequency_loss(y)
 
 
+@pytest.mark.parametrize("n_features", [5, 60, 200])
+def test_a_small_tolerance_is_met_whatever_the_noise_of_the_steps_was(n_features):
+    X, y = heavy_tails(3000, n_features, 3)
+    clf = fitted(X, y, alpha=1e-2, tol=1e-6)
+    assert clf.dual_gap(X, y) < 1e-5 * frequency_loss(y)
+
+
 def test_steps_come_first_and_iterations_never_rise():
     clf, steps = (fitted(X, Y, optimizer=optimizer) for optimizer in ("auto", "sgd"))
     n_epochs = clf.t_ // N_BATCHES
