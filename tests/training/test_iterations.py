@@ -15,6 +15,7 @@ from sksoftmax.backend import Rule
 from sksoftmax.backend.optimizers import last_step, moved_to
 from sksoftmax.training.epochs import Run
 from sksoftmax.training.plan import LEAST_EPOCHS, MOST_EPOCHS
+from sksoftmax.training.training import Training
 from sksoftmax.training.variables import Variables
 
 X, Y = load_breast_cancer(return_X_y=True)
@@ -175,6 +176,16 @@ def test_second_derivatives_wait_until_they_pay(kind, monkeypatch):
         assert n_iterations == []
     else:
         assert n_iterations[0] == 240 // 12
+
+
+def test_iterations_are_not_compared_with_epochs(monkeypatch):
+    # If the losses of epochs are told to be far too low, no iteration seems to gain on them.
+    monkeypatch.setattr(Training, "noise", lambda _: 1.0)
+    X, y = heavy_tails(3000, 10, 3)
+    clf = fitted(X, y, alpha=0)  # nor is any bound known
+    exact = fitted(X, y, alpha=0, optimizer="lbfgs", tol=None)
+    assert clf.n_iter_ > 2 * LEAST_EPOCHS
+    assert clf.loss_curve_[-1] - exact.loss_curve_[-1] < 1e-3 * frequency_loss(y)
 
 
 @pytest.mark.parametrize("load", [load_wine, load_digits])
