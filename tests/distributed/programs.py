@@ -91,6 +91,15 @@ def every_setting():
     return found
 
 
+def only_steps():
+    """A fit that iterations would follow in one process: its epochs, and its steps."""
+    warnings.simplefilter("ignore")
+    parameters = {"tol": 1e-6, "max_iter": 15, "batch_size": 64}
+    clf = estimator(**parameters).fit(X[MINE], Y[MINE] < 5)
+    alone = SoftmaxClassifier(random_state=0, backend="numpy", **parameters).fit(X, Y < 5)
+    return (clf.n_iter_, clf.t_), (alone.n_iter_, alone.t_)
+
+
 class InOrder(Training):
     """One process that takes the batches of several ranks."""
 

@@ -55,6 +55,15 @@ def test_one_process_over_the_same_global_order_comes_to_the_same(n_ranks, tmp_p
                 np.testing.assert_allclose(distributed, alone, rtol=1e-9, atol=1e-12)
 
 
+def test_no_iterations_follow_steps(n_ranks, tmp_path):
+    n_batches = -(-1797 // 64)
+    for (n_epochs, n_steps), (n_alone, n_steps_alone) in results(
+        "only_steps", n_ranks, tmp_path
+    ):
+        assert n_steps == n_epochs * n_batches
+        assert n_steps_alone < n_alone * n_batches
+
+
 def test_the_gap_is_that_of_all_rows(n_ranks, tmp_path):
     first, *others = results("gaps", n_ranks, tmp_path)
     assert all(other == first for other in others)
