@@ -46,6 +46,9 @@ THREADED_OPERATIONS = 10**7
 LINE = 64
 """Bytes of a cache line, and of the widest vectors."""
 
+AT_THE_ITERATE = np.array([1.0, 0.0, 0.0])
+"""The numbers of a rule by which a gradient is taken at the iterate itself, as `rules_of` says."""
+
 SECONDS = 10
 """About what compiling an epoch takes."""
 
@@ -90,8 +93,9 @@ class NumbaTrainer(ArrayTrainer):
         momentum = problem.dtype.type(problem.rule.momentum[0]), problem.rule.nesterov
         if not self._uses_blas:
             return self._run_threads(
-                epoch.momentum_epoch, order, steps, newest, *arrays, *self._factors, *momentum
-            )
+                epoch.momentum_epoch, self._rows, order, self.problem.batch_size,
+                self._gradients, steps, newest, *arrays, *self._factors, *momentum,
+            )  # fmt: skip
         loss = 0.0
         for i, rows in enumerate(self._batches(order)):
             loss += self._write_gradient(rows)
@@ -116,8 +120,8 @@ class NumbaTrainer(ArrayTrainer):
         else:
             norms[1:] = norms[0]  # where the last epoch was too short for several threads
             loss = self._run_threads(
-                distance_epoch.distance_epoch, order, factors, self._n_steps, norms,
-                self._rule, *arrays, *numbers,
+                distance_epoch.distance_epoch, self._rows, order, self.problem.batch_size,
+                self._gradients, factors, self._n_steps, norms, self._rule, *arrays, *numbers,
             )  # fmt: skip
         self._set_point()
         return loss
@@ -127,21 +131,59 @@ class NumbaTrainer(ArrayTrainer):
         size = self.problem.batch_size
         return (order[start : start + size] for start in range(0, len(order), size))
 
-    def _run_threads(self, run: Any, order: NDArray[np.int64], *rule: Any) -> float:
+    def _run_threads(
+        self,
+        run: Any,
+        placed: tuple[NDArray[Any], ...],
+        order: NDArray[np.int64],
+        batch_size: int,
+        gradients: tuple[NDArray[Any], NDArray[Any]],
+        *rule: Any,
+    ) -> float:
         """Run a compiled epoch in as many threads as it is worth; return the summed loss."""
-        problem = self.problem
-        losses = np.zeros(len(self._gradients[0]))
+        losses = np.zeros(len(gradients[0]))
         is_long = len(order) * self._parameters.size >= THREADED_OPERATIONS
         n_threads = len(self._buffers) if is_long else 1
 
         def share(thread: int, arrived: NDArray[np.int64]) -> None:
             run(
-                thread, n_threads, arrived, self._X, self._codes, self._row_weights, order,
-                problem.batch_size, *rule, self._buffers[thread], *self._gradients, losses,
+                thread, n_threads, arrived, *placed, order, batch_size, *rule,
+                self._buffers[thread], *gradients, losses,
             )  # fmt: skip
 
         run_in_threads(share, n_threads)
         return float(np.add.reduce(losses))
+
+    def loss_gradient(
+        self,
+        parameters: NDArray[np.float64],
+        X: Array,
+        y: NDArray[np.int32],
+        weights: NDArray[Any] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what ArrayTrainer does, by the epoch that is compiled already where it can.
+
+        All rows are one batch, whose step has no length. The gradient is left in the buffers.
+        """
+        if self._is_new:
+            self._allocate()
+        if not self._is_exact or (weights is None) != (self._weights is None):
+            return super().loss_gradient(parameters, X, y, weights)
+        n, total = self.problem.n_features, len(y) if weights is None else weights.sum()
+        gradients, of_intercepts = self._gradients_of(len(y))
+        w = np.zeros(0) if weights is None else np.asarray(weights, dtype=np.float64)
+        placed = rows_of(X), to_read(y), to_read(w)
+        point, ones, order = parameters[0].copy(), np.ones(n + 1), to_read(np.arange(len(y)))
+        loss = self._run_threads(
+            distance_epoch.distance_epoch, placed, order, len(y), (gradients, of_intercepts),
+            np.zeros(1), 0, np.ones((len(self._buffers), 3)), AT_THE_ITERATE, point,
+            point.copy(), self._centre, ones / total, np.zeros(n + 1), ones, ones,
+            np.zeros_like(self._squares),
+        )  # fmt: skip
+        gradient = np.empty_like(parameters)
+        gradient[0, :, :n] = gradients[0, :, :n]
+        gradient[0, :, n] = of_intercepts.sum(axis=0) / total
+        return np.array([loss / total]), gradient
 
     def _write_gradient(self, rows: NDArray[np.int64]) -> float:
         """Write the gradient of a batch, not centred, into the buffers; return its loss."""
@@ -206,10 +248,7 @@ class NumbaTrainer(ArrayTrainer):
             )
             for _ in range(min(problem.n_threads, n_parts))
         ]
-        self._gradients = (
-            aligned_zeros((n_parts, k, width), dtype),
-            np.zeros((n_parts, k), dtype),
-        )
+        self._gradients = self._gradients_of(1 if self._uses_blas else problem.batch_size)
         # Written to in place of a velocity or an average where there is none; never read.
         self._nothing = np.zeros_like(self._parameters)
         no_decay = np.zeros(n + 1, dtype)
@@ -218,6 +257,7 @@ class NumbaTrainer(ArrayTrainer):
         weights = np.zeros(0, dtype) if self._weights is None else self._weights
         self._row_weights, self._codes = to_read(weights), to_read(self._y)
         self._X = rows_of(problem.X)
+        self._rows = self._X, self._codes, self._row_weights
         self._factors = (
             self._centre, self._gradient_scales[0, 0], self._decays, self._inverse_scales[0, 0],
         )  # fmt: skip
@@ -225,7 +265,20 @@ class NumbaTrainer(ArrayTrainer):
             self._allocate_norms()
         ours = problem.rule.name != "adam" and not problem.l1.any()
         self._is_compiled = ours and self.reduce is None
+        finds_steps = isinstance(self._optimizer, DistanceOverGradients)
+        self._is_exact = (
+            self._is_compiled and finds_steps and not self._uses_blas and dtype == np.float64
+        )
         self._is_new = False
+
+    def _gradients_of(self, n_rows: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Room for the gradients of the parts of so many rows."""
+        n_parts, dtype = n_parts_of(n_rows), self.problem.dtype
+        n_classes, width = self._buffers[0][0].shape
+        return (
+            aligned_zeros((n_parts, n_classes, width), dtype),
+            np.zeros((n_parts, n_classes), dtype),
+        )
 
     def _allocate_norms(self) -> None:
         """The norms in one array for each thread; of the first, `_norms` then has views."""

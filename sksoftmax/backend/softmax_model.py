@@ -198,15 +198,17 @@ class SoftmaxModel:
         is_binary = n_classes == 2
         n_classes = 1 if is_binary else n_classes
         products: Array = 0
-        for rows in self._slices_of_rows(X, EVALUATION_ELEMENTS // width):
+        for rows in self._slices_of_rows(X, self.elements_at_once, n_classes * width):
             x = self._float_rows(X, rows, np.dtype(np.float64))
             # With no target to subtract, the residual is the probabilities themselves.
             z, _ = self._exact_residual(parameters, x, None)
-            # Roots, which a product with itself restores.
-            slopes = xp.sqrt(w[rows]) * self._score_slopes(x, only_intercepts)
             of_classes = xp.sqrt(z - z * z) if is_binary else z
-            flat = (of_classes[:, :, None] * slopes).reshape(n_models, n_classes * width, -1)
-            products = products + flat @ xp.swapaxes(flat, 1, 2)
+            # Roots of weights, which a product with itself restores.
+            of_classes = xp.swapaxes(of_classes * xp.sqrt(w[rows]), 1, 2)
+            slopes = self._score_slopes(x, only_intercepts)
+            flat = of_classes[..., None] * slopes[:, None, :]
+            flat = flat.reshape(n_models, x.shape[0], n_classes * width)
+            products = products + xp.swapaxes(flat, 1, 2) @ flat
         found = self._to_numpy(products / w.sum()).astype(np.float64)
         if is_binary:
             return np.kron(OPPOSITE_CLASSES, found)
@@ -219,14 +221,14 @@ class SoftmaxModel:
         return hessian
 
     def _score_slopes(self, x: Array, only_intercepts: bool) -> Array:
-        """Derivatives of a class's score by its parameters, of shape (width, n_rows)."""
-        ones = self.xp.asarray(np.ones((1, x.shape[0])), dtype=np.float64)
+        """Derivatives of a class's score by its parameters, of shape (n_rows, width)."""
+        ones = self.xp.asarray(np.ones((x.shape[0], 1)), dtype=np.float64)
         if only_intercepts:
             return ones
-        features = (x.toarray() if is_csr(x) else x).T
+        features = x.toarray() if is_csr(x) else x
         if self.problem.means is not None:
-            features = features - self.xp.asarray(self.problem.means)[:, None]
-        return self.xp.concatenate([features, ones])
+            features = features - self.xp.asarray(self.problem.means)
+        return self.xp.concatenate([features, ones], axis=1)
 
     def _weights_of_rows(self, X: Array, weights: NDArray[Any] | None) -> Array:
         """The weights of some rows, in float64."""
@@ -271,13 +273,13 @@ class SoftmaxModel:
         losses = xp.log(total) + xp.maximum(score, 0) - xp.where(is_second, score, 0.0)
         return residual, losses[:, 0]
 
-    def _slices_of_rows(self, X: Array, n_elements: int) -> Iterator[slice]:
-        """Yield slices of rows with so many elements, or scores, at most.
+    def _slices_of_rows(self, X: Array, n_elements: int, width: int = 0) -> Iterator[slice]:
+        """Yield slices of rows with so many elements, scores or numbers of `width` a row.
 
-        CSR rows are read where they lie, so that their scores alone count. These may be as many
-        as the weights are: the sums of a slice are no fewer.
+        CSR rows are read where they lie, so that their elements do not count. The others may be
+        as many as the weights are: the sums of a slice are no fewer.
         """
-        widest = self.problem.n_models * self.problem.n_classes
+        widest = max(width, self.problem.n_models * self.problem.n_classes)
         if is_csr(X):
             n_elements = max(n_elements, widest * X.shape[1])
         else:  # whichever is larger decides: the rows that are converted, or their scores
