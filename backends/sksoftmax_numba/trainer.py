@@ -47,7 +47,7 @@ LINE = 64
 """Bytes of a cache line, and of the widest vectors."""
 
 AT_THE_ITERATE = np.array([1.0, 0.0, 0.0])
-"""The numbers of a rule by which a gradient is taken at the iterate itself, as `rules_of` says."""
+"""What `rules_of` returns for a rule whose gradients are taken at the iterate itself."""
 
 SECONDS = 10
 """About what compiling an epoch takes."""
@@ -93,7 +93,7 @@ class NumbaTrainer(ArrayTrainer):
         momentum = problem.dtype.type(problem.rule.momentum[0]), problem.rule.nesterov
         if not self._uses_blas:
             return self._run_threads(
-                epoch.momentum_epoch, self._rows, order, self.problem.batch_size,
+                epoch.momentum_epoch, self._placed, order, self.problem.batch_size,
                 self._gradients, steps, newest, *arrays, *self._factors, *momentum,
             )  # fmt: skip
         loss = 0.0
@@ -120,7 +120,7 @@ class NumbaTrainer(ArrayTrainer):
         else:
             norms[1:] = norms[0]  # where the last epoch was too short for several threads
             loss = self._run_threads(
-                distance_epoch.distance_epoch, self._rows, order, self.problem.batch_size,
+                distance_epoch.distance_epoch, self._placed, order, self.problem.batch_size,
                 self._gradients, factors, self._n_steps, norms, self._rule, *arrays, *numbers,
             )  # fmt: skip
         self._set_point()
@@ -257,7 +257,7 @@ class NumbaTrainer(ArrayTrainer):
         weights = np.zeros(0, dtype) if self._weights is None else self._weights
         self._row_weights, self._codes = to_read(weights), to_read(self._y)
         self._X = rows_of(problem.X)
-        self._rows = self._X, self._codes, self._row_weights
+        self._placed = self._X, self._codes, self._row_weights
         self._factors = (
             self._centre, self._gradient_scales[0, 0], self._decays, self._inverse_scales[0, 0],
         )  # fmt: skip

@@ -23,7 +23,7 @@ from sksoftmax.data.targets import Targets
 from sksoftmax.distributed.agreement import merged, no_rows
 from sksoftmax.distributed.ranks import Ranks
 from sksoftmax.distributed.shares import share_ends
-from sksoftmax.training.coordinates import Deviations
+from sksoftmax.training.deviations import Deviations
 from sksoftmax.training.measured_rows import MeasuredRows
 from sksoftmax.training.passes import Measure
 from sksoftmax.training.settings import Settings

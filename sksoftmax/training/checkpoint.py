@@ -13,7 +13,7 @@ import numpy as np
 
 from sksoftmax.backend.moments import Moments
 from sksoftmax.backend.problem import State
-from sksoftmax.training.coordinates import Deviations
+from sksoftmax.training.deviations import Deviations
 
 SAME_MOMENTS = 1e-5
 """Share of a deviation by which backends' moments of the same rows may differ."""

@@ -26,14 +26,9 @@ from sksoftmax.data.rows import canonical, is_csr
 from sksoftmax.data.stored import StoredRows
 from sksoftmax.data.targets import Targets
 from sksoftmax.training.checkpoint import Checkpoint
-from sksoftmax.training.coordinates import (
-    Coordinates,
-    Deviations,
-    automatic_coordinates,
-    measure_curvature,
-    measure_deviations,
-    on_grid,
-)
+from sksoftmax.training.coordinates import Coordinates, automatic_coordinates, on_grid
+from sksoftmax.training.curvature import measure_curvature
+from sksoftmax.training.deviations import Deviations, measure_deviations
 from sksoftmax.training.passes import Measure, automatic_batch_size, mean_over_rows
 from sksoftmax.training.settings import Settings
 

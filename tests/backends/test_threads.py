@@ -97,11 +97,15 @@ def automatic(X, y, **changes):
     return replace(problem, **changes)
 
 
-def outcome(problem, n_threads, backend="numba"):
-    """Everything that three epochs of the automatic rule leave."""
+def new_trainer(problem, backend, n_threads):
     problem = replace(problem, n_threads=n_threads)
     zeros = State.zeros(1, problem.n_classes, problem.n_features, problem.dtype)
-    trainer = get_backend(backend).trainer(problem, zeros)
+    return get_backend(backend).trainer(problem, zeros)
+
+
+def outcome(problem, n_threads, backend="numba"):
+    """Everything that three epochs of the automatic rule leave."""
+    trainer = new_trainer(problem, backend, n_threads)
     rng, n_rows = np.random.default_rng(2), len(problem.y)
     losses = []
     for _ in range(3):
@@ -141,6 +145,41 @@ def test_no_shape_lets_threads_change_a_bit_of_steps_found(n_features, n_classes
     one = outcome(problem, 1)
     for n_threads in (2, 3):
         assert_all_same(one, outcome(problem, n_threads))
+
+
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("n_classes", [2, 7])
+def test_a_pass_over_all_rows_is_that_of_numpy_in_any_number_of_threads(n_classes, layout):
+    X, y = rows(n_classes=n_classes)
+    problem, rng = (
+        automatic(np.asarray(X, order=layout), y, batch_size=100),
+        np.random.default_rng(1),
+    )
+    weights = rng.exponential(size=len(y))
+    parameters = rng.standard_normal((1, n_classes, X.shape[1] + 1)) / 100
+    for w in (None, weights):
+        of_training = replace(problem, weights=w)
+        # The rows of a pass need be neither all, nor those of the problem.
+        for part in (slice(None), slice(1, 1034), slice(2, 5)):
+            where = parameters, problem.X[part], problem.y[part], None if w is None else w[part]
+            expected, *found = (
+                new_trainer(of_training, backend, n_threads).loss_gradient(*where)
+                for backend, n_threads in [("numpy", 1), *(("numba", n) for n in (1, 2, 3, 7))]
+            )
+            for actual, theirs in zip(found[0], expected, strict=True):
+                np.testing.assert_allclose(actual, theirs, rtol=1e-11, atol=1e-11)
+            for others in found[1:]:
+                for mine, theirs in zip(found[0], others, strict=True):
+                    np.testing.assert_array_equal(mine, theirs)
+
+
+def test_threads_change_no_bit_of_iterations():
+    X, y = rows(n_features=12, n_classes=3)
+    X = np.exp(X / 20)  # of which some columns take more epochs than come before iterations
+    one = fit(1, X, y, max_iter=40, tol=1e-9)
+    assert one.n_iter_ * (-(-len(y) // 64)) > one.t_  # not all of them epochs of steps
+    for n_jobs in (2, 3):
+        assert_same_bits(one, fit(n_jobs, X, y, max_iter=40, tol=1e-9))
 
 
 def test_threads_that_find_steps_follow_numpy():

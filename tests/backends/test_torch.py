@@ -21,7 +21,7 @@ from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.data.arrays import is_on_device, readable, to_numpy
 from sksoftmax.testing import CASES, check_backend
 from sksoftmax.testing.cases import make_problem
-from sksoftmax.training.coordinates import measure_deviations
+from sksoftmax.training.deviations import measure_deviations
 
 torch = pytest.importorskip("torch")
 

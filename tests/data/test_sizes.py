@@ -17,7 +17,8 @@ from sksoftmax.backend.problem import Problem, Rule, State
 from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.data.stored import StoredRows
 from sksoftmax.training import measured_rows
-from sksoftmax.training.coordinates import Coordinates, measure_curvature
+from sksoftmax.training.coordinates import Coordinates
+from sksoftmax.training.curvature import measure_curvature
 
 BACKENDS = [info.name for info in list_backends() if info.available]
 OF_SPARSE_ROWS = [name for name in BACKENDS if name != "torch"]

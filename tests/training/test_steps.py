@@ -19,13 +19,9 @@ from sksoftmax import SoftmaxClassifier, get_backend
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.problem import Problem, Rule, State
 from sksoftmax.backend.statistics import feature_moments
-from sksoftmax.training.coordinates import (
-    Coordinates,
-    Deviations,
-    automatic_coordinates,
-    measure_curvature,
-    measure_deviations,
-)
+from sksoftmax.training.coordinates import Coordinates, automatic_coordinates
+from sksoftmax.training.curvature import measure_curvature
+from sksoftmax.training.deviations import Deviations, measure_deviations
 
 NUMPY = get_backend("numpy")
 
