@@ -260,7 +260,9 @@ class Training:
             Mean loss over the rows that are trained on, plus penalty.
         """
         state = self.state()
-        measure = _loss_and_accuracy(self._new_trainer(state))
+        # A model of a stack has no trainer, unless it has gone on alone.
+        trainer = self.__dict__.get("trainer") or self._new_trainer(state)
+        measure = _loss_and_accuracy(trainer)
         loss = float(self.rows.mean_over_rows(measure)[0, 0])
         scaled = state.predicting(self.problem)[0, :, :-1].astype(np.float64) * self.rows.scale
         l2, l1 = self.rows.penalty(self.settings)

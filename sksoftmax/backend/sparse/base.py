@@ -18,16 +18,23 @@ from sksoftmax.backend.problem import Problem, State
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import stored_counts
 
+EVERY = slice(None)
+"""All features."""
+
 BLOCK_FEATURES = 2**13
 """Features that are settled at once, so that they stay in the cache."""
 
 
-def penalty_groups(problem: Problem) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The group of each feature, and sigma / s of each group: 0 for constant features."""
-    ratio = problem.scales / problem.step_scales
+def penalty_groups(
+    problem: Problem, features: NDArray[np.intp] | slice = EVERY
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The group of each of some features, and sigma / s of each group: 0 for constant ones."""
+    ratio = problem.scales[features] / problem.step_scales[features]
     if not (problem.l2.any() or problem.l1.any()):
         # Without a penalty, features differ only in whether they move at all.
         ratio = np.sign(ratio)
+    if (ratio == ratio[:1]).all():  # without a sort, of millions of them maybe
+        return np.zeros(len(ratio), np.intp), ratio[:1]
     with np.errstate(divide="ignore"):
         keys = np.round(np.log2(ratio), 12)  # equal but for rounding is equal
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
@@ -91,17 +98,18 @@ class LazyTrainer(ArrayTrainer):
         self._slot[self._features] = xp.arange(len(features))
         # As wide as the indices of X: a batch has no more elements than X.
         self._position = xp.zeros(len(features), dtype=problem.X.indices.dtype)
-        group, self._ratio = penalty_groups(problem)
-        self._group = xp.asarray(group)[self._features]
-        step_scales = problem.step_scales
+        # Of millions of features few may have a slot: what the others need takes no time.
+        named = self._to_numpy(self._features)
+        group, self._ratio = penalty_groups(problem, named)
+        self._group = xp.asarray(group)
+        step_scales = problem.step_scales[named]
         step_scales = np.where(np.isfinite(step_scales), step_scales, 1.0)
         # A power of 2 costs no digit; near the scale, it keeps parts in the range of float32.
         unit = 2 ** np.round(np.log2(step_scales))
-        self._unit = self._float(unit)[self._features]
-        self._inverse_unit = self._float(1 / unit)[self._features]
-        self._inverse_step_scale = self._float(1 / step_scales)[self._features]
-        self._step_scale_in_units = self._float(step_scales / unit)[self._features]
-        self._scale_in_units = xp.asarray(problem.scales / unit)[self._features]
+        self._unit, self._inverse_unit = self._float(unit), self._float(1 / unit)
+        self._inverse_step_scale = self._float(1 / step_scales)
+        self._step_scale_in_units = self._float(step_scales / unit)
+        self._scale_in_units = xp.asarray(problem.scales[named] / unit)
 
     def _current(self) -> tuple[Array, Array, dict[str, Array]]:
         shape = (1, self.problem.n_classes, self.problem.n_features + 1)
