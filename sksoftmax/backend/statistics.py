@@ -215,10 +215,12 @@ def _csr_moments(
         deviation = values - mean[indices]
         deviation *= deviation
         squares += column_sums(indices, deviation if w is None else deviation * w)
-    # Zeros that are not stored deviate by the mean.
-    squares += xp.maximum(weight - stored_weight, 0) * mean * mean
     # A column with fewer stored elements than rows has a zero that is not stored.
     has_zeros = n_stored < (X.shape[0] if rows is None else len(rows))
+    # These deviate by the mean. Rounding of weights leaves a difference without any: beside a
+    # large mean that would hide a small deviation.
+    not_stored = xp.where(has_zeros, xp.maximum(weight - stored_weight, 0), 0)
+    squares += not_stored * mean * mean
     low = xp.where(has_zeros, xp.minimum(low, 0), low)
     high = xp.where(has_zeros, xp.maximum(high, 0), high)
     mean, squares, low, high = backend.to_numpy(xp.stack([mean, squares, low, high]))

@@ -120,6 +120,17 @@ def test_moments_of_csr_rows_are_those_of_dense_ones(backend, dtype, some_rows, 
     assert_array_equal(found.maximum, X[chosen].max(axis=0))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_weights_that_round_hide_no_deviation_beside_a_large_mean(backend):
+    X = 1e6 + 1e-3 * RNG.standard_normal((500, 3))
+    w = RNG.exponential(size=500)
+    dense, csr = (
+        feature_moments(get_backend(backend), form(X), w, None)
+        for form in (np.asarray, sparse.csr_array)
+    )
+    assert_allclose(csr.scale, dense.scale, rtol=1e-6)
+
+
 FORMATS = {"dense": np.asarray, "CSR": sparse.csr_array}
 
 
