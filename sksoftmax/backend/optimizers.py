@@ -365,9 +365,11 @@ def moved_to(
     Returns
     -------
     State
-        From which "distance-over-gradients" goes on as if all its steps had been taken at the
-        distance where the model now is: the next one is longer by the same factor as that
-        distance, and no more. Other rules start anew, since a velocity would lead away.
+        From which "distance-over-gradients" goes on by steps of the size that it had found, and
+        with an average as slow as if all of them had been taken at the distance where the model
+        now is. Longer ones would be in proportion to a way that no step has tried: where
+        features are in odd units they lead away. Other rules start anew, since a velocity
+        would, too.
     """
     if not problem.rule.finds_steps:
         state = state.started_anew(problem)
@@ -376,8 +378,8 @@ def moved_to(
         way = np.sqrt(squared_norm(np, parameters * problem.distance_scales))
         growth = np.maximum(1.0, way / np.maximum(norms["distance"], TINY))
         norms["distance"] = norms["distance"] * growth
-        for name in ("squares", "weight"):  # sums of squared distances
-            norms[name] = norms[name] * growth**2
+        norms["weight"] = norms["weight"] * growth**2  # a sum of squared distances
+        norms["squares"] = norms["squares"] * growth**4  # whose root divides squared distances
     return replace(state, parameters=parameters, average=parameters, means=means, norms=norms)
 
 

@@ -96,10 +96,9 @@ class ShardFit(Fit):
             held_out = self.targets.restricted_to(np.empty(0, np.int64))
         return training, held_out
 
-    @property
-    def _may_end_in_iterations(self) -> bool:
+    def _may_end_in_iterations(self, training: Training) -> bool:
         # Iterations of several processes rely on arithmetic that is the same to the bit.
-        return self.ranks.size == 1 and super()._may_end_in_iterations
+        return self.ranks.size == 1 and super()._may_end_in_iterations(training)
 
     def _weight_of_each_class(self) -> NDArray[np.float64] | None:
         counts = self.ranks.total(self.targets.counts)

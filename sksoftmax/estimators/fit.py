@@ -154,19 +154,17 @@ class Fit(Inputs):
             # A model to begin with is nearer than what a few epochs of SGD would find.
             n_first = 0 if self._has_model else first_epochs(training)
             return min(n_first, int(estimator.max_iter) // 2)
-        if self._may_end_in_iterations:
+        if self._may_end_in_iterations(training):
             first = epochs_of_steps(training, has_model=self._has_model)
             return self._n_epochs_before + first
         return math.inf
 
-    @property
-    def _may_end_in_iterations(self) -> bool:
+    def _may_end_in_iterations(self, training: Training) -> bool:
         """Whether steps that have not sufficed may be followed by iterations over all rows.
 
         Whoever asks for a number of epochs, or for the best of them on held-out rows, is given
         epochs.
         """
-        training = self.run.training
         is_of_steps = self.estimator.tol is None or training.rows.held_out is not None
         return training.settings.may_end_in_iterations and not is_of_steps
 
@@ -183,7 +181,9 @@ class Fit(Inputs):
         if self.estimator.optimizer == "lbfgs":
             by_frequencies = run.training.rows.frequency_loss
             return Descent(run, None if tol is None else lambda _: tol * by_frequencies)
-        run.rule.forget()  # what batches on the way have told: losses of iterations are exact
+        # What batches on the way have told, since losses of iterations are exact. A model to
+        # begin with has had no epochs that would have shown how fast it gains.
+        run.rule.forget(epochs_of_steps(run.training, has_model=False))
         n_waiting = iterations_before_metric(run.training)
         return Descent(run, run.rule.bound_at, n_iterations_before_metric=n_waiting)
 
@@ -293,6 +293,7 @@ class Fit(Inputs):
             estimator.n_iter_no_change,
             baseline=training.rows.frequency_loss,
             n_batches=training.rows.n_batches,
+            may_be_above=not self._may_end_in_iterations(training),
         )
 
 

@@ -44,7 +44,9 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> int:
     SGD is sooner near the optimum, and slower from there on. An epoch of many steps brings it
     further, while an iteration is one step for any number of rows. Where weights are few,
     second derivatives show the rest of the way: an epoch need not gain more than they cost,
-    and a model to begin with is near enough for them.
+    and a model to begin with is near enough for them. Where steps would start anew from one,
+    since it is of another penalty or of other rows, they would hardly move it: they are as
+    short as is safe anywhere, and seem to gain nothing.
 
     Parameters
     ----------
@@ -62,6 +64,8 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> int:
         if has_model:
             return 0
         return min(MOST_EPOCHS, max(LEAST_EPOCHS, passes_of(_n_weights(training.problem))))
+    if has_model and training.state().n_steps == 0:
+        return 0
     rare = SPARSE_FACTOR if is_csr(training.problem.X) else 1
     return rare * MOST_EPOCHS * max(1, training.rows.n_batches // STEPS_AN_EPOCH)
 

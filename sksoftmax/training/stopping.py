@@ -53,6 +53,9 @@ class Plateau:
         The loss of the best model that sees no feature.
     n_batches : int
         Steps of an epoch.
+    may_be_above : bool, default=True
+        Whether a plateau above the baseline is one to stop on. It is none for whoever has a
+        better way down than steps that have found none.
 
     Examples
     --------
@@ -63,10 +66,17 @@ class Plateau:
     """
 
     def __init__(
-        self, tol: float | None, n_iter_no_change: int, *, baseline: float, n_batches: int
+        self,
+        tol: float | None,
+        n_iter_no_change: int,
+        *,
+        baseline: float,
+        n_batches: int,
+        may_be_above: bool = True,
     ):
         self.tol = tol
         self.baseline = baseline
+        self._highest = math.inf if may_be_above else baseline
         self._least_window = max(n_iter_no_change, -(-LEAST_STEPS // n_batches))
         self._long_window = max(LONG_EPOCHS, -(-LONG_STEPS // n_batches))
         self._best: list[float] = []  # so far, after each epoch
@@ -95,7 +105,7 @@ class Plateau:
     @property
     def is_reached(self) -> bool:
         """Whether the last `window` epochs have gained no more than the tolerance."""
-        if len(self._best) <= self.window:
+        if len(self._best) <= self.window or self._best[-1] > self._highest:
             return False
         # Best losses, not losses: a swing up and down again is no gain.
         return self._best[-1 - self.window] - self._best[-1] <= self.tolerance
@@ -104,12 +114,17 @@ class Plateau:
         """Wait for a plateau anew."""
         self._best.clear()
 
-    def forget(self) -> None:
+    def forget(self, n_epochs: int) -> None:
         """Compare no later loss with those so far, which were measured in another way.
 
         Their epochs count all the same: as many more have to come before there is a stop.
+
+        Parameters
+        ----------
+        n_epochs : int
+            As how many they count at least: a way that has just begun gains little at first.
         """
-        self._best = [math.inf] * len(self._best)
+        self._best = [math.inf] * max(n_epochs, len(self._best))
 
     def reached(self, loss: float) -> bool:
         """Take in the loss of one more epoch, and say whether to stop."""

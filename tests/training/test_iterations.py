@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
 
 from sksoftmax import SoftmaxClassifier
 from sksoftmax.backend import Rule
@@ -126,19 +128,48 @@ def test_steps_go_on_from_the_optimum_by_the_size_they_had():
     assert np.abs((clf.coef_ - coef) * clf.scale_).max() < 0.1 * np.abs(coef * clf.scale_).max()
 
 
-@pytest.mark.parametrize("growth", [0.5, 1.0, 3.0])
-def test_a_farther_model_lengthens_steps_by_no_more_than_its_distance(growth):
+@pytest.mark.parametrize("growth", [0.5, 1.0, 3.0, 1e6])
+def test_steps_keep_their_size_however_far_iterations_go(growth):
     clf = fitted(X, Y, max_iter=3, tol=None)
     state, problem = clf._checkpoint.state, problem_of(clf)
     scales = problem.distance_scales
     way = np.sqrt(((state.average * scales) ** 2).sum())
     factor = growth * state.norms["distance"][0] / way
     moved = moved_to(factor * state.average, state.means, state, problem)
-    assert last_step(moved) == pytest.approx(max(1, growth) * last_step(state), rel=1e-9)
+    assert last_step(moved) == pytest.approx(last_step(state), rel=1e-9)
+    assert moved.norms["distance"] == pytest.approx(
+        max(1, growth) * state.norms["distance"], rel=1e-9
+    )
     assert moved.n_steps == state.n_steps
     given = replace(problem, rule=Rule("sgd", momentum=np.array([0.9])))
     anew = moved_to(state.average, state.means, replace(state, memory={"velocity": X}), given)
     assert (anew.n_steps, dict(anew.memory), dict(anew.norms)) == (0, {}, {})
+
+
+@pytest.mark.parametrize("kind", ["raw units", "raw counts", "strong penalty", "few rows"])
+def test_a_stream_does_not_lead_away_from_where_iterations_came(kind):
+    rng = np.random.default_rng(0)
+    parameters = {"standardize": kind.startswith("few") or kind.startswith("strong")}
+    n_rows = 20 if kind == "few rows" else 1500
+    X = rng.standard_normal((n_rows, 12))
+    if kind == "raw units":
+        X = X * 10.0 ** rng.integers(-3, 4, 12)
+    elif kind == "raw counts":
+        X = rng.poisson(rng.gamma(0.3, 20, 12), X.shape).astype(float)
+    elif kind == "strong penalty":
+        parameters["alpha"] = 1e7
+    scores = (X - X.mean(axis=0)) / (X.std(axis=0) + 1e-9) @ rng.standard_normal((12, 3))
+    y = (scores + rng.gumbel(size=scores.shape) + [0, 1, 2]).argmax(axis=1)
+    clf = fitted(X, y, **parameters)
+    before = kept_objective(clf, X, y)
+    for _ in range(4):
+        clf.partial_fit(X, y)
+        assert kept_objective(clf, X, y) < before + 0.02 * frequency_loss(y)
+
+
+def kept_objective(clf, X, y):
+    scaled = clf.coef_ * clf.scale_
+    return log_loss(y, clf.predict_proba(X)) + clf.alpha_ / 2 * (scaled**2).sum()
 
 
 def problem_of(clf):
@@ -196,6 +227,15 @@ def test_without_a_bound_as_many_iterations_as_epochs_come_before_a_stop(load):
     assert clf.n_iter_ >= 2 * n_epochs
 
 
+@pytest.mark.parametrize("alpha", [1e2, 1e7])
+def test_steps_that_have_come_below_no_baseline_are_no_end(alpha):
+    # The penalty keeps steps short, and an intercept that none is on has far to go.
+    y = np.repeat([0, 1, 2], [100, 400, 1500])
+    X = np.random.default_rng(0).standard_normal((len(y), 12)) + y[:, None]
+    clf = fitted(X, y, alpha=alpha)
+    assert kept_objective(clf, X, y) < (1 + 1e-3) * frequency_loss(y)
+
+
 def test_max_iter_ends_iterations_and_warns():
     X, y = heavy_tails(3000, 20, 3)
     with pytest.warns(ConvergenceWarning, match="Maximum number of epochs"):
@@ -224,6 +264,22 @@ def test_a_warm_start_goes_on_by_iterations_where_weights_are_few(alpha):
     assert clf.n_iter_ <= n_epochs + 3
     assert clf.t_ == (n_steps if alpha == "auto" else 0)
     assert clf.dual_gap(X, Y) < 3e-3 * frequency_loss(Y)
+
+
+@pytest.mark.parametrize("l1_ratio", [0, 0.5])
+@pytest.mark.parametrize("change", ["penalty", "rows"])
+@pytest.mark.parametrize("n_features", [10, 100])
+def test_a_warm_start_for_another_objective_ends_near_its_optimum(change, n_features, l1_ratio):
+    X, y = heavy_tails(6000, n_features, 8)
+    first = slice(3000)
+    then, alpha = (slice(3000, None), 1e-4) if change == "rows" else (first, 1e-2)
+    clf = fitted(X[first], y[first], warm_start=True, alpha=1e-4, l1_ratio=l1_ratio)
+    clf.set_params(alpha=alpha).fit(X[then], y[then])
+    assert clf.t_ == 0  # from there no steps lead anywhere
+    exact = clone(clf).set_params(optimizer="lbfgs", warm_start=False, tol=1e-4)
+    exact.fit(X[then], y[then])
+    gap = clf.loss_curve_[-1] - exact.loss_curve_[-1]
+    assert gap < 3e-3 * frequency_loss(y[then])
 
 
 def test_equal_seeds_give_equal_bits_and_copies_count_as_weights():
