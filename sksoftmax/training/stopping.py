@@ -53,9 +53,10 @@ class Plateau:
         The loss of the best model that sees no feature.
     n_batches : int
         Steps of an epoch.
-    may_be_above : bool, default=True
-        Whether a plateau above the baseline is one to stop on. It is none for whoever has a
-        better way down than steps that have found none.
+    is_checked : bool, default=False
+        Whether there is a better way down than steps, which comes next unless they stop: they
+        then do not where they have come no lower than the baseline, or have risen again. Steps
+        kept short by a strong penalty, or noise of a few heavy rows, look like a plateau too.
 
     Examples
     --------
@@ -72,14 +73,15 @@ class Plateau:
         *,
         baseline: float,
         n_batches: int,
-        may_be_above: bool = True,
+        is_checked: bool = False,
     ):
         self.tol = tol
         self.baseline = baseline
-        self._highest = math.inf if may_be_above else baseline
+        self._is_checked = is_checked
         self._least_window = max(n_iter_no_change, -(-LEAST_STEPS // n_batches))
         self._long_window = max(LONG_EPOCHS, -(-LONG_STEPS // n_batches))
         self._best: list[float] = []  # so far, after each epoch
+        self._last = math.inf
 
     @property
     def window(self) -> int:
@@ -105,10 +107,13 @@ class Plateau:
     @property
     def is_reached(self) -> bool:
         """Whether the last `window` epochs have gained no more than the tolerance."""
-        if len(self._best) <= self.window or self._best[-1] > self._highest:
+        if len(self._best) <= self.window:
+            return False
+        best = self._best[-1]
+        if self._is_checked and max(best - self.baseline, self._last - best) > self.tolerance:
             return False
         # Best losses, not losses: a swing up and down again is no gain.
-        return self._best[-1 - self.window] - self._best[-1] <= self.tolerance
+        return self._best[-1 - self.window] - best <= self.tolerance
 
     def restart(self) -> None:
         """Wait for a plateau anew."""
@@ -128,6 +133,7 @@ class Plateau:
 
     def reached(self, loss: float) -> bool:
         """Take in the loss of one more epoch, and say whether to stop."""
+        self._last = loss
         self._best.append(min([loss, *self._best[-1:]]))
         return self.is_reached
 
@@ -176,9 +182,13 @@ class StepNoise:
         Returns
         -------
         float
-            At least 0, in the unit of the loss.
+            At least 0, in the unit of the loss; 0 for the first epoch of all, whose gradients
+            are those of the way down. They would be taken for more noise than there is loss,
+            and no later epoch would seem to gain on it.
         """
         before, self._root = self._root, _root(norms)
+        if before == 0:
+            return 0.0
         return self._certain * factor * (self._root - before) / self._n_batches
 
 

@@ -236,6 +236,19 @@ def test_steps_that_have_come_below_no_baseline_are_no_end(alpha):
     assert kept_objective(clf, X, y) < (1 + 1e-3) * frequency_loss(y)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_first_gradients_of_an_outlier_are_no_noise(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((1300, 6))
+    scores = X @ rng.standard_normal((6, 3)) + rng.gumbel(size=(1300, 3))
+    X[0] *= 1e3
+    y = scores.argmax(axis=1)
+    clf = fitted(X, y, standardize=False)
+    exact = fitted(X, y, standardize=False, optimizer="lbfgs", tol=1e-5)
+    gap = kept_objective(clf, X, y) - exact.loss_curve_[-1]
+    assert gap < 3e-3 * frequency_loss(y)
+
+
 def test_max_iter_ends_iterations_and_warns():
     X, y = heavy_tails(3000, 20, 3)
     with pytest.warns(ConvergenceWarning, match="Maximum number of epochs"):

@@ -30,6 +30,25 @@ def falling(start, end, share=0.5):
     return start + (end - start) * (1 - share ** np.arange(1, 500))
 
 
+@pytest.mark.parametrize(
+    "losses",
+    [[1.2] * 9, [0.5, 0.3, 0.4, 0.35, 0.4]],
+    ids=["above the baseline", "risen again"],
+)
+def test_what_iterations_may_mend_is_no_end_of_steps(losses):
+    assert epochs_until_stopped(losses, baseline=1.0) < len(losses)
+    assert epochs_until_stopped(losses, baseline=1.0, is_checked=True) is None
+    settled = [0.5, 0.3, 0.302, 0.301]
+    assert epochs_until_stopped(settled, baseline=1.0, is_checked=True) == len(settled)
+
+
+def test_the_way_down_of_the_first_epoch_is_no_noise():
+    rule = Rule("distance-over-gradients", momentum=np.zeros(1), nearness=0.8)
+    noise = StepNoise(rule, 10, {})
+    assert noise.rise({"squares": np.array([1e6])}, 1.0) == 0
+    assert noise.rise({"squares": np.array([1.21e6])}, 1.0) == pytest.approx(1.0)
+
+
 def test_a_small_gain_is_the_measure_of_itself():
     # A hundredth of the baseline, 1, is a fifth of all there is to gain of 0.05.
     n_epochs = [
