@@ -376,8 +376,9 @@ def moved_to(
     norms = dict(state.norms)
     if norms:
         way = np.sqrt(squared_norm(np, parameters * problem.distance_scales))
-        growth = np.maximum(1.0, way / np.maximum(norms["distance"], TINY))
-        norms["distance"] = norms["distance"] * growth
+        distance = norms["distance"]
+        growth = np.maximum(1.0, way / np.where(distance > 0, distance, way))
+        norms["distance"] = np.maximum(distance, way)
         norms["weight"] = norms["weight"] * growth**2  # a sum of squared distances
         norms["squares"] = norms["squares"] * growth**4  # whose root divides squared distances
     return replace(state, parameters=parameters, average=parameters, means=means, norms=norms)
