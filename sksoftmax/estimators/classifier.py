@@ -86,7 +86,8 @@ class SoftmaxClassifier(
         less: about as much is then still to be gained. After more than a hundred epochs it is
         more, in proportion. Once iterations over all rows have taken over, `fit` also stops
         when `dual_gap`, a bound that holds on what is still to be gained, is no more than that,
-        nor than a tenth of the objective. None runs all `max_iter` epochs. The default suits
+        nor than a tenth of the objective; before, it does not where nothing has been gained, or
+        the loss has risen again. None runs all `max_iter` epochs. The default suits
         accuracy; for coefficients at the optimum take ``optimizer="lbfgs"`` and 1e-6: there
         `fit` stops when `dual_gap` is no more than `tol` times the loss of the class
         frequencies.
@@ -153,7 +154,8 @@ class SoftmaxClassifier(
         next to no probability.
     warm_start : bool, default=False
         Whether `fit` goes on from the model that the last call kept, optimiser included unless
-        the penalty or the rows are others: the steps then start anew from that model. Its
+        the penalty or the rows are others: iterations over all rows, or where there are none
+        steps that start anew, then go on from that model. Its
         epochs after the best one are then forgotten, as if it had ended there. The rows held
         out are the same again, and the model gone on from counts among the epochs to choose
         from.

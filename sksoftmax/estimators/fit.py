@@ -293,7 +293,7 @@ class Fit(Inputs):
             estimator.n_iter_no_change,
             baseline=training.rows.frequency_loss,
             n_batches=training.rows.n_batches,
-            is_checked=self._may_end_in_iterations(training),
+            has_successor=self._may_end_in_iterations(training),
         )
 
 

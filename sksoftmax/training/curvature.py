@@ -92,8 +92,10 @@ def measure_curvature(
     scores = products @ residual
     slope = float((residual * scores).sum())
     if not slope > 0:
-        # A batch that says nothing: no gradient can be longer than its rows.
-        return float(xp.trace(products)) / (2 * len(chosen)) or 1.0
+        # A batch that says nothing: no gradient can be longer than its rows. Of sparse rows far
+        # from zero beside their deviations, rounding leaves neither a slope nor lengths.
+        length = float(xp.trace(products)) / (2 * len(chosen))
+        return length if length > 0 else 1.0
     scores *= scores
     bound = float(xp.asarray(w) @ scores.sum(axis=1)) / (2 * len(chosen) * slope)
     if len(others) == 0:

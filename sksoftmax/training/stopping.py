@@ -53,10 +53,11 @@ class Plateau:
         The loss of the best model that sees no feature.
     n_batches : int
         Steps of an epoch.
-    is_checked : bool, default=False
-        Whether there is a better way down than steps, which comes next unless they stop: they
-        then do not where they have come no lower than the baseline, or have risen again. Steps
-        kept short by a strong penalty, or noise of a few heavy rows, look like a plateau too.
+    has_successor : bool, default=False
+        Whether a better way down follows unless there is a stop: there is none then where
+        nothing has been gained on the baseline, or the last loss is above the best. Steps that
+        odd units or a strong penalty keep short, and the noise of a few heavy rows, look like a
+        plateau too.
 
     Examples
     --------
@@ -73,11 +74,11 @@ class Plateau:
         *,
         baseline: float,
         n_batches: int,
-        is_checked: bool = False,
+        has_successor: bool = False,
     ):
         self.tol = tol
         self.baseline = baseline
-        self._is_checked = is_checked
+        self._has_successor = has_successor
         self._least_window = max(n_iter_no_change, -(-LEAST_STEPS // n_batches))
         self._long_window = max(LONG_EPOCHS, -(-LONG_STEPS // n_batches))
         self._best: list[float] = []  # so far, after each epoch
@@ -110,7 +111,9 @@ class Plateau:
         if len(self._best) <= self.window:
             return False
         best = self._best[-1]
-        if self._is_checked and max(best - self.baseline, self._last - best) > self.tolerance:
+        if self._has_successor and (
+            best > self.baseline - self.tolerance or self._last > best + self.tolerance
+        ):
             return False
         # Best losses, not losses: a swing up and down again is no gain.
         return self._best[-1 - self.window] - best <= self.tolerance

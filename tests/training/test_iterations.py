@@ -236,6 +236,29 @@ def test_steps_that_have_come_below_no_baseline_are_no_end(alpha):
     assert kept_objective(clf, X, y) < (1 + 1e-3) * frequency_loss(y)
 
 
+@pytest.mark.parametrize("n_features", [3, 16])
+def test_steps_that_have_gained_nothing_are_no_end(n_features):
+    rng = np.random.default_rng(0)
+    X = 1000 + rng.standard_normal((2300, n_features))
+    y = ((X - 1000) @ rng.standard_normal(n_features) > 0).astype(int)
+    clf = fitted(X, y, standardize=False)  # raw features, all of them far from zero
+    assert clf.score(X, y) > 0.9
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_steps_move_sparse_rows_very_far_from_zero():
+    rng = np.random.default_rng(0)
+    X = 1e6 + 1e-3 * rng.standard_normal((9, 26))
+    y = np.arange(9) % 2
+    for form in (np.asarray, sparse.csr_array):
+        clf = fitted(form(X), y, optimizer="sgd")
+        assert clf.loss_curve_[-1] < 0.5
+    clf = fitted(sparse.csr_array(X), y)
+    for _ in range(3):
+        clf.partial_fit(sparse.csr_array(X), y)
+    assert np.isfinite(clf.coef_).all()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_first_gradients_of_an_outlier_are_no_noise(seed):
     rng = np.random.default_rng(seed)

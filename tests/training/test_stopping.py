@@ -32,14 +32,14 @@ def falling(start, end, share=0.5):
 
 @pytest.mark.parametrize(
     "losses",
-    [[1.2] * 9, [0.5, 0.3, 0.4, 0.35, 0.4]],
-    ids=["above the baseline", "risen again"],
+    [[1.2] * 9, [1 - 1e-4] * 9, [0.5, 0.3, 0.4, 0.35, 0.4]],
+    ids=["above the baseline", "at the baseline", "risen again"],
 )
 def test_what_iterations_may_mend_is_no_end_of_steps(losses):
     assert epochs_until_stopped(losses, baseline=1.0) < len(losses)
-    assert epochs_until_stopped(losses, baseline=1.0, is_checked=True) is None
+    assert epochs_until_stopped(losses, baseline=1.0, has_successor=True) is None
     settled = [0.5, 0.3, 0.302, 0.301]
-    assert epochs_until_stopped(settled, baseline=1.0, is_checked=True) == len(settled)
+    assert epochs_until_stopped(settled, baseline=1.0, has_successor=True) == len(settled)
 
 
 def test_the_way_down_of_the_first_epoch_is_no_noise():
