@@ -55,7 +55,7 @@ def iterates(
     Yields
     ------
     ndarray of shape (n,)
-        Each lower than the one before, but for the last, which may be no lower.
+        Each lower than the one before, but for the last, which may be as low.
 
     References
     ----------
@@ -72,6 +72,9 @@ def iterates(
         step, new_value, new_gradient = _line_search(
             function, point, direction, value, gradient, is_guess=not pairs
         )
+        if not new_value <= value:  # where rounding has the last word, a step may lead anywhere
+            yield point
+            return
         point = point + step
         change = new_gradient - gradient
         product = float(step @ change)

@@ -70,6 +70,14 @@ def test_steps_come_first_and_iterations_never_rise():
     assert (np.diff(clf.loss_curve_[n_epochs:]) <= 0).all()
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_iterations_never_rise_where_rounding_has_the_last_word(seed):
+    rng = np.random.default_rng(seed)
+    X = 1e6 + 1e-3 * rng.standard_normal((4, 306))
+    clf = fitted(X, np.arange(4), standardize=False)
+    assert (np.diff(clf.loss_curve_[clf.t_ :]) <= 0).all()  # a step an epoch before
+
+
 @pytest.mark.parametrize(
     ("n_features", "n_classes", "n_rows", "kind", "n_epochs"),
     [

@@ -24,6 +24,21 @@ def test_it_finds_the_minimum_of_a_curved_valley(n_pairs):
     assert np.all(np.diff(values[:-1]) < 0)
 
 
+@pytest.mark.parametrize("sign", [-1, np.nan])
+def test_where_no_step_leads_down_it_ends_where_it_was(sign):
+    value_gradient = quadratic(np.ones(3))
+
+    def function(x):  # once its slopes are lost in rounding, they lead anywhere
+        value, slopes = value_gradient(x)
+        return value, slopes if value > 0.1 else sign * slopes + 1e-3
+
+    start = np.full(3, 2.0)
+    points = [start, *iterates(function, start, 5)]
+    values = [value_gradient(point)[0] for point in points]
+    assert np.all(np.diff(values) <= 0)
+    assert len(values) < 50
+
+
 def test_each_point_is_the_last_one_that_was_looked_at():
     looked = []
 
