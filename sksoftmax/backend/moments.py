@@ -105,6 +105,23 @@ class Moments:
         deviation = np.sqrt(self.squares / self.weight) * self.unit
         return np.where(self.minimum < self.maximum, deviation, 1.0)
 
+    def spread(self, centre: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """Return the root of the mean squared distance from a centre; 1 where that is zero.
+
+        Parameters
+        ----------
+        centre : ndarray of shape (n_features,), or None
+            From where; None for zeros.
+
+        Returns
+        -------
+        ndarray of shape (n_features,), float64
+            Positive.
+        """
+        deviation = np.where(self.minimum < self.maximum, self.scale, 0.0)
+        distance = np.hypot(deviation, self.mean if centre is None else self.mean - centre)
+        return np.where(distance > 0, distance, 1.0)
+
     def step_scale(self, centre: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """Return the scale of a given step: the deviation, or a share of the range if larger.
 

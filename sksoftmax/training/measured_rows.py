@@ -188,6 +188,11 @@ class MeasuredRows:
         weights, rows = self.targets.weights, self.targets.rows
         return feature_moments(self.backend, self.placed, weights, rows)
 
+    @cached_property
+    def moments_of_features(self) -> Moments:
+        """Moments of the features in these rows, measured where no scale has asked for them."""
+        return self._moments_of_rows() if self.moments is None else self.moments
+
     def _deviations_of_rows(self) -> Deviations:
         """Deviations of the features in these rows, without earlier chunks."""
         weights, rows = self.targets.weights, self.targets.rows

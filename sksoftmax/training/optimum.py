@@ -90,7 +90,10 @@ class Descent:
         self._objective = Objective(training)
         self._before = training.state()
         self._weights = self._before.predicting(training.problem)[0].astype(np.float64)
-        self._variables = Variables(self._objective, len(self._weights))
+        # Where the caller has not standardised, the penalty does not know what features weigh.
+        is_raw = not training.settings.standardize
+        moments = training.rows.moments_of_features if is_raw else None
+        self._variables = Variables(self._objective, len(self._weights), moments)
         if not self._variables.has_bounds:
             self._weights = self._variables.without_shared(self._weights)
         self._look()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds
 
+from sksoftmax.backend.moments import Moments
 from sksoftmax.training.metric import Metric, pays
 from sksoftmax.training.objective import Objective, Weights
 
@@ -26,10 +27,11 @@ def n_rows_of(n_classes: int) -> int:
 class Variables:
     """Between weights, of a row for each class, and one vector.
 
-    Coordinates are those of the penalty: weights times standard deviations, and intercepts of
-    centred features. One row stands for the opposite rows of two classes. Few weights may then
-    be taken in the metric of their second derivatives. An absolute penalty has no derivative at
-    zero, so each weight is the difference of two that are not negative and pay for their sum.
+    Coordinates are weights times scales, and intercepts of centred features: in them features
+    of any unit and offset weigh alike. One row stands for the opposite rows of two classes. Few
+    weights may then be taken in the metric of their second derivatives. An absolute penalty has
+    no derivative at zero, so each weight is the difference of two that are not negative and pay
+    for their sum.
 
     Parameters
     ----------
@@ -37,6 +39,9 @@ class Variables:
         Of the weights.
     n_classes : int
         Number of classes.
+    moments : Moments or None, default=None
+        Of features in the caller's units; None where those of the objective are standardised,
+        and its scales are the ones to take.
 
     Attributes
     ----------
@@ -44,13 +49,20 @@ class Variables:
         That in which the variables are, if any.
     """
 
-    def __init__(self, objective: Objective, n_classes: int):
+    def __init__(self, objective: Objective, n_classes: int, moments: Moments | None = None):
         self._objective = objective
         self._n_rows = n_rows_of(n_classes)
-        self._scales: NDArray[np.float64] = np.append(objective.scales, 1.0)
+        scales = objective.scales
+        self._centre: NDArray[np.float64] | None = None
+        if moments is not None:
+            self._centre = moments.mean if objective.fit_intercept else None
+            scales = _balanced(moments, self._centre, objective)
+        self._scales: NDArray[np.float64] = np.append(scales, 1.0)
+        # What the penalty sees of a variable: all of it where features are standardised.
+        self._shares: NDArray[np.float64] = objective.scales / scales
         # The row of two classes stands for two, whose absolute values are its over sqrt(2).
         l1 = objective.l1 * (np.sqrt(2) if n_classes == 2 else 1)
-        self._l1 = np.tile(np.append(np.full(len(self._scales) - 1, l1), 0.0), self._n_rows)
+        self._l1 = np.tile(np.append(l1 * self._shares, 0.0), self._n_rows)
         self._origin = np.zeros(len(self._l1))
         self.metric: Metric | None = None
 
@@ -91,7 +103,10 @@ class Variables:
         ndarray of shape (n,)
             One vector.
         """
-        scaled: NDArray[np.float64] = (_contrasts(weights) * self._scales).ravel()
+        rows = _contrasts(weights)
+        if self._centre is not None:
+            rows = np.column_stack([rows[:, :-1], rows[:, -1] + rows[:, :-1] @ self._centre])
+        scaled: NDArray[np.float64] = (rows * self._scales).ravel()
         if not self.has_bounds:
             return scaled
         # Of each pair one part is 0: their difference is the weight, their sum its size.
@@ -117,6 +132,8 @@ class Variables:
             positive, negative = np.split(variables, 2)
             variables = positive - negative
         rows = variables.reshape(self._n_rows, -1) / self._scales
+        if self._centre is not None:
+            rows[:, -1] -= rows[:, :-1] @ self._centre
         weights: Weights = rows if self._n_rows > 1 else rows * OPPOSITE
         return weights
 
@@ -147,10 +164,9 @@ class Variables:
         gradient : ndarray of shape (n,)
             Its derivatives.
         """
-        by_rows: NDArray[np.float64] = _contrasts(slopes) / self._scales
-        by_rows[:, :-1] += (
-            self._objective.l2 * self._objective.scales * _contrasts(weights)[:, :-1]
-        )
+        by_rows: NDArray[np.float64] = self._of_centred(_contrasts(slopes)) / self._scales
+        l2_by_weights = self._objective.l2 * self._objective.scales * self._shares
+        by_rows[:, :-1] += l2_by_weights * _contrasts(weights)[:, :-1]
         gradient = by_rows.ravel()
         if self.metric is not None:
             return value, self.metric.gradient(self.without_shared(gradient))
@@ -202,14 +218,50 @@ class Variables:
         by_weights = self._objective.hessian(weights, only_intercepts=False)
         if self._n_rows == 1:  # of opposite rows, whose four blocks differ in sign alone
             by_weights = 2 * by_weights[width:, width:]
+        if self._centre is not None:
+            blocks = by_weights.reshape(self._n_rows, width, self._n_rows, width)
+            half = self._of_centred(blocks).transpose(2, 3, 0, 1)
+            by_weights = self._of_centred(half).reshape(by_weights.shape)
         scales = np.tile(self._scales, self._n_rows)
         hessian: NDArray[np.float64] = by_weights / (scales[:, None] * scales)
         # What all classes share curves as much as what they do not, rather than not at all.
         for column in range(width if self._n_rows > 1 else 0):
             of_classes = hessian[column::width, column::width]
             of_classes += np.trace(of_classes) / self._n_rows**2
-        penalty = np.append(np.full(width - 1, self._objective.l2), 0.0)
+        penalty = np.append(self._objective.l2 * self._shares**2, 0.0)
         return hessian + np.diag(np.tile(penalty, self._n_rows))
+
+    def _of_centred(self, slopes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Derivatives by weights beside intercepts of centred features, from those by others.
+
+        Where such an intercept stays, a weight moves the other one by minus its centre.
+        """
+        if self._centre is None:
+            return slopes
+        by_weights, by_intercepts = slopes[..., :-1], slopes[..., -1:]
+        centred: NDArray[np.float64] = np.concatenate(
+            [by_weights - by_intercepts * self._centre, by_intercepts], axis=-1
+        )
+        return centred
+
+
+def _balanced(
+    moments: Moments, centre: NDArray[np.float64] | None, objective: Objective
+) -> NDArray[np.float64]:
+    """Scales in which the objective curves alike along all weights, as long as these are zero.
+
+    Along the weight of a feature the loss then curves by the squared spread of the feature, and
+    the penalty by the same for all. Scales are the roots of both together, in the unit of what
+    they are for a spread of 1. Without the penalty's part, a rare feature would be scaled up
+    until nothing but the penalty curved along it, and far more than the loss along the others.
+    """
+    shares = objective.frequencies
+    of_loss = float(1 - (shares**2).sum()) / (len(shares) - 1)  # in the mean over directions
+    share = of_loss / (of_loss + objective.l2) if of_loss > 0 else 0.0
+    scales: NDArray[np.float64] = np.hypot(
+        np.sqrt(share) * moments.spread(centre), np.sqrt(1 - share) * objective.scales
+    )
+    return scales
 
 
 def _contrasts(rows: Weights) -> Weights:

@@ -216,6 +216,66 @@ def test_rows_of_raw_features():
     assert_allclose(clf.coef_, peer.coef_, atol=1e-5)
 
 
+def of_unequal_units(n_features, n_classes, offset, kind=np.array):
+    """Features that tell alike, in units of which the largest is ten thousand smallest ones."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((500, n_features)) * (rng.random((500, n_features)) < 0.5)
+    scores = X @ rng.normal(size=(n_features, n_classes)) * 3 / np.sqrt(n_features)
+    y = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    return kind((X + offset) * np.logspace(-2, 2, n_features)), y
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("kind", [np.array, sparse.csr_array])
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize(("n_features", "l1_ratio"), [(10, 0.5), (300, 0), (300, 0.5)], ids=str)
+def test_raw_features_of_unequal_units(n_features, l1_ratio, n_classes, kind, fit_intercept):
+    offset = 3 if fit_intercept and kind is np.array else 0
+    X, y = of_unequal_units(n_features, n_classes, offset, kind)
+    given = {"standardize": False, "fit_intercept": fit_intercept, "l1_ratio": l1_ratio}
+    exact = to_the_optimum(tol=1e-6, max_iter=500, **given).fit(X, y)  # or it warns
+    assert exact.dual_gap(X, y) <= 1.001e-6 * frequency_loss(y)
+    near = (
+        to_the_optimum(max_iter=200, **given).set_params(optimizer="auto", tol=1e-3).fit(X, y)
+    )
+    assert near.loss_curve_[-1] - exact.loss_curve_[-1] < 3e-3 * frequency_loss(y)
+
+
+@pytest.mark.parametrize("load", LOADERS)
+def test_elastic_net_of_raw_tables(load):
+    X, y = load(return_X_y=True)
+    clf = to_the_optimum(standardize=False, l1_ratio=0.5, tol=1e-6, max_iter=200).fit(X, y)
+    assert clf.dual_gap(X, y) <= 1.001e-6 * frequency_loss(y)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_a_constant_raw_feature_weighs_what_the_penalty_lets_it(fit_intercept):
+    with_constant = np.column_stack([X, np.full(len(X), 300.0)])
+    given = {"standardize": False, "fit_intercept": fit_intercept, "tol": 1e-9}
+    clf = to_the_optimum(**given).fit(with_constant, Y)
+    peer = LogisticRegression(
+        C=1 / (0.02 * len(Y)), fit_intercept=fit_intercept, solver="newton-cholesky", tol=1e-12
+    ).fit(with_constant, Y)
+    assert_allclose(clf.coef_, peer.coef_, atol=1e-4)
+
+
+def test_rare_raw_features_are_not_scaled_up_beyond_the_penalty():
+    # A thousand words, most of them in few texts: by their spread alone 23 iterations.
+    rng = np.random.default_rng(0)
+    words = np.minimum(rng.geometric(0.01, size=(400, 20)) - 1, 999)
+    rows = sparse.csr_array(
+        (np.ones(words.size), (np.repeat(np.arange(400), 20), words.ravel())), (400, 1000)
+    )
+    y = (words < 30).sum(axis=1) > rng.integers(8, size=400)
+    clf = to_the_optimum(standardize=False, alpha=0.01, tol=1e-5).fit(rows, y)
+    assert clf.n_iter_ < 15
+
+
+def test_one_class_without_rows_that_count_has_scales():
+    clf = to_the_optimum(standardize=False, class_weight={0: 0, 1: 0}, tol=1e-6).fit(X, Y)
+    assert np.isfinite(clf.coef_).all()
+
+
 def test_two_fits_have_the_same_bits():
     first, second = (to_the_optimum(l1_ratio=0.1).fit(X, Y) for _ in range(2))
     assert_array_equal(first.coef_, second.coef_)
