@@ -9,7 +9,7 @@ from __future__ import annotations
 from sksoftmax.backend.problem import Problem
 from sksoftmax.data.rows import is_csr
 from sksoftmax.training.metric import passes_of, pays
-from sksoftmax.training.passes import STEPS_AN_EPOCH
+from sksoftmax.training.passes import STEPS_AN_EPOCH, automatic_batch_size
 from sksoftmax.training.training import Training
 from sksoftmax.training.variables import n_rows_of
 
@@ -20,12 +20,12 @@ From where the first has come to, second derivatives show the rest of the way.""
 SMALL_STEP = 10**4
 """Multiplications of a step below which an epoch takes longer than the iterations it saves."""
 
-LEAST_EPOCHS, MOST_EPOCHS = 5, 12
+LEAST_EPOCHS, MOST_EPOCHS = 5, 8
 """Epochs, of STEPS_AN_EPOCH steps or fewer, between which SGD begins to gain less by another
 than L-BFGS by an iteration: the first ones each are worth several. Most fits are over by then.
 """
 
-SPARSE_FACTOR = 2
+SPARSE_FACTOR = 3
 """How many times as many they are for sparse rows, which show rare features in few steps. What
 these say of other rows is learnt before the optimum, which knows them by heart."""
 
@@ -67,7 +67,10 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> int:
     if has_model and training.state().n_steps == 0:
         return 0
     rare = SPARSE_FACTOR if is_csr(training.problem.X) else 1
-    return rare * MOST_EPOCHS * max(1, training.rows.n_batches // STEPS_AN_EPOCH)
+    # Smaller batches than automatic ones take longer, but come hardly farther.
+    n_rows = training.rows.n_rows
+    n_steps = min(training.rows.n_batches, n_rows // automatic_batch_size(n_rows))
+    return rare * MOST_EPOCHS * max(1, n_steps // STEPS_AN_EPOCH)
 
 
 def iterations_before_metric(training: Training) -> int:
