@@ -27,7 +27,12 @@ from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.epochs import Run, run_epochs
 from sksoftmax.training.measured_rows import MeasuredRows
 from sksoftmax.training.optimum import Descent, Reached
-from sksoftmax.training.plan import epochs_of_steps, first_epochs, iterations_before_metric
+from sksoftmax.training.plan import (
+    LEAST_ITERATIONS,
+    epochs_of_steps,
+    first_epochs,
+    iterations_before_metric,
+)
 from sksoftmax.training.settings import PLANNED, Settings
 from sksoftmax.training.stopping import Plateau
 from sksoftmax.training.training import Training
@@ -183,7 +188,7 @@ class Fit(Inputs):
             return Descent(run, None if tol is None else lambda _: tol * by_frequencies)
         # What batches on the way have told, since losses of iterations are exact. A model to
         # begin with has had no epochs that would have shown how fast it gains.
-        run.rule.forget(epochs_of_steps(run.training, has_model=False))
+        run.rule.forget(max(LEAST_ITERATIONS, epochs_of_steps(run.training, has_model=False)))
         n_waiting = iterations_before_metric(run.training)
         return Descent(run, run.rule.bound_at, n_iterations_before_metric=n_waiting)
 

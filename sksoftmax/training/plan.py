@@ -25,6 +25,9 @@ LEAST_EPOCHS, MOST_EPOCHS = 5, 8
 than L-BFGS by an iteration: the first ones each are worth several. Most fits are over by then.
 """
 
+LEAST_ITERATIONS = 12
+"""Iterations before they may tell that they gain no more: the first know no curvature yet."""
+
 SPARSE_FACTOR = 3
 """How many times as many they are for sparse rows, which show rare features in few steps. What
 these say of other rows is learnt before the optimum, which knows them by heart."""
