@@ -7,6 +7,7 @@ compiled anew, and what cannot be written is compiled by each process.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import warnings
@@ -36,6 +37,77 @@ events: Any = event
 Pipeline: Any = Compiler
 
 
+class Uncollected(Pipeline):  # type: ignore[misc]
+    """Numba's compiler, without the collections of garbage that its many objects set off.
+
+    They take a seventh of a first fit, and free 20 MB. One lock has all threads compile in
+    turn, so that none finds collections off because of another.
+    """
+
+    def compile_extra(self, function: Any) -> Any:
+        """Compile a function, and all that are inlined into it.
+
+        Parameters
+        ----------
+        function : callable
+            The function.
+
+        Returns
+        -------
+        CompileResult
+            As Numba has it.
+        """
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return super().compile_extra(function)
+        finally:
+            if collects:
+                gc.enable()
+
+
+class OnlyInlined(Pipeline):  # type: ignore[misc]
+    """Numba's compiler for what is compiled into its callers, which optimise it with their own.
+
+    By itself Numba would have LLVM optimise it on its own as well, with all that it calls, and
+    make machine code of it that nobody runs: a quarter of a first fit. Should Numba no longer
+    look for the method that is replaced, it does so again.
+
+    Parameters
+    ----------
+    typing_context, target, library
+        As Numba gives them.
+    *others
+        What else it gives.
+    """
+
+    def __init__(self, typing_context: Any, target: Any, library: Any, *others: Any):
+        library = target.codegen().create_library(OnlyInlined.__name__)
+        library.enable_object_caching()  # as that which Numba creates where there is none
+        library._optimize_final_module = lambda: _keep_from_machine_code(library)
+        super().__init__(typing_context, target, library, *others)
+
+
+def _keep_from_machine_code(library: Any) -> None:
+    """Declare that the functions of a library are there for inlining, and found elsewhere."""
+    for function in library._final_module.functions:
+        is_inlined = any(b"alwaysinline" in group for group in function.attributes)
+        if is_inlined and not function.is_declaration:
+            function.linkage = "available_externally"
+
+
+CALLED: dict[str, Any] = {"no_cfunc_wrapper": True, "pipeline_class": Uncollected}
+"""Numba's options for a function that Python calls."""
+
+INLINED: dict[str, Any] = {
+    "forceinline": True,
+    "no_cfunc_wrapper": True,
+    "no_cpython_wrapper": True,
+    "pipeline_class": OnlyInlined,
+}
+"""Numba's options for a function that is compiled into whatever kernel calls it."""
+
+
 def compiled(function: Function) -> Function:
     """Compile a function at its first call, keep it on disk, and run it without the GIL.
 
@@ -50,7 +122,7 @@ def compiled(function: Function) -> Function:
     callable
         The same, compiled for each combination of dtypes.
     """
-    return _jitted(function, "", ANY_ORDER, no_cfunc_wrapper=True)
+    return _jitted(function, "", ANY_ORDER, **CALLED)
 
 
 def in_place(function: Function) -> Function:
@@ -69,7 +141,7 @@ def in_place(function: Function) -> Function:
     callable
         As `compiled` returns it.
     """
-    return _jitted(function, "", ANY_ORDER, no_cfunc_wrapper=True, **IN_PLACE)
+    return _jitted(function, "", ANY_ORDER, **CALLED, **IN_PLACE)
 
 
 def inlined_in_place(function: Function) -> Function:
@@ -109,8 +181,7 @@ def inlined(function: Function, freedoms: Set[str] = ANY_ORDER, **options: Any) 
     callable
         The same, for compiled functions.
     """
-    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
-    return _jitted(function, "-inlined", freedoms, pipeline_class=OnlyInlined, **options)
+    return _jitted(function, "-inlined", freedoms, **INLINED, **options)
 
 
 def for_python(kernel: Function) -> Function:
@@ -138,27 +209,6 @@ def _jitted(function: Function, suffix: str, freedoms: Set[str], **options: Any)
     kernel._cache = KernelCache(function, suffix)
     result: Function = kernel
     return result
-
-
-class OnlyInlined(Pipeline):  # type: ignore[misc]
-    """Numba's compiler for what is compiled into its callers, which optimise it with their own.
-
-    By itself Numba would have LLVM optimise it on its own as well, with all that it calls: a
-    sixth of a first fit. Should Numba no longer look for this method, it does so again.
-
-    Parameters
-    ----------
-    typing_context, target, library
-        As Numba gives them.
-    *others
-        What else it gives.
-    """
-
-    def __init__(self, typing_context: Any, target: Any, library: Any, *others: Any):
-        library = target.codegen().create_library(OnlyInlined.__name__)
-        library.enable_object_caching()  # as that which Numba creates where there is none
-        library._optimize_final_module = lambda: None
-        super().__init__(typing_context, target, library, *others)
 
 
 class KernelCache(files.NullCache):  # type: ignore[misc]

@@ -15,8 +15,8 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from sksoftmax.backend import Problem
-from sksoftmax_numba.compilation import in_place, inlined_in_place
-from sksoftmax_numba.epoch import RANGE, add_up, write_gradients
+from sksoftmax_numba.compilation import INLINED, in_place, inlined_in_place
+from sksoftmax_numba.epoch import NOBODY, RANGE, add_up, write_gradients
 from sksoftmax_numba.threads import all_arrived
 
 TINY = float(np.finfo(np.float64).tiny)
@@ -41,7 +41,7 @@ def rules_of(problem: Problem) -> NDArray[np.float64]:
     return np.stack(numbers, axis=1)
 
 
-@register_jitable
+@register_jitable(**INLINED)
 def n_ranges_of(n_features: int) -> int:
     """Return into how many ranges a class of so many features is cut."""
     return max(1, (n_features + RANGE - 1) // RANGE)
@@ -101,7 +101,7 @@ def finish_gradient(
         c, first = share // n_ranges, RANGE * (share % n_ranges)
         last = min(n, first + RANGE)
         y, g = point[c], gradients[0, c]
-        add_up(gradients, c, first, last, -1, n_threads)
+        add_up(gradients, c, first, last, NOBODY, n_threads)
         total = sum_of_parts(of_intercepts, c)
         squared = 0.0
         for j in range(np.uintp(first), np.uintp(last)):
@@ -146,7 +146,8 @@ def take_in(norms: Any, squares: Any, rule: Any, n_steps: int) -> Any:
         way = math.sqrt(squared) / curvature
         distance = distance if way <= distance else way  # a NaN stays
     area = distance * distance
-    total = (area * curvature) ** 2 if is_first else total + area * squared
+    curved = area * curvature
+    total = curved * curved if is_first else total + area * squared
     weight += area * n_steps
     norms[0], norms[1], norms[2] = distance, total, weight
     step = area / math.sqrt(TINY if total < TINY else total)

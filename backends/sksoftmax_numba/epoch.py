@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from sksoftmax_numba.compilation import in_place, inlined_in_place
+from sksoftmax_numba.compilation import INLINED, in_place, inlined_in_place
 from sksoftmax_numba.kernels import ROWS, copy_coefficients, summed_gradient
 from sksoftmax_numba.threads import all_arrived
 
@@ -27,8 +27,13 @@ RANGE = 1024
 """Features of a class that one thread steps. Full ranges leave nothing to the remainder of an
 unrolled vector loop, which might round in another way."""
 
+FIRST: Any = np.intp(0)
+NOBODY: Any = np.intp(-1)
+"""The first feature, and no thread at all. Numba would compile a function once for each literal
+number that it is called with."""
 
-@register_jitable
+
+@register_jitable(**INLINED)
 def n_parts_of(n_rows: int) -> int:
     """Return into how many parts a batch of so many rows is cut."""
     return min(MOST_PARTS, (n_rows + PART_ROWS - 1) // PART_ROWS)
@@ -49,7 +54,7 @@ def add_up(gradients: Any, c: int, first: int, last: int, thread: int, n_threads
 
     The sum is where that of the first part was. What lies within the parts of one thread is
     added by it alone, in its own cache and before it waits; the rest by the thread that has
-    these features in the step, which passes -1 for `thread`. One thread adds all of it there.
+    these features in the step, which passes NOBODY for `thread`: one thread alone adds all.
     """
     n_parts, span = len(gradients), 1
     while span < n_parts:
@@ -92,7 +97,7 @@ def write_gradients(
             of_intercepts[p],
         )  # fmt: skip
     for c in range(gradients.shape[1]):
-        add_up(gradients[:n_parts], c, 0, X.shape[2], thread, n_threads)
+        add_up(gradients[:n_parts], c, FIRST, X.shape[2], thread, n_threads)
     return n_parts
 
 
@@ -115,7 +120,7 @@ def momentum_step(
         c, first = share // n_ranges, RANGE * (share % n_ranges)
         last = min(n, first + RANGE)
         w, v, a, g = parameters[c], velocity[c], average[c], gradients[0, c]
-        add_up(gradients, c, first, last, -1, n_threads)
+        add_up(gradients, c, first, last, NOBODY, n_threads)
         total = of_intercepts[0, c]
         for p in range(1, len(of_intercepts)):
             total += of_intercepts[p, c]

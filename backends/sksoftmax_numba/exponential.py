@@ -12,23 +12,21 @@ Cody and Waite, "Software manual for the elementary functions", Prentice-Hall, 1
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numba import types
 from numba.extending import overload
 
-from sksoftmax_numba.compilation import IN_PLACE, inlined
+from sksoftmax_numba.compilation import IN_PLACE, INLINED
 
 # Not in any order: reassociating would cancel the large number against itself.
-_in_this_order: Any = partial(inlined, freedoms={"contract"})
+IN_THIS_ORDER: dict[str, Any] = {"fastmath": {"contract"}, **INLINED, **IN_PLACE}
 
 f, i = np.float32, np.int32
 
 
-@_in_this_order  # type: ignore[untyped-decorator]
-def _exponential_of_float64(x: float) -> Any:
+def _exponential_of_float64(x):  # type: ignore[no-untyped-def]  # Numba compares signatures
     x = -708.0 if x < -708.0 else x  # NaN is not less
     shifted = x * 1.4426950408889634 + 6755399441055744.0
     k = shifted - 6755399441055744.0
@@ -50,8 +48,7 @@ def _exponential_of_float64(x: float) -> Any:
     return p * np.int64(bits).view(np.float64)
 
 
-@_in_this_order  # type: ignore[untyped-decorator]
-def _exponential_of_float32(x: Any) -> Any:
+def _exponential_of_float32(x):  # type: ignore[no-untyped-def]
     x = f(-87.0) if x < f(-87.0) else x
     shifted = x * f(1.4426950408889634) + f(12582912.0)
     k = shifted - f(12582912.0)
@@ -84,11 +81,9 @@ def exponential(x: Any) -> Any:
     return np.exp(x)
 
 
-@overload(exponential, jit_options={"forceinline": True})
-def _by_dtype(x):  # type: ignore[no-untyped-def]  # Numba compares signatures as they are
-    if x == types.float32:
-        return lambda x: _exponential_of_float32(x)
-    return lambda x: _exponential_of_float64(x)
+@overload(exponential, jit_options=IN_THIS_ORDER)  # type: ignore[arg-type]
+def _by_dtype(x):  # type: ignore[no-untyped-def]
+    return _exponential_of_float32 if x == types.float32 else _exponential_of_float64
 
 
 def logarithm_beyond_one(x: Any) -> Any:
@@ -107,11 +102,8 @@ def logarithm_beyond_one(x: Any) -> Any:
     return np.log1p(x)
 
 
-LOGARITHM: dict[str, Any] = {"forceinline": True, "fastmath": {"contract"}, **IN_PLACE}
-
-
-@overload(logarithm_beyond_one, jit_options=LOGARITHM)  # type: ignore[arg-type]
-def _logarithm_by_dtype(x):  # type: ignore[no-untyped-def]  # Numba compares signatures as they are
+@overload(logarithm_beyond_one, jit_options=IN_THIS_ORDER)  # type: ignore[arg-type]
+def _logarithm_by_dtype(x):  # type: ignore[no-untyped-def]
     number, n_terms = (f, 8) if x == types.float32 else (np.float64, 16)
 
     def logarithm(x):  # type: ignore[no-untyped-def]

@@ -15,7 +15,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from sksoftmax_numba.compilation import inlined
+from sksoftmax_numba.compilation import INLINED, inlined
 
 HALF = np.dtype([("bits", np.uint16)])
 """How kernels see a number of float16."""
@@ -64,7 +64,7 @@ def number_of(element: Any) -> Any:
     raise NotImplementedError
 
 
-@overload(number_of, jit_options={"forceinline": True})
+@overload(number_of, jit_options=INLINED)  # type: ignore[arg-type]
 def _by_type(element):  # type: ignore[no-untyped-def]  # Numba compares signatures as they are
     if isinstance(element, types.Record):
         return lambda element: _float32_of(u(element.bits))

@@ -21,7 +21,7 @@ FEW_CLASSES = 64
 """Most classes for whose number kernels are compiled."""
 
 
-SECONDS = 10
+SECONDS = 5
 """About what compiling for another number of classes takes."""
 
 

@@ -23,7 +23,7 @@ BLOCK_ROWS = 1024
 LINES = 16
 """Cache lines of each row that are asked for at once: memory takes few more requests."""
 
-SECONDS = 3
+SECONDS = 2
 """About what compiling takes."""
 
 

@@ -49,7 +49,7 @@ LINE = 64
 AT_THE_ITERATE = np.array([1.0, 0.0, 0.0])
 """What `rules_of` returns for a rule whose gradients are taken at the iterate itself."""
 
-SECONDS = 10
+SECONDS = 5
 """About what compiling an epoch takes."""
 
 

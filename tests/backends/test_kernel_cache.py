@@ -1,5 +1,6 @@
 """Kernels on disk: found again by every later process, and never the end of a fit."""
 
+import gc
 import importlib.util
 import itertools
 import logging
@@ -115,6 +116,36 @@ def test_numba_still_looks_for_what_keeps_it_from_optimising_parts():
     from numba.core.codegen import CPUCodeLibrary
 
     assert callable(CPUCodeLibrary._optimize_final_module)
+
+
+def test_no_machine_code_is_made_of_what_is_only_inlined():
+    add_one = compilation.inlined_in_place(increase)
+    call = compilation.in_place(lambda array: add_one(array))
+    array = np.zeros(3)
+    call(array)
+    assert_array_equal(array, 1)
+    (inlined,) = add_one.overloads.values()
+    (function,) = inlined.library.get_defined_functions()
+    assert function.linkage.name == "available_externally"
+
+
+def increase(array):
+    for i in range(len(array)):
+        array[i] += 1
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_garbage_is_collected_after_compiling_as_before(collects):
+    was_collecting = gc.isenabled()
+    (gc.enable if collects else gc.disable)()
+    try:
+        assert compilation.in_place(lambda number: number + 1)(1) == 2
+        assert gc.isenabled() is collects
+        with pytest.raises(numba.core.errors.NumbaError):
+            compilation.in_place(lambda number: number.nothing)(1)
+        assert gc.isenabled() is collects
+    finally:
+        (gc.enable if was_collecting else gc.disable)()
 
 
 def test_without_a_folder_each_process_compiles_and_one_warning_says_so(
