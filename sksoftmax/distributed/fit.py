@@ -15,10 +15,12 @@ from sksoftmax.data.holdout import HeldOut
 from sksoftmax.data.rows import is_csr
 from sksoftmax.data.targets import Targets, class_weights, distinct_labels, encode_targets
 from sksoftmax.distributed.agreement import SharedTasks, union_of_labels
+from sksoftmax.distributed.optimum import SharedDescent
 from sksoftmax.distributed.ranks import Ranks
 from sksoftmax.distributed.training import ShardRows, ShardTraining
 from sksoftmax.estimators.fit import Fit
 from sksoftmax.training.measured_rows import MeasuredRows
+from sksoftmax.training.optimum import Descent
 from sksoftmax.training.training import Training
 
 
@@ -96,10 +98,6 @@ class ShardFit(Fit):
             held_out = self.targets.restricted_to(np.empty(0, np.int64))
         return training, held_out
 
-    def _may_end_in_iterations(self, training: Training) -> bool:
-        # Iterations of several processes rely on arithmetic that is the same to the bit.
-        return self.ranks.size == 1 and super()._may_end_in_iterations(training)
-
     def _weight_of_each_class(self) -> NDArray[np.float64] | None:
         counts = self.ranks.total(self.targets.counts)
         return class_weights(self.estimator.class_weight, self.targets.classes, counts)
@@ -115,3 +113,8 @@ class ShardFit(Fit):
     def _training(self, *arguments: Any, **named: Any) -> Training:
         alone = self.ranks.size == 1
         return (Training if alone else ShardTraining)(*arguments, **named)
+
+    def _new_descent(self, *arguments: Any, **named: Any) -> Descent:
+        if self.ranks.size == 1:
+            return super()._new_descent(*arguments, **named)
+        return SharedDescent(self.run, *arguments, ranks=self.ranks, **named)

@@ -117,15 +117,14 @@ class SoftmaxClassifier(
         of them is kept all the same); `partial_fit` refuses them.
     optimizer : {"auto", "sgd", "adam", "lbfgs"}, default="auto"
         "auto" takes the steps of SGD. Where a fit has not stopped after 5 to 8 epochs, by
-        counts of rows and weights, or where weights are more than 500 after 8 for each 32
-        steps of an epoch, and on sparse rows three times as many, L-BFGS [9]_ goes on from
-        there: it takes all rows in each iteration, in float64. Who asks for epochs or for steps of a size
+        counts of rows and weights, or where weights are more than 500 after 8 for each 32 steps
+        of an epoch, and on sparse rows three times as many, L-BFGS [9]_ goes on from there: it
+        takes all rows in each iteration, in float64. Who asks for epochs or for steps of a size
         is given steps alone: with ``tol=None``, held-out rows, a `schedule` or a given
-        `learning_rate`, and in `partial_fit`. So are fits of several processes. "sgd" never has
-        iterations, and momentum where `learning_rate` is given; "adam" has the steps of Adam
-        [4]_ in standardised coordinates. "lbfgs" goes to the optimum, to a certified `tol`,
-        after a few epochs of SGD where their steps are no tiny ones; there is then no
-        `partial_fit` and no `early_stopping`.
+        `learning_rate`, and in `partial_fit`. "sgd" never has iterations, and momentum where
+        `learning_rate` is given; "adam" has the steps of Adam [4]_ in standardised coordinates.
+        "lbfgs" goes to the optimum, to a certified `tol`, after a few epochs of SGD where their
+        steps are no tiny ones; there is then no `partial_fit` and no `early_stopping`.
     momentum : float, default=0.9
         Momentum of SGD with a given `learning_rate`, in [0, 1).
     nesterov : bool, default=False

@@ -185,12 +185,16 @@ class Fit(Inputs):
         run, tol = self.run, self.estimator.tol
         if self.estimator.optimizer == "lbfgs":
             by_frequencies = run.training.rows.frequency_loss
-            return Descent(run, None if tol is None else lambda _: tol * by_frequencies)
+            return self._new_descent(None if tol is None else lambda _: tol * by_frequencies)
         # What batches on the way have told, since losses of iterations are exact. A model to
         # begin with has had no epochs that would have shown how fast it gains.
         run.rule.forget(max(LEAST_ITERATIONS, epochs_of_steps(run.training, has_model=False)))
         n_waiting = iterations_before_metric(run.training)
-        return Descent(run, run.rule.bound_at, n_iterations_before_metric=n_waiting)
+        return self._new_descent(run.rule.bound_at, n_iterations_before_metric=n_waiting)
+
+    def _new_descent(self, *arguments: Any, **named: Any) -> Descent:
+        """The `Descent` that runs the iterations of this fit."""
+        return Descent(self.run, *arguments, **named)
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the estimator as if the fit ended after the last epoch."""

@@ -87,7 +87,8 @@ class Descent:
         self._run = run
         self._target_at = target
         training = run.training
-        self._objective = Objective(training)
+        self._objective = self._new_objective()
+        self._slice_operations = training.slice_operations
         self._before = training.state()
         self._weights = self._before.predicting(training.problem)[0].astype(np.float64)
         # Where the caller has not standardised, the penalty does not know what features weigh.
@@ -120,18 +121,21 @@ class Descent:
             All that is needed of the descent from then on: its arrays, and the trainer by
             which it has measured, can go.
         """
-        slices = self._run.training.slice_operations
         if self._run.history.losses:  # else there is no epoch to end with
-            with threads_of_blas(slices):
+            with threads_of_blas(self._slice_operations):
                 self._certify()
         gains = True
         while gains and not self._is_over:
             self._take_metric()
-            with threads_of_blas(slices):
+            with threads_of_blas(self._slice_operations):
                 gains = self._gains()
         training = self._run.training
         training.hold(training.state())
         return Reached(self.gap, self.is_certified)
+
+    def _new_objective(self) -> Objective:
+        """What is minimised."""
+        return Objective(self._run.training)
 
     def _gains(self) -> bool:
         """Iterate in one metric, or none, and say whether another start may gain more."""
@@ -260,6 +264,13 @@ class Descent:
     def _end_iteration(self, point: NDArray[np.float64]) -> None:
         """Note an iteration, and its bound where that may be small enough."""
         self._move_to(point)  # the last place looked at may have been worse
+        self._note_iteration()
+        if self._run.error is None:
+            self._certify()
+        self._n_iterations_left -= 1
+
+    def _note_iteration(self) -> None:
+        """Let the training hold the model, and tell who follows the fit."""
         training = self._run.training
         training.n_epochs += 1
         training.holder = HeldState(self._state())  # its trainer measures the next one
@@ -267,9 +278,6 @@ class Descent:
         seconds, self._start = time.perf_counter() - self._start, None
         training.backend_seconds, self._seconds = self._seconds, 0.0
         self._run.end_epoch(self._value, np.nan, np.nan, seconds, is_exact=True)
-        if self._run.error is None:
-            self._certify()
-        self._n_iterations_left -= 1
 
     def _certify(self) -> None:
         """Measure the bound where it may well be at most the target: that takes passes."""

@@ -10,6 +10,9 @@ import sys
 import warnings
 from pathlib import Path
 
+if sys.argv[1] == "unlike_processors" and os.environ.get("PMI_RANK", "0") != "0":
+    os.environ["OPENBLAS_CORETYPE"] = "Prescott"  # read once, as NumPy is imported
+
 import joblib
 import numpy as np
 from mpi4py import MPI
@@ -91,13 +94,60 @@ def every_setting():
     return found
 
 
-def only_steps():
-    """A fit that iterations would follow in one process: its epochs, and its steps."""
-    warnings.simplefilter("ignore")
-    parameters = {"tol": 1e-6, "max_iter": 15, "batch_size": 64}
-    clf = estimator(**parameters).fit(X[MINE], Y[MINE] < 5)
-    alone = SoftmaxClassifier(random_state=0, backend="numpy", **parameters).fit(X, Y < 5)
-    return (clf.n_iter_, clf.t_), (alone.n_iter_, alone.t_)
+ITERATIONS = {
+    "by default": {"tol": 1e-6},
+    "from a model": {"tol": 1e-6, "warm_start": True},
+    "in the metric": {"optimizer": "lbfgs", "tol": 1e-9},
+    "lasso": {"optimizer": "lbfgs", "tol": 1e-6, "l1_ratio": 1, "alpha": 1e-3},
+    "many weights": {"optimizer": "lbfgs", "tol": 1e-6, "batch_size": 1},
+    "stopped short": {"optimizer": "lbfgs", "tol": None, "max_iter": 7},
+    "raw": {"optimizer": "lbfgs", "tol": 1e-6, "standardize": False},
+}
+
+
+def iterations():
+    """Fits that go on over all rows, or do nothing else, and the same ones of one process."""
+    found = {}
+    for name, parameters in ITERATIONS.items():
+        y = Y if name == "many weights" else Y < 5
+        of_ranks, alone = [
+            kind(**{"random_state": 0, "backend": "numpy", "max_iter": 300, **parameters})
+            for kind in (DistributedSoftmaxClassifier, SoftmaxClassifier)
+        ]
+        if "warm_start" in parameters:
+            start = SoftmaxClassifier(random_state=0, max_iter=2, tol=None, backend="numpy")
+            start.fit(X, y)
+            vars(of_ranks).update(fitted_attributes_of(start))
+            vars(alone).update(fitted_attributes_of(start))
+        of_ranks.fit(X[MINE], y[MINE])
+        alone.fit(X, y)
+        found[name] = fitted(of_ranks), *map(outcome, (of_ranks, alone))
+    return found
+
+
+def fitted_attributes_of(clf):
+    """What a warm start goes on from."""
+    kept = {name: value for name, value in vars(clf).items() if name.endswith("_")}
+    return pickle.loads(pickle.dumps({**kept, "_checkpoint": clf._checkpoint}))
+
+
+def outcome(clf):
+    """Epochs, steps, and where these have led."""
+    return clf.n_iter_, clf.t_, clf.loss_curve_[-1], clf.coef_
+
+
+def unlike_processors():
+    """Iterations where the last bits of the ranks' arithmetic differ."""
+    product = joblib.hash(X.T @ X @ np.linspace(0, 1, X.shape[1]))
+    found = [
+        fitted(estimator(max_iter=100, **parameters).fit(X[MINE], Y[MINE] < 5))
+        for parameters in (
+            {"tol": 1e-6},
+            {"optimizer": "lbfgs", "tol": 1e-9},
+            {"optimizer": "lbfgs", "tol": 1e-6, "l1_ratio": 0.5, "alpha": 1e-2},
+        )
+    ]
+    return len(set(COMM.allgather(product))), found
 
 
 class InOrder(Training):
@@ -276,6 +326,10 @@ def one_rank_raises():
     if hasattr(clf, "set_callbacks"):
         callback = InTheSecondEpoch(lambda: 1 / 0)
         found["in a callback"] = error_of(clone(clf).set_callbacks(callback).fit, x, y)
+        callback = InTheSecondEpoch(lambda: 1 / 0)
+        iterating = clone(clf).set_params(optimizer="lbfgs", batch_size=1)  # without steps
+        iterating.set_callbacks(callback)
+        found["in a callback of iterations"] = error_of(iterating.fit, x, y)
     unchanged = fitted(clf) == before
     clf.fit(x, y)
     return found, unchanged, fitted(clf)
@@ -287,9 +341,12 @@ def one_rank_is_killed():
 
 
 def one_rank_stops():
-    callback = InTheSecondEpoch(lambda: True)
-    clf = estimator(max_iter=50).set_callbacks(callback).fit(X[MINE], Y[MINE])
-    return clf.n_iter_, fitted(clf)
+    found = []
+    for parameters in ({}, {"optimizer": "lbfgs", "batch_size": 1}):  # steps, and iterations
+        clf = estimator(max_iter=50, **parameters)
+        clf.set_callbacks(InTheSecondEpoch(lambda: True)).fit(X[MINE], Y[MINE] < 5)
+        found.append((clf.n_iter_, fitted(clf)))
+    return found
 
 
 def going_on():

@@ -55,13 +55,23 @@ def test_one_process_over_the_same_global_order_comes_to_the_same(n_ranks, tmp_p
                 np.testing.assert_allclose(distributed, alone, rtol=1e-9, atol=1e-12)
 
 
-def test_no_iterations_follow_steps(n_ranks, tmp_path):
-    n_batches = -(-1797 // 64)
-    for (n_epochs, n_steps), (n_alone, n_steps_alone) in results(
-        "only_steps", n_ranks, tmp_path
-    ):
-        assert n_steps == n_epochs * n_batches
-        assert n_steps_alone < n_alone * n_batches
+def test_iterations_are_those_of_one_process(n_ranks, tmp_path):
+    first, *others = results("iterations", n_ranks, tmp_path)
+    assert all(other[name][0] == first[name][0] for other in others for name in first)
+    # By default, steps on other batches come before, but as many.
+    _, of_ranks, alone = first.pop("by default")
+    (n_epochs, n_steps, loss, _), (_, n_steps_alone, loss_alone, _) = of_ranks, alone
+    assert n_steps == n_steps_alone < n_epochs * -(-1797 // 64)
+    assert loss == pytest.approx(loss_alone, abs=1e-6)
+    for name, (_, of_ranks, alone) in first.items():
+        assert of_ranks[:2] == alone[:2], name
+        np.testing.assert_allclose(of_ranks[2], alone[2], rtol=1e-9)
+        np.testing.assert_allclose(of_ranks[3], alone[3], rtol=1e-6, atol=1e-6)
+
+
+def test_ranks_of_unlike_arithmetic_iterate_together(n_ranks, tmp_path):
+    first, *others = results("unlike_processors", n_ranks, tmp_path)
+    assert all(other == first for other in others)
 
 
 def test_the_gap_is_that_of_all_rows(n_ranks, tmp_path):
@@ -95,6 +105,7 @@ OWN = {
     "in an epoch": ("OSError", "the disk does not answer"),
     "an interrupt": ("KeyboardInterrupt", ""),
     "in a callback": ("ZeroDivisionError", "division by zero"),
+    "in a callback of iterations": ("ZeroDivisionError", "division by zero"),
 }
 
 EVERYWHERE = {"ValueError": "ValueError", "InvalidParameterError": "ValueError"}
@@ -124,7 +135,7 @@ def test_a_killed_rank_takes_the_others_with_it(n_ranks, tmp_path):
 def test_a_callback_on_one_rank_ends_the_fit_on_all(n_ranks, tmp_path):
     pytest.importorskip("sklearn.callback", reason="scikit-learn has callbacks from 1.9 on")
     first, *others = results("one_rank_stops", n_ranks, tmp_path)
-    assert first[0] == 2
+    assert [n_epochs for n_epochs, _ in first] == [2, 2]
     assert all(other == first for other in others)
 
 
