@@ -47,10 +47,9 @@ class CaseReport:
 
     Examples
     --------
-    >>> from sksoftmax import get_backend
-    >>> from sksoftmax.testing import check_backend
-    >>> check_backend(get_backend("numpy"))[0].name
-    'defaults with a short last batch'
+    >>> from sksoftmax.testing import CaseReport
+    >>> CaseReport("one row, float32", difference=0.0)
+    CaseReport(name='one row, float32', difference=0.0, refused='')
     """
 
     name: str
