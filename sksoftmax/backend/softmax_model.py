@@ -212,12 +212,13 @@ class SoftmaxModel:
         found = self._to_numpy(products / w.sum()).astype(np.float64)
         if is_binary:
             return np.kron(OPPOSITE_CLASSES, found)
-        # diag(z) - z z': probabilities add up to 1, so that sums of the products are the first.
+        # diag(z) - z z': probabilities add up to 1, so that a class's own part is the sum of
+        # the others', without its square, beside which they may be lost.
         hessian = -found
         blocks = hessian.reshape(n_models, n_classes, width, n_classes, width)
         labels = np.arange(n_classes)
-        sums = found.reshape(blocks.shape).sum(axis=3)
-        blocks[:, labels, :, labels] += np.swapaxes(sums, 0, 1)
+        blocks[:, labels, :, labels] = 0
+        blocks[:, labels, :, labels] = -np.swapaxes(blocks.sum(axis=3), 0, 1)
         return hessian
 
     def _score_slopes(self, x: Array, only_intercepts: bool) -> Array:

@@ -85,9 +85,9 @@ class SoftmaxClassifier(
         class frequencies, or times five times what has been gained on that, where this is
         less: about as much is then still to be gained. After more than a hundred epochs it is
         more, in proportion. Once iterations over all rows have taken over, `fit` also stops
-        when `dual_gap`, a bound that holds on what is still to be gained, is no more than that,
-        nor than a tenth of the objective; before, it does not where nothing has been gained, or
-        the loss has risen again. None runs all `max_iter` epochs. The default suits
+        when `dual_gap`, a bound that holds on what is still to be gained, is no more than three
+        tenths of that, nor than 3% of the objective; before, it does not where nothing has been
+        gained, or the loss has risen again. None runs all `max_iter` epochs. The default suits
         accuracy; for coefficients at the optimum take ``optimizer="lbfgs"`` and 1e-6: there
         `fit` stops when `dual_gap` is no more than `tol` times the loss of the class
         frequencies.
@@ -116,13 +116,13 @@ class SoftmaxClassifier(
         over all `max_iter` epochs of a fit, whatever `tol` (under `early_stopping` the best
         of them is kept all the same); `partial_fit` refuses them.
     optimizer : {"auto", "sgd", "adam", "lbfgs"}, default="auto"
-        "auto" takes the steps of SGD. Where a fit has not stopped after 5 to 8 epochs, by
-        counts of rows and weights, or where weights are more than 500 after 8 for each 32 steps
-        of an epoch, and on sparse rows three times as many, L-BFGS [9]_ goes on from there: it
-        takes all rows in each iteration, in float64. Who asks for epochs or for steps of a size
-        is given steps alone: with ``tol=None``, held-out rows, a `schedule` or a given
-        `learning_rate`, and in `partial_fit`. "sgd" never has iterations, and momentum where
-        `learning_rate` is given; "adam" has the steps of Adam [4]_ in standardised coordinates.
+        "auto" takes the steps of SGD. Where a fit has not stopped after 8 epochs (fewer where
+        weights are fewer than 1,000; where they are more than 500, as many for each 32 steps of
+        an epoch, and on sparse rows 24), L-BFGS [9]_ goes on from there: it takes all rows in
+        each iteration, in float64. Who asks for epochs or for steps of a size is given steps
+        alone: with ``tol=None``, held-out rows, a `schedule` or a given `learning_rate`, and in
+        `partial_fit`. "sgd" never has iterations, and momentum where `learning_rate` is given;
+        "adam" has the steps of Adam [4]_ in standardised coordinates.
         "lbfgs" goes to the optimum, to a certified `tol`, after a few epochs of SGD where their
         steps are no tiny ones; there is then no `partial_fit` and no `early_stopping`.
     momentum : float, default=0.9

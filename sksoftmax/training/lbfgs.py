@@ -50,7 +50,8 @@ def iterates(
         Pairs of steps and gradients that are remembered, at least one.
     curvature : float or None, default=None
         That of the function about the start, in all directions; None for a first step of
-        length 1.
+        length 1. Where no pair has been, it is never taken for less: steps there would be
+        too long for a penalty that curves by as much as ever, and rounding would grow by them.
 
     Yields
     ------
@@ -64,6 +65,7 @@ def iterates(
     """
     point = start
     value, gradient = function(point)
+    least = 0.0 if curvature is None else curvature
     if curvature is None:
         curvature = float(np.linalg.norm(gradient))
     pairs: deque[Pair] = deque(maxlen=n_pairs)
@@ -82,7 +84,7 @@ def iterates(
         value, gradient = new_value, new_gradient
         if product > 0:
             pairs.append(Pair(step, change, product))
-            curvature = float(change @ change) / product
+            curvature = max(least, float(change @ change) / product)
         yield point
         if not is_lower:
             return

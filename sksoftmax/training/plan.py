@@ -20,10 +20,13 @@ From where the first has come to, second derivatives show the rest of the way.""
 SMALL_STEP = 10**4
 """Multiplications of a step below which an epoch takes longer than the iterations it saves."""
 
-LEAST_EPOCHS, MOST_EPOCHS = 5, 8
-"""Epochs, of STEPS_AN_EPOCH steps or fewer, between which SGD begins to gain less by another
-than L-BFGS by an iteration: the first ones each are worth several. Most fits are over by then.
-"""
+MOST_EPOCHS = 8
+"""Epochs, of STEPS_AN_EPOCH steps or fewer, after which SGD gains less by another than L-BFGS
+by an iteration: the first ones each are worth several. Most fits are over by then."""
+
+MANY_WEIGHTS = 1000
+"""Weights from which they are so many. A step on fewer takes hardly less time, other than where
+it is compiled, while an iteration does: it takes the place of steps the sooner, the fewer."""
 
 LEAST_ITERATIONS = 12
 """Iterations before they may tell that they gain no more: the first know no curvature yet."""
@@ -46,10 +49,10 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> int:
 
     SGD is sooner near the optimum, and slower from there on. An epoch of many steps brings it
     further, while an iteration is one step for any number of rows. Where weights are few,
-    second derivatives show the rest of the way: an epoch need not gain more than they cost,
-    and a model to begin with is near enough for them. Where steps would start anew from one,
-    since it is of another penalty or of other rows, they would hardly move it: they are as
-    short as is safe anywhere, and seem to gain nothing.
+    second derivatives show the rest of the way, and a model to begin with is near enough for
+    them. Where steps would start anew from one, since it is of another penalty or of other
+    rows, they would hardly move it: they are as short as is safe anywhere, and seem to gain
+    nothing.
 
     Parameters
     ----------
@@ -63,17 +66,19 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> int:
     int
         By counts alone.
     """
-    if _has_metric(training.problem):
-        if has_model:
-            return 0
-        return min(MOST_EPOCHS, max(LEAST_EPOCHS, passes_of(_n_weights(training.problem))))
-    if has_model and training.state().n_steps == 0:
+    has_metric = _has_metric(training.problem)
+    if has_model and (has_metric or training.state().n_steps == 0):
         return 0
-    rare = SPARSE_FACTOR if is_csr(training.problem.X) else 1
-    # Smaller batches than automatic ones take longer, but come hardly farther.
-    n_rows = training.rows.n_rows
-    n_steps = min(training.rows.n_batches, n_rows // automatic_batch_size(n_rows))
-    return rare * MOST_EPOCHS * max(1, n_steps // STEPS_AN_EPOCH)
+    problem = training.problem
+    n_epochs = MOST_EPOCHS * min(1.0, problem.n_features * problem.n_classes / MANY_WEIGHTS)
+    if not has_metric:
+        if is_csr(problem.X):
+            n_epochs = SPARSE_FACTOR * MOST_EPOCHS
+        # Smaller batches than automatic ones take longer, but come hardly farther.
+        n_rows = training.rows.n_rows
+        n_steps = min(training.rows.n_batches, n_rows // automatic_batch_size(n_rows))
+        n_epochs *= max(1, n_steps // STEPS_AN_EPOCH)
+    return max(1, round(n_epochs))
 
 
 def iterations_before_metric(training: Training) -> int:

@@ -25,9 +25,10 @@ Where more of them are looked at, each has to gain its share of that."""
 LITTLE_GAIN = 0.2
 """Share of the baseline below which the gain, and not the baseline, sets the tolerance."""
 
-SHARE_OF_OBJECTIVE = 0.1
-"""Share of the objective itself that a bound on what is left may be in any case: where a model
-explains nearly all, the loss of the class frequencies is no measure of what is left."""
+SHARE_OF_TOLERANCE, SHARE_OF_OBJECTIVE = 0.3, 0.03
+"""Shares of the tolerance, and of the objective itself, that a bound on what is left may be.
+So near the optimum iterations gain a digit in hardly more time than an early bound takes. And
+where a model explains nearly all, the loss of the class frequencies is no measure of that."""
 
 LEAST_GAIN = 0.03
 """Share of the baseline that a gain counts as at least: pure noise has none to measure by."""
@@ -103,7 +104,8 @@ class Plateau:
 
     def bound_at(self, objective: float) -> float:
         """Return what may be left to be gained where that is known, and not guessed at."""
-        return min(self.tolerance_at(objective), SHARE_OF_OBJECTIVE * objective)
+        tolerance = SHARE_OF_TOLERANCE * self.tolerance_at(objective)
+        return min(tolerance, SHARE_OF_OBJECTIVE * objective)
 
     @property
     def is_reached(self) -> bool:

@@ -59,10 +59,12 @@ def test_halving_with_fits_that_fail_and_other_groups():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
 @pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
 def test_halving_ranks_by_the_folds_that_have_scores():
-    X, y = load_iris(return_X_y=True)
-    rng = np.random.default_rng(0)
-    rows = rng.permutation(150)
-    splits = [(np.arange(40), np.arange(100, 150)), (rows[:100], rows[100:])]
+    X, y = load_digits(return_X_y=True)
+    order = np.argsort(y, kind="stable")
+    X, y = X[order], y[order]
+    rows = np.random.default_rng(0).permutation(len(y))
+    # The first fold trains on zeros alone.
+    splits = [(np.arange(100), np.arange(1000, 1500)), (rows[:1000], rows[1000:])]
     grid = {"alpha": [100.0, 30.0, 10.0, 1e-3]}  # the best comes last
     search = SoftmaxSearchCV(
         classifier(), grid, cv=splits, scoring="neg_log_loss", halving=2, refit=False

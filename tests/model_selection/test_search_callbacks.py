@@ -111,10 +111,11 @@ def test_each_epoch_of_a_search_hands_over_the_estimator_as_if_fit_ended_there()
         np.testing.assert_allclose(fitted.coef_, other.coef_, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_callback_ends_each_fit_of_a_search():
     callback = PropagatedTree(stop_after=2)
     search = searched(SoftmaxSearchCV, estimator(tol=1e-8, max_iter=50), GRID, [callback])
-    two = searched(SoftmaxSearchCV, estimator(max_iter=2), GRID, [])
+    two = searched(SoftmaxSearchCV, estimator(tol=1e-8, max_iter=2), GRID, [])
     name = "mean_test_score"
     np.testing.assert_allclose(search.cv_results_[name], two.cv_results_[name])
     assert search.best_estimator_.n_iter_ == 2

@@ -14,7 +14,6 @@ from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.model_selection import joint_fit
 from sksoftmax.model_selection.joint_fit import JointFits
 from sksoftmax.training import passes, stack
-from sksoftmax.training.plan import LEAST_EPOCHS
 
 CPU_BACKENDS = [b.name for b in list_backends() if b.available and b.name in ("numba", "numpy")]
 ALPHAS = (0, 1e-4, 1e-2, 1, 30)
@@ -333,7 +332,7 @@ def test_models_that_are_over_keep_no_trainer():
     X, y = load_wine(return_X_y=True)
     models = [SoftmaxClassifier(alpha=alpha, random_state=0) for alpha in (1e-3, 1e-2, 10)]
     (fits,) = JointFits(models, X, y, {}).run()
-    assert max(each.estimator.n_iter_ for each in fits) > LEAST_EPOCHS  # by iterations, too
+    assert max(each.estimator.n_iter_ for each in fits) > 1  # by iterations, too
     for each in fits:
         assert "trainer" not in vars(each.fit.run.training)
 

@@ -130,9 +130,10 @@ def test_epochs_do_not_copy_the_weights():
 
 def test_what_is_known_to_be_left_may_be_a_share_of_a_small_objective():
     rule = Plateau(3e-3, 2, baseline=1.0, n_batches=32)
-    assert rule.bound_at(0.5) == rule.tolerance_at(0.5) == pytest.approx(3e-3)
-    assert rule.bound_at(0.01) == pytest.approx(1e-3)
-    assert rule.bound_at(0.95) == pytest.approx(3e-3 * 5 * 0.05)
+    assert rule.tolerance_at(0.5) == pytest.approx(3e-3)
+    assert rule.bound_at(0.5) == pytest.approx(0.3 * 3e-3)
+    assert rule.bound_at(0.01) == pytest.approx(0.03 * 0.01)
+    assert rule.bound_at(0.95) == pytest.approx(0.3 * 3e-3 * 5 * 0.05)
 
 
 def test_full_batches_and_given_steps_have_no_noise_to_know_of():
