@@ -289,7 +289,7 @@ class SoftmaxClassifier(
     >>> X, y = load_wine(return_X_y=True)
     >>> clf = SoftmaxClassifier(random_state=0).fit(X, y)
     >>> print(f"{clf.score(X, y):.0%} of the wines after {clf.n_iter_} epochs")
-    100% of the wines after 6 epochs
+    100% of the wines after 8 epochs
 
     With a tenth of the rows held out, and the best epoch by them kept:
 
