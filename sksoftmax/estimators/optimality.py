@@ -97,9 +97,9 @@ class Optimality:
         >>> from sklearn.datasets import load_wine
         >>> from sksoftmax import SoftmaxClassifier
         >>> X, y = load_wine(return_X_y=True)
-        >>> accurate = SoftmaxClassifier(random_state=0).fit(X, y)
+        >>> accurate = SoftmaxClassifier(optimizer="sgd", random_state=0).fit(X, y)
         >>> precise = SoftmaxClassifier(optimizer="lbfgs", tol=1e-6, random_state=0).fit(X, y)
-        >>> print(f"{accurate.dual_gap(X, y):.4f} and {precise.dual_gap(X, y):.6f}")
+        >>> print(f"{accurate.dual_gap(X, y):.3f} and {precise.dual_gap(X, y):.5f}")
         0.001 and 0.00000
         """
         check_is_fitted(self)
