@@ -122,9 +122,9 @@ class SoftmaxClassifier(
         each iteration, in float64. Who asks for epochs or for steps of a size is given steps
         alone: with ``tol=None``, held-out rows, a `schedule` or a given `learning_rate`, and in
         `partial_fit`. "sgd" never has iterations, and momentum where `learning_rate` is given;
-        "adam" has the steps of Adam [4]_ in standardised coordinates.
-        "lbfgs" goes to the optimum, to a certified `tol`, after a few epochs of SGD where their
-        steps are no tiny ones; there is then no `partial_fit` and no `early_stopping`.
+        "adam" has the steps of Adam [4]_ in standardised coordinates. "lbfgs" goes to the
+        optimum, to a certified `tol`, after a few epochs of SGD where their steps are no tiny
+        ones; there is then no `partial_fit` and no `early_stopping`.
     momentum : float, default=0.9
         Momentum of SGD with a given `learning_rate`, in [0, 1).
     nesterov : bool, default=False
@@ -154,10 +154,9 @@ class SoftmaxClassifier(
     warm_start : bool, default=False
         Whether `fit` goes on from the model that the last call kept, optimiser included unless
         the penalty or the rows are others: iterations over all rows, or where there are none
-        steps that start anew, then go on from that model. Its
-        epochs after the best one are then forgotten, as if it had ended there. The rows held
-        out are the same again, and the model gone on from counts among the epochs to choose
-        from.
+        steps that start anew, then go on from that model. Its epochs after the best one are
+        then forgotten, as if it had ended there. The rows held out are the same again, and the
+        model gone on from counts among the epochs to choose from.
     random_state : int, RandomState instance or None, default=None
         Source of the one random number from which all orders of a fit, and the rows that it
         holds out, follow. The same
