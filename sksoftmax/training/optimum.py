@@ -7,8 +7,9 @@ module must not know estimators, nor how the gradient is computed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,9 @@ from sksoftmax.data.rows import is_csr
 from sksoftmax.training.epochs import Run
 from sksoftmax.training.lbfgs import EVALUATIONS, iterates
 from sksoftmax.training.metric import iterations_of
-from sksoftmax.training.objective import Objective, dual_gap, estimated_gap
+from sksoftmax.training.objective import Objective, Weights, dual_gap, estimated_gap
 from sksoftmax.training.passes import threads_of_blas
-from sksoftmax.training.training import HeldState
+from sksoftmax.training.training import Training
 from sksoftmax.training.variables import Variables
 
 MEMORY, MEMORY_BYTES = 30, 2**28
@@ -46,6 +47,39 @@ class Reached:
 
     gap: float
     is_certified: bool
+
+
+class ModelOfIteration:
+    """The model that an iteration has come to, in a state that hardly anyone asks for.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_classes, n_features + 1)
+        Its weights, which nobody changes.
+    before : State
+        Of the steps before the first iteration.
+    training : Training
+        Whose model it is.
+    """
+
+    def __init__(self, weights: Weights, before: State, training: Training):
+        self._weights, self._before, self._training = weights, before, training
+
+    @cached_property
+    def _state(self) -> State:
+        """From which SGD would go on by the steps that it had come to."""
+        problem = self._training.problem
+        means = np.zeros(problem.n_features) if problem.means is None else problem.means
+        parameters = self._weights[None].astype(problem.dtype)
+        return moved_to(parameters, means, self._before, problem)
+
+    def state(self) -> State:
+        """Return the state."""
+        return self._state
+
+    def norms(self) -> Mapping[str, NDArray[np.float64]]:
+        """Return the norms in it."""
+        return self._state.norms
 
 
 class Descent:
@@ -273,7 +307,8 @@ class Descent:
         """Let the training hold the model, and tell who follows the fit."""
         training = self._run.training
         training.n_epochs += 1
-        training.holder = HeldState(self._state())  # its trainer measures the next one
+        # Its trainer measures the next one.
+        training.holder = ModelOfIteration(self._weights, self._before, training)
         assert self._start is not None
         seconds, self._start = time.perf_counter() - self._start, None
         training.backend_seconds, self._seconds = self._seconds, 0.0
@@ -294,11 +329,3 @@ class Descent:
             if self.gap > target:
                 # Estimates are too small by a factor that changes slowly.
                 self._promising = estimate * min(0.5, target / self.gap)
-
-    def _state(self) -> State:
-        """The model, from which SGD would go on by the steps that it had come to."""
-        training = self._run.training
-        centre = training.problem.means
-        means = np.zeros(training.problem.n_features) if centre is None else centre
-        parameters = self._weights[None].astype(training.rows.dtype)
-        return moved_to(parameters, means, self._before, training.problem)
