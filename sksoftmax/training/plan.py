@@ -20,18 +20,18 @@ From where the first has come to, second derivatives show the rest of the way.""
 SMALL_STEP = 10**4
 """Multiplications of a step below which an epoch takes longer than the iterations it saves."""
 
-MOST_EPOCHS = 8
+MOST_EPOCHS = 12
 """Epochs, of STEPS_AN_EPOCH steps or fewer, after which SGD gains less by another than L-BFGS
 by an iteration: the first ones each are worth several. Most fits are over by then."""
 
-MANY_WEIGHTS = 1000
-"""Weights from which they are so many. A step on fewer takes hardly less time, other than where
-it is compiled, while an iteration does: it takes the place of steps the sooner, the fewer."""
+WEIGHTS_AN_EPOCH = 125
+"""Weights, few enough for second derivatives, that are worth an epoch before. A step on fewer
+takes hardly less time, other than where it is compiled, while an iteration does."""
 
 LEAST_ITERATIONS = 12
 """Iterations before they may tell that they gain no more: the first know no curvature yet."""
 
-SPARSE_FACTOR = 3
+SPARSE_FACTOR = 2
 """How many times as many they are for sparse rows, which show rare features in few steps. What
 these say of other rows is learnt before the optimum, which knows them by heart."""
 
@@ -66,19 +66,17 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> int:
     int
         By counts alone.
     """
-    has_metric = _has_metric(training.problem)
-    if has_model and (has_metric or training.state().n_steps == 0):
-        return 0
     problem = training.problem
-    n_epochs = MOST_EPOCHS * min(1.0, problem.n_features * problem.n_classes / MANY_WEIGHTS)
-    if not has_metric:
-        if is_csr(problem.X):
-            n_epochs = SPARSE_FACTOR * MOST_EPOCHS
-        # Smaller batches than automatic ones take longer, but come hardly farther.
-        n_rows = training.rows.n_rows
-        n_steps = min(training.rows.n_batches, n_rows // automatic_batch_size(n_rows))
-        n_epochs *= max(1, n_steps // STEPS_AN_EPOCH)
-    return max(1, round(n_epochs))
+    if _has_metric(problem):
+        n_weights = problem.n_features * problem.n_classes
+        return 0 if has_model else max(1, round(n_weights / WEIGHTS_AN_EPOCH))
+    if has_model and training.state().n_steps == 0:
+        return 0
+    rare = SPARSE_FACTOR if is_csr(problem.X) else 1
+    # Smaller batches than automatic ones take longer, but come hardly farther.
+    n_rows = training.rows.n_rows
+    n_steps = min(training.rows.n_batches, n_rows // automatic_batch_size(n_rows))
+    return rare * MOST_EPOCHS * max(1, n_steps // STEPS_AN_EPOCH)
 
 
 def iterations_before_metric(training: Training) -> int:

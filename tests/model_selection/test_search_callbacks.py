@@ -232,8 +232,9 @@ def test_tasks_reach_callbacks_from_other_processes():
 
 
 @pytest.mark.parametrize("in_pipeline", [False, True])
-def test_a_progress_bar_counts_the_fits_of_a_search(in_pipeline, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+def test_a_progress_bar_counts_the_fits_of_a_search(in_pipeline, capsys):
+    # Another test may have made rich's console already, as wide as a terminal.
+    pytest.importorskip("rich").reconfigure(width=200)
     model = make_pipeline(estimator()) if in_pipeline else estimator()
     grid = {"softmaxclassifier__alpha" if in_pipeline else "alpha": [1e-3, 1]}
     searched(SoftmaxSearchCV, model, grid, [callback.ProgressBar()], cv=2)
