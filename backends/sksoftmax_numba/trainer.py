@@ -174,6 +174,8 @@ class NumbaTrainer(ArrayTrainer):
         w = np.zeros(0) if weights is None else np.asarray(weights, dtype=np.float64)
         placed = rows_of(X), to_read(y), to_read(w)
         point, ones, order = parameters[0].copy(), np.ones(n + 1), to_read(np.arange(len(y)))
+        # A factor of 0 for the only step, no penalty, and coordinates of scale 1: what is left
+        # in `gradients` is that of the mean loss, by features that are centred.
         loss = self._run_threads(
             distance_epoch.distance_epoch, placed, order, len(y), (gradients, of_intercepts),
             np.zeros(1), 0, np.ones((len(self._buffers), 3)), AT_THE_ITERATE, point,

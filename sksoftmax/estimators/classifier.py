@@ -116,15 +116,15 @@ class SoftmaxClassifier(
         over all `max_iter` epochs of a fit, whatever `tol` (under `early_stopping` the best
         of them is kept all the same); `partial_fit` refuses them.
     optimizer : {"auto", "sgd", "adam", "lbfgs"}, default="auto"
-        "auto" takes the steps of SGD. Where a fit has not stopped after one to five epochs, or
-        where weights are more than 500 after 12 for each 32 steps of an epoch, and on sparse
-        rows twice as many, L-BFGS [9]_ goes on from there: it takes all rows in each iteration,
-        in float64. Who asks for epochs or for steps of a size is given steps alone: with
-        ``tol=None``, held-out rows, a `schedule` or a given `learning_rate`, and in
-        `partial_fit`. "sgd" never has iterations, and momentum where `learning_rate` is given;
-        "adam" has the steps of Adam [4]_ in standardised coordinates. "lbfgs" goes to the
-        optimum, to a certified `tol`, after a few epochs of SGD where their steps are no tiny
-        ones; there is then no `partial_fit` and no `early_stopping`.
+        "auto" takes the steps of SGD. A fit that has not stopped after one to four epochs goes
+        on by L-BFGS [9]_, which takes all rows in each iteration, in float64. With more than
+        500 weights, or an absolute penalty, this comes after 12 epochs, or 12 for each 32 steps
+        of an epoch, and twice as many on sparse rows. Who asks for epochs or for steps of a
+        size is given steps alone: with ``tol=None``, held-out rows, a `schedule` or a given
+        `learning_rate`, and in `partial_fit`. "sgd" never has iterations, and momentum where
+        `learning_rate` is given; "adam" has the steps of Adam [4]_ in standardised coordinates.
+        "lbfgs" goes to the optimum, to a certified `tol`, after a few epochs of SGD where their
+        steps are no tiny ones; there is then no `partial_fit` and no `early_stopping`.
     momentum : float, default=0.9
         Momentum of SGD with a given `learning_rate`, in [0, 1).
     nesterov : bool, default=False

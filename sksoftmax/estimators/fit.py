@@ -28,7 +28,7 @@ from sksoftmax.training.epochs import Run, run_epochs
 from sksoftmax.training.measured_rows import MeasuredRows
 from sksoftmax.training.optimum import Descent, Reached
 from sksoftmax.training.plan import (
-    LEAST_ITERATIONS,
+    ITERATIONS_BEFORE_A_PLATEAU,
     epochs_of_steps,
     first_epochs,
     iterations_before_metric,
@@ -188,7 +188,8 @@ class Fit(Inputs):
             return self._new_descent(None if tol is None else lambda _: tol * by_frequencies)
         # What batches on the way have told, since losses of iterations are exact. A model to
         # begin with has had no epochs that would have shown how fast it gains.
-        run.rule.forget(max(LEAST_ITERATIONS, epochs_of_steps(run.training, has_model=False)))
+        of_cold_fit = epochs_of_steps(run.training, has_model=False)
+        run.rule.forget(max(ITERATIONS_BEFORE_A_PLATEAU, of_cold_fit))
         n_waiting = iterations_before_metric(run.training)
         return self._new_descent(run.rule.bound_at, n_iterations_before_metric=n_waiting)
 

@@ -16,7 +16,7 @@ from sksoftmax.backend.contract import Backend
 from sksoftmax.backend.statistics import computing_namespace
 from sksoftmax.data.arrays import Array
 from sksoftmax.training.coordinates import Coordinates
-from sksoftmax.training.deviations import sampled_rows
+from sksoftmax.training.deviations import sampled_rows, weights_of
 
 
 def measure_curvature(
@@ -82,7 +82,7 @@ def measure_curvature(
     x = X[chosen]
     xp = computing_namespace(backend, x)
     products = coordinates.gram(xp, x, fit_intercept)
-    w = _weights_of(chosen, weights)
+    w = weights_of(chosen, weights)
     # The untrained model gives each class the same probability.
     residual = np.full((len(chosen), n_classes), 1 / n_classes)
     residual[np.arange(len(chosen)), codes[chosen]] -= 1
@@ -104,13 +104,8 @@ def measure_curvature(
     moved = coordinates.gram(xp, x, fit_intercept, X[others]) @ residual
     del residual
     moved *= -1 / (bound * len(chosen))
-    n_doublings = _doublings(xp, moved, codes[others], _weights_of(others, weights), most)
+    n_doublings = _doublings(xp, moved, codes[others], weights_of(others, weights), most)
     return math.ldexp(bound, -n_doublings)
-
-
-def _weights_of(chosen: NDArray[np.int64], weights: NDArray[Any] | None) -> NDArray[np.float64]:
-    """The weights of some rows."""
-    return np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
 
 
 def _doublings(

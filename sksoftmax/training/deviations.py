@@ -114,7 +114,7 @@ def measure_deviations(
     x = X[chosen]
     xp = computing_namespace(backend, x)
     centre = xp.asarray(means)
-    w = np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
+    w = weights_of(chosen, weights)
     w = xp.asarray(w / w.sum())
     # Each row of the first half of the sample beside one of the second half.
     n_pairs = len(chosen) // 2
@@ -169,6 +169,24 @@ def sampled_rows(
     count = X.shape[0] if rows is None else len(rows)
     chosen = np.sort(rng.choice(count, min(count, size), replace=False, shuffle=False))
     return chosen if rows is None else rows[chosen]
+
+
+def weights_of(chosen: NDArray[np.int64], weights: NDArray[Any] | None) -> NDArray[np.float64]:
+    """Return the weights of some rows.
+
+    Parameters
+    ----------
+    chosen : ndarray of int64
+        Which rows.
+    weights : ndarray of shape (n_rows,), or None
+        Of all rows; None for equal ones of 1.
+
+    Returns
+    -------
+    ndarray, float64
+        A weight for each of them.
+    """
+    return np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
 
 
 def _total_weight(

@@ -50,8 +50,9 @@ def iterates(
         Pairs of steps and gradients that are remembered, at least one.
     curvature : float or None, default=None
         That of the function about the start, in all directions; None for a first step of
-        length 1. Where no pair has been, it is never taken for less: steps there would be
-        too long for a penalty that curves by as much as ever, and rounding would grow by them.
+        length 1. In directions that no pair has covered it is never taken for less than that:
+        where the loss has flattened since, the penalty has not, and rounding would grow by
+        steps that are too long for it.
 
     Yields
     ------

@@ -24,16 +24,19 @@ MOST_EPOCHS = 12
 """Epochs, of STEPS_AN_EPOCH steps or fewer, after which SGD gains less by another than L-BFGS
 by an iteration: the first ones each are worth several. Most fits are over by then."""
 
+SPARSE_FACTOR = 2
+"""How many times as many they are for sparse rows, which show rare features in few steps. What
+these say of other rows is learnt before the optimum, which knows them by heart."""
+
 WEIGHTS_AN_EPOCH = 125
 """Weights, few enough for second derivatives, that are worth an epoch before. A step on fewer
 takes hardly less time, other than where it is compiled, while an iteration does."""
 
-LEAST_ITERATIONS = 12
-"""Iterations before they may tell that they gain no more: the first know no curvature yet."""
+PASSES_AT_ONCE = 12
+"""Passes over the rows that second derivatives may take without being waited for."""
 
-SPARSE_FACTOR = 2
-"""How many times as many they are for sparse rows, which show rare features in few steps. What
-these say of other rows is learnt before the optimum, which knows them by heart."""
+ITERATIONS_BEFORE_A_PLATEAU = 12
+"""Iterations before they may tell that they gain no more: the first know no curvature yet."""
 
 
 def first_epochs(training: Training) -> int:
@@ -68,8 +71,7 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> int:
     """
     problem = training.problem
     if _has_metric(problem):
-        n_weights = problem.n_features * problem.n_classes
-        return 0 if has_model else max(1, round(n_weights / WEIGHTS_AN_EPOCH))
+        return 0 if has_model else max(1, round(_n_weights(problem) / WEIGHTS_AN_EPOCH))
     if has_model and training.state().n_steps == 0:
         return 0
     rare = SPARSE_FACTOR if is_csr(problem.X) else 1
@@ -82,8 +84,8 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> int:
 def iterations_before_metric(training: Training) -> int:
     """Return how many iterations the fit then has without second derivatives.
 
-    These are measured once the fit has taken as many passes as they cost: should it need no
-    more of them, no more than half of its time was in vain.
+    Those that cost many passes are measured only once the fit has taken about as many: should
+    it need no more of them, no more than half of its time was in vain.
 
     Parameters
     ----------
@@ -93,11 +95,11 @@ def iterations_before_metric(training: Training) -> int:
     Returns
     -------
     int
-        0 where second derivatives cost too much, or nearly nothing.
+        0 where second derivatives cost too much, or little.
     """
     if not _has_metric(training.problem):
         return 0
-    return max(0, passes_of(_n_weights(training.problem)) - MOST_EPOCHS)
+    return max(0, passes_of(_n_weights(training.problem)) - PASSES_AT_ONCE)
 
 
 def _has_metric(problem: Problem) -> bool:

@@ -28,7 +28,7 @@ LITTLE_GAIN = 0.2
 SHARE_OF_TOLERANCE, SHARE_OF_OBJECTIVE = 0.3, 0.03
 """Shares of the tolerance, and of the objective itself, that a bound on what is left may be.
 So near the optimum iterations gain a digit in hardly more time than an early bound takes. And
-where a model explains nearly all, the loss of the class frequencies is no measure of that."""
+where a model explains nearly all, class frequencies are no measure of what is left."""
 
 LEAST_GAIN = 0.03
 """Share of the baseline that a gain counts as at least: pure noise has none to measure by."""

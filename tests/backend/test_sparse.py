@@ -24,6 +24,7 @@ from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.optimizers import averaging_weight
 from sksoftmax.backend.problem import Problem, Rule, State
+from sksoftmax.backend.sparse.base import penalty_groups
 from sksoftmax.backend.sparse.distance import DistanceTrainer
 from sksoftmax.backend.sparse.distance_law import RunningLaw
 from sksoftmax.backend.sparse.momentum import LinearTrainer, ShrinkingTrainer, lazy_trainer
@@ -292,6 +293,18 @@ def test_long_runs_are_cut_before_they_leave_the_range():
     assert np.isfinite(stopped.write).all()
     shrinking = ShrinkingLaw.tabulate(steps, np.array([0.5]), np.array([1.0]), n_done=0)
     assert shrinking.n_steps == LONGEST_RUN  # 0.95 to the 512th is still in range
+
+
+def test_features_of_one_ratio_are_a_group():
+    scales = np.array([2.0, 3.0, 4.0, 5.0, 7.0])
+    step_scales = scales * [1, 1, 2, 1 + 1e-15, np.inf]
+    problem = own_steps(np.eye(5), scales=scales, step_scales=step_scales)
+    group, ratio = penalty_groups(problem)
+    assert_allclose(ratio[group], [1, 1, 0.5, 1, 0])
+    assert len(ratio) == 3
+    group, ratio = penalty_groups(problem, np.array([3, 0]))
+    assert_allclose(ratio[group], [1, 1])
+    assert len(ratio) == 1
 
 
 def test_dense_updates_where_no_law_is_known():

@@ -149,7 +149,13 @@ def test_no_shape_lets_threads_change_a_bit_of_steps_found(n_features, n_classes
 
 @pytest.mark.parametrize("layout", ["C", "F"])
 @pytest.mark.parametrize("n_classes", [2, 7])
-def test_a_pass_over_all_rows_is_that_of_numpy_in_any_number_of_threads(n_classes, layout):
+def test_a_pass_over_all_rows_is_that_of_numpy_in_any_number_of_threads(
+    n_classes, layout, monkeypatch
+):
+    numbers = []
+    monkeypatch.setattr(
+        trainer, "run_in_threads", lambda f, n: (numbers.append(n), run_in_threads(f, n))
+    )
     X, y = rows(n_classes=n_classes)
     problem, rng = (
         automatic(np.asarray(X, order=layout), y, batch_size=100),
@@ -171,6 +177,7 @@ def test_a_pass_over_all_rows_is_that_of_numpy_in_any_number_of_threads(n_classe
             for others in found[1:]:
                 for mine, theirs in zip(found[0], others, strict=True):
                     np.testing.assert_array_equal(mine, theirs)
+    assert numbers == 6 * [1, 2, 2, 2]  # compiled each time; a batch has two parts
 
 
 def test_threads_change_no_bit_of_iterations():

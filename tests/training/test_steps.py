@@ -44,6 +44,20 @@ def objective(problem, parameters):
     return loss + problem.l2[0] / 2 * ((problem.scales * coef) ** 2).sum()
 
 
+def test_second_derivatives_keep_their_digits_where_a_class_is_nearly_certain():
+    problem = problem_on(np.zeros((3, 1)), np.arange(3))
+    parameters = np.array([[[0.0, 30.0], [0.0, 0.0], [0.0, 1.0]]])
+    trainer = ArrayTrainer(problem, State(parameters, parameters, {}, np.zeros(1), 0))
+    (hessian,) = trainer.hessian(parameters, problem.X, None, only_intercepts=True)
+    z = np.exp([0, -30, -29])
+    z /= z.sum()
+    expected = -np.outer(z, z)
+    np.fill_diagonal(
+        expected, [z[0] * (z[1] + z[2]), z[1] * (z[0] + z[2]), z[2] * (z[0] + z[1])]
+    )
+    assert_allclose(hessian, expected, rtol=1e-10)
+
+
 def test_step_is_the_gradient_by_central_differences():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((12, 3)), np.arange(12) % 4
