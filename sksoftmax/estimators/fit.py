@@ -7,7 +7,6 @@ run.
 
 from __future__ import annotations
 
-import math
 import warnings
 from contextlib import AbstractContextManager
 from dataclasses import fields, replace
@@ -122,7 +121,6 @@ class Fit(Inputs):
             settings, rows, seed=self.seed, resume=self.resume, stream=self.is_stream
         )
         history = history_up_to(self.resume, estimator)
-        self._n_epochs_before = len(history.losses)
         self.run = Run(
             training,
             history,
@@ -133,6 +131,7 @@ class Fit(Inputs):
         )
         if not self.is_stream:
             self.run.start_with_best()
+            self._plan_steps()
 
     def start_from(self, other: Fit) -> None:
         """Begin with the model of another fit, in place of SGD's first epochs.
@@ -143,26 +142,23 @@ class Fit(Inputs):
         model = before.state().started_anew(before.problem)
         self.run.training.hold(model)
         self._has_model = True
+        self._plan_steps()
 
     @property
     def is_over(self) -> bool:
         """Whether no epoch, and no iteration, is to come."""
         return self.reached is not None or self.run.is_over()
 
-    @property
-    def n_epochs_of_steps(self) -> float:
-        """Epochs, earlier ones included, after which iterations over all rows follow."""
-        estimator, training = self.estimator, self.run.training
-        if self.is_stream:
-            return math.inf
-        if estimator.optimizer == "lbfgs":
+    def _plan_steps(self) -> None:
+        """Tell the run after how many epochs iterations over all rows follow, if they do."""
+        run, n_before = self.run, len(self.run.history.losses)
+        if self.estimator.optimizer == "lbfgs":
             # A model to begin with is nearer than what a few epochs of SGD would find.
-            n_first = 0 if self._has_model else first_epochs(training)
-            return min(n_first, int(estimator.max_iter) // 2)
-        if self._may_end_in_iterations(training):
-            first = epochs_of_steps(training, has_model=self._has_model)
-            return self._n_epochs_before + first
-        return math.inf
+            n_first = 0 if self._has_model else first_epochs(run.training)
+            run.end_steps_after(n_before + min(n_first, int(self.estimator.max_iter) // 2))
+        elif self._may_end_in_iterations(run.training):
+            plan = epochs_of_steps(run.training, has_model=self._has_model)
+            run.end_steps_after(n_before + plan.most, n_before + plan.of_little_gain)
 
     def _may_end_in_iterations(self, training: Training) -> bool:
         """Whether steps that have not sufficed may be followed by iterations over all rows.
@@ -176,7 +172,7 @@ class Fit(Inputs):
     def train(self) -> None:
         """Run the epochs, and go on by iterations over all rows where these are to follow."""
         run = self.run
-        run_epochs([run], self.n_epochs_of_steps)
+        run_epochs([run])
         if not run.is_over():
             self.reached = self._descent().go()
 
@@ -188,7 +184,7 @@ class Fit(Inputs):
             return self._new_descent(None if tol is None else lambda _: tol * by_frequencies)
         # What batches on the way have told, since losses of iterations are exact. A model to
         # begin with has had no epochs that would have shown how fast it gains.
-        of_cold_fit = epochs_of_steps(run.training, has_model=False)
+        of_cold_fit = epochs_of_steps(run.training, has_model=False).most
         run.rule.forget(max(ITERATIONS_BEFORE_A_PLATEAU, of_cold_fit))
         n_waiting = iterations_before_metric(run.training)
         return self._new_descent(run.rule.bound_at, n_iterations_before_metric=n_waiting)

@@ -308,13 +308,11 @@ def _started(fits: list[JointFit]) -> list[list[JointFit]]:
 
 def _train_together(fits: list[Fit], limit: float) -> None:
     """Take the steps of a stack; iterations that follow some are those of one model."""
-    ends = [fit.n_epochs_of_steps for fit in fits]
-    # Counts of rows and weights say when, and are the same for all that iterations may follow.
-    run_epochs([fit.run for fit in fits], min(limit, *ends, math.inf))
-    for fit, end in zip(fits, ends, strict=True):
-        if end < limit and not fit.is_over:
+    run_epochs([fit.run for fit in fits], limit)
+    for fit in fits:
+        is_over = fit.is_over or fit.run.is_over(limit)
+        if fit.run.steps_are_over and not is_over:
             fit.train()
-    run_epochs([fit.run for fit, end in zip(fits, ends, strict=True) if end == math.inf], limit)
 
 
 def _goes_to_the_optimum(joint: JointFit) -> bool:

@@ -113,6 +113,7 @@ class Run:
         self.error: Exception | None = None
         self.seconds = 0.0
         self._last_epoch = len(history.losses) + max_epochs
+        self._last_of_steps = self._last_of_little_gain = math.inf
         self._compiled_before = 0.0
         self._best: Checkpoint | None = None
 
@@ -142,6 +143,44 @@ class Run:
         if self.stopped or self.error is not None:
             return True
         return len(self.history.losses) >= min(limit, self._last_epoch)
+
+    def end_steps_after(
+        self, n_epochs: float, n_epochs_of_little_gain: float = math.inf
+    ) -> None:
+        """Note when iterations over all rows take over.
+
+        Parameters
+        ----------
+        n_epochs : float
+            After how many epochs, those of earlier runs included.
+        n_epochs_of_little_gain : float, default=inf
+            After how many where this run has gained little.
+        """
+        self._last_of_steps = n_epochs
+        self._last_of_little_gain = n_epochs_of_little_gain
+
+    @property
+    def steps_are_over(self) -> bool:
+        """Whether iterations over all rows take over here, unless the run is over."""
+        n_epochs = len(self.history.losses)
+        if n_epochs >= self._last_of_steps:
+            return True
+        return n_epochs >= self._last_of_little_gain and self.rule.has_gained_little
+
+    def pauses(self, limit: float) -> bool:
+        """Whether there is no further epoch of steps, at least before those of others.
+
+        Parameters
+        ----------
+        limit : float
+            Epochs after which to pause in any case.
+
+        Returns
+        -------
+        bool
+            Whether the run is over, or is at the limit, or its steps are over.
+        """
+        return self.is_over(limit) or self.steps_are_over
 
     def start_with_best(self) -> None:
         """Evaluate the model that a warm start goes on from.
@@ -250,7 +289,7 @@ class Run:
 
 
 def run_epochs(runs: Sequence[Run], limit: float = math.inf) -> None:
-    """Run epoch after epoch until every run is over: a fit's, or those of a search together.
+    """Run epoch after epoch until every run pauses: a fit's, or those of a search together.
 
     Parameters
     ----------
@@ -259,18 +298,18 @@ def run_epochs(runs: Sequence[Run], limit: float = math.inf) -> None:
     limit : float, default=inf
         Epochs after which to pause.
     """
-    running = [run for run in runs if not run.is_over(limit)]
+    running = [run for run in runs if not run.pauses(limit)]
     while running:
         trainings = [run.training for run in running]
         models = trainings[0] if len(trainings) == 1 else Stack(trainings)
-        # The stack stays as it is until one of its models is over.
-        while not any(run.is_over(limit) for run in running):
+        # The stack stays as it is until one of its models pauses.
+        while not any(run.pauses(limit) for run in running):
             _run_epoch(models, running)
         for run in running:
-            if run.is_over(limit):
+            if run.pauses(limit):
                 run.training.hold(run.training.state())
         # The others go on, in a smaller stack.
-        running = [run for run in running if not run.is_over(limit)]
+        running = [run for run in running if not run.pauses(limit)]
 
 
 def _run_epoch(models: Training | Stack, runs: Sequence[Run]) -> None:

@@ -1,10 +1,12 @@
 """When iterations over all rows take over from steps, by counts of rows and weights alone.
 
-So the same data give the same plan, on every machine and backend. This module must not know
-losses, nor how a step or an iteration is taken.
+So the same data give the same plan, on every machine and backend. Whether steps have gained
+little, others see. This module must not know losses, nor how a step or an iteration is taken.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from sksoftmax.backend.problem import Problem
 from sksoftmax.data.rows import is_csr
@@ -24,6 +26,10 @@ MOST_EPOCHS = 12
 """Epochs, of STEPS_AN_EPOCH steps or fewer, after which SGD gains less by another than L-BFGS
 by an iteration: the first ones each are worth several. Most fits are over by then."""
 
+EPOCHS_OF_LITTLE_GAIN = 2
+"""As many where they have gained little: the gradients of batches are mostly noise there, of
+which iterations over all rows have none."""
+
 SPARSE_FACTOR = 2
 """How many times as many they are for sparse rows, which show rare features in few steps. What
 these say of other rows is learnt before the optimum, which knows them by heart."""
@@ -39,6 +45,22 @@ ITERATIONS_BEFORE_A_PLATEAU = 12
 """Iterations before they may tell that they gain no more: the first know no curvature yet."""
 
 
+@dataclass(frozen=True)
+class EpochsOfSteps:
+    """After how many epochs iterations take over, unless the fit has stopped.
+
+    Parameters
+    ----------
+    most : int
+        After how many at last.
+    of_little_gain : int
+        After how many where these have gained little.
+    """
+
+    most: int
+    of_little_gain: int
+
+
 def first_epochs(training: Training) -> int:
     """Return how many epochs of SGD pay before the way to the optimum, by counts alone."""
     # Steps on sparse rows take many times as long as a pass over all of them.
@@ -47,7 +69,7 @@ def first_epochs(training: Training) -> int:
     return EPOCHS_BEFORE_A_METRIC if _has_metric(training.problem) else FIRST_EPOCHS
 
 
-def epochs_of_steps(training: Training, *, has_model: bool) -> int:
+def epochs_of_steps(training: Training, *, has_model: bool) -> EpochsOfSteps:
     """Return after how many epochs a fit that has not stopped goes on by L-BFGS.
 
     SGD is sooner near the optimum, and slower from there on. An epoch of many steps brings it
@@ -66,19 +88,23 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> int:
 
     Returns
     -------
-    int
+    EpochsOfSteps
         By counts alone.
     """
     problem = training.problem
     if _has_metric(problem):
-        return 0 if has_model else max(1, round(_n_weights(problem) / WEIGHTS_AN_EPOCH))
+        n = 0 if has_model else max(1, round(_n_weights(problem) / WEIGHTS_AN_EPOCH))
+        return EpochsOfSteps(n, n)
     if has_model and training.state().n_steps == 0:
-        return 0
+        return EpochsOfSteps(0, 0)
     rare = SPARSE_FACTOR if is_csr(problem.X) else 1
     # Smaller batches than automatic ones take longer, but come hardly farther.
     n_rows = training.rows.n_rows
     n_steps = min(training.rows.n_batches, n_rows // automatic_batch_size(n_rows))
-    return rare * MOST_EPOCHS * max(1, n_steps // STEPS_AN_EPOCH)
+    length = max(1, n_steps // STEPS_AN_EPOCH)
+    # Without an intercept, features far from zero keep steps short, however many they are.
+    little = EPOCHS_OF_LITTLE_GAIN * (length if problem.fit_intercept else 1)
+    return EpochsOfSteps(rare * MOST_EPOCHS * length, little)
 
 
 def iterations_before_metric(training: Training) -> int:

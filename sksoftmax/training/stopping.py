@@ -108,6 +108,11 @@ class Plateau:
         return min(tolerance, SHARE_OF_OBJECTIVE * objective)
 
     @property
+    def has_gained_little(self) -> bool:
+        """Whether features have told little so far, or nothing."""
+        return self.baseline - self._best[-1] < LITTLE_GAIN * self.baseline
+
+    @property
     def is_reached(self) -> bool:
         """Whether the last `window` epochs have gained no more than the tolerance."""
         if len(self._best) <= self.window:
