@@ -28,6 +28,7 @@ from sksoftmax.training.measured_rows import MeasuredRows
 from sksoftmax.training.optimum import Descent, Reached
 from sksoftmax.training.plan import (
     ITERATIONS_BEFORE_A_PLATEAU,
+    EpochsOfSteps,
     epochs_of_steps,
     first_epochs,
     iterations_before_metric,
@@ -151,14 +152,13 @@ class Fit(Inputs):
 
     def _plan_steps(self) -> None:
         """Tell the run after how many epochs iterations over all rows follow, if they do."""
-        run, n_before = self.run, len(self.run.history.losses)
+        run, has_model = self.run, self._has_model
         if self.estimator.optimizer == "lbfgs":
             # A model to begin with is nearer than what a few epochs of SGD would find.
-            n_first = 0 if self._has_model else first_epochs(run.training)
-            run.end_steps_after(n_before + min(n_first, int(self.estimator.max_iter) // 2))
+            n_first = 0 if has_model else first_epochs(run.training)
+            run.plan = EpochsOfSteps(min(n_first, int(self.estimator.max_iter) // 2))
         elif self._may_end_in_iterations(run.training):
-            plan = epochs_of_steps(run.training, has_model=self._has_model)
-            run.end_steps_after(n_before + plan.most, n_before + plan.of_little_gain)
+            run.plan = epochs_of_steps(run.training, has_model=has_model)
 
     def _may_end_in_iterations(self, training: Training) -> bool:
         """Whether steps that have not sufficed may be followed by iterations over all rows.

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from sksoftmax.backend.contract import CompilingBackend
 from sksoftmax.training.callbacks import FitTasks
 from sksoftmax.training.checkpoint import Checkpoint
+from sksoftmax.training.plan import EpochsOfSteps
 from sksoftmax.training.stack import Stack
 from sksoftmax.training.stopping import Plateau
 from sksoftmax.training.training import Training
@@ -85,6 +86,8 @@ class Run:
 
     Attributes
     ----------
+    plan : EpochsOfSteps or None
+        When iterations over all rows take over; None for never.
     stopped : bool
         Whether the rule, or a callback, has ended the run.
     error : Exception or None
@@ -112,8 +115,10 @@ class Run:
         self.stopped = False
         self.error: Exception | None = None
         self.seconds = 0.0
-        self._last_epoch = len(history.losses) + max_epochs
-        self._last_of_steps = self._last_of_little_gain = math.inf
+        self.plan: EpochsOfSteps | None = None
+        self._first_epoch = len(history.losses)
+        self._last_epoch = self._first_epoch + max_epochs
+        self._is_stuck = False
         self._compiled_before = 0.0
         self._best: Checkpoint | None = None
 
@@ -144,28 +149,19 @@ class Run:
             return True
         return len(self.history.losses) >= min(limit, self._last_epoch)
 
-    def end_steps_after(
-        self, n_epochs: float, n_epochs_of_little_gain: float = math.inf
-    ) -> None:
-        """Note when iterations over all rows take over.
-
-        Parameters
-        ----------
-        n_epochs : float
-            After how many epochs, those of earlier runs included.
-        n_epochs_of_little_gain : float, default=inf
-            After how many where this run has gained little.
-        """
-        self._last_of_steps = n_epochs
-        self._last_of_little_gain = n_epochs_of_little_gain
-
     @property
     def steps_are_over(self) -> bool:
         """Whether iterations over all rows take over here, unless the run is over."""
-        n_epochs = len(self.history.losses)
-        if n_epochs >= self._last_of_steps:
+        if self.plan is None:
+            return False
+        if self._is_stuck or self._n_epochs >= self.plan.most:
             return True
-        return n_epochs >= self._last_of_little_gain and self.rule.has_gained_little
+        return self._n_epochs >= self.plan.of_little_gain and self.rule.has_gained_little
+
+    @property
+    def _n_epochs(self) -> int:
+        """Epochs of this run."""
+        return len(self.history.losses) - self._first_epoch
 
     def pauses(self, limit: float) -> bool:
         """Whether there is no further epoch of steps, at least before those of others.
@@ -247,11 +243,17 @@ class Run:
                 # No further epoch can gain what noise has added: it is no part of what the rule
                 # sees.
                 seen -= self.training.noise()
-            self.stopped = self.rule.reached(seen) and not self._smaller_step()
+            has_plateau = self.rule.reached(seen)
+            self._is_stuck = has_plateau and not is_exact and self._is_soon()
+            self.stopped = has_plateau and not self._is_stuck and not self._smaller_step()
             if self.tasks is not None:
                 self.stopped |= self.tasks.end_epoch()
         except Exception as error:
             self.error = error
+
+    def _is_soon(self) -> bool:
+        """Whether it is too soon for a plateau, so that iterations shall find out."""
+        return self.plan is not None and self._n_epochs < self.plan.least
 
     def _smaller_step(self) -> bool:
         """Divide the step on a plateau; False where the schedule or the step forbids it."""

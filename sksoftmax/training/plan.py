@@ -6,6 +6,7 @@ little, others see. This module must not know losses, nor how a step or an itera
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from sksoftmax.backend.problem import Problem
@@ -30,6 +31,10 @@ EPOCHS_OF_LITTLE_GAIN = 2
 """As many where they have gained little: the gradients of batches are mostly noise there, of
 which iterations over all rows have none."""
 
+LEAST_EPOCHS = 6
+"""Fewest epochs whose plateau is one. Before, nearly collinear features may have kept steps so
+short that they seem to gain nothing: iterations find out."""
+
 SPARSE_FACTOR = 2
 """How many times as many they are for sparse rows, which show rare features in few steps. What
 these say of other rows is learnt before the optimum, which knows them by heart."""
@@ -53,12 +58,15 @@ class EpochsOfSteps:
     ----------
     most : int
         After how many at last.
-    of_little_gain : int
+    of_little_gain : float, default=inf
         After how many where these have gained little.
+    least : int, default=0
+        Before how many a plateau does not stop the fit, but has iterations take over.
     """
 
     most: int
-    of_little_gain: int
+    of_little_gain: float = math.inf
+    least: int = 0
 
 
 def first_epochs(training: Training) -> int:
@@ -93,10 +101,12 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> EpochsOfSteps:
     """
     problem = training.problem
     if _has_metric(problem):
-        n = 0 if has_model else max(1, round(_n_weights(problem) / WEIGHTS_AN_EPOCH))
-        return EpochsOfSteps(n, n)
+        return EpochsOfSteps(
+            0 if has_model else max(1, round(_n_weights(problem) / WEIGHTS_AN_EPOCH)),
+            least=LEAST_EPOCHS,
+        )
     if has_model and training.state().n_steps == 0:
-        return EpochsOfSteps(0, 0)
+        return EpochsOfSteps(0)
     rare = SPARSE_FACTOR if is_csr(problem.X) else 1
     # Smaller batches than automatic ones take longer, but come hardly farther.
     n_rows = training.rows.n_rows
@@ -104,7 +114,9 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> EpochsOfSteps:
     length = max(1, n_steps // STEPS_AN_EPOCH)
     # Without an intercept, features far from zero keep steps short, however many they are.
     little = EPOCHS_OF_LITTLE_GAIN * (length if problem.fit_intercept else 1)
-    return EpochsOfSteps(rare * MOST_EPOCHS * length, little)
+    # A model to begin with may be at the end of the way, and steps show it at once.
+    least = 0 if has_model else LEAST_EPOCHS
+    return EpochsOfSteps(rare * MOST_EPOCHS * length, little, least)
 
 
 def iterations_before_metric(training: Training) -> int:

@@ -148,6 +148,19 @@ def test_without_an_intercept_features_far_from_zero_are_learnt(rows, n_rows):
     assert clf.loss_curve_[-1] - exact.loss_curve_[-1] < 3e-3 * np.log(3)
 
 
+def test_a_plateau_of_steps_on_collinear_features_is_not_believed_soon():
+    rng = np.random.default_rng(0)
+    factors = rng.standard_normal((6000, 4)) @ rng.normal(scale=10, size=(4, 400))
+    X = factors + rng.standard_normal(factors.shape)
+    scores = X @ rng.standard_normal((400, 3))
+    y = (3 * scores / scores.std() + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    clf, steps = (fitted(X, y, optimizer=optimizer) for optimizer in ("auto", "sgd"))
+    assert steps.n_iter_ < 6 <= clf.n_iter_
+    exact = fitted(X, y, optimizer="lbfgs", tol=1e-4)
+    gaps = [each.loss_curve_[-1] - exact.loss_curve_[-1] for each in (clf, steps)]
+    assert gaps[0] < 5e-3 * np.log(3) < gaps[1]
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_small_batches_put_no_iteration_off():
     X, y = telling(2000, 700, 9)
