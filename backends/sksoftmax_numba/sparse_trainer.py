@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, DistanceTrainer, LinearTrainer
 from sksoftmax_numba import distance_kernels
+from sksoftmax_numba.announcements import announced
 from sksoftmax_numba.canonical import elements_of, to_read, unsigned
-from sksoftmax_numba.compilation import announced, for_python
+from sksoftmax_numba.compilation import for_python
 from sksoftmax_numba.distance_epoch import rules_of
 from sksoftmax_numba.sparse_kernels import lazy_step
 
