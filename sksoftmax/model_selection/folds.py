@@ -25,10 +25,10 @@ from sksoftmax._scikit_learn import (
     _PassthroughScorer,
     _safe_split,
 )
-from sksoftmax.estimators.classifier import SoftmaxClassifier
 from sksoftmax.model_selection.evaluation import Evaluation
 from sksoftmax.model_selection.joint_fit import JointFit, JointFits
-from sksoftmax.training.callbacks import Subtask, has_callbacks
+from sksoftmax.model_selection.sharing import can_share_pipeline
+from sksoftmax.training.callbacks import Subtask
 
 
 class Fold:
@@ -195,7 +195,7 @@ class SharedPipeline:
         self.scored = estimators
         (self.X_train, y), (self.X_test, _) = fold.train, fold.test
         X, to_fit, params = self.X_train, estimators, fold.fit_params
-        if _can_share_steps(estimators[0], params):
+        if can_share_pipeline(estimators[0], params):
             before, last = estimators[0][:-1], estimators[0].steps[-1][0]
             params, of_others = _split_by_step(params, last)
             X = before.fit_transform(X, y, **of_others)
@@ -276,22 +276,6 @@ def _groups(estimator: Any, candidates: Mapping[int, dict[str, Any]]) -> list[li
         )
         groups.setdefault(others, []).append(number)
     return list(groups.values())
-
-
-def _can_share_steps(estimator: Any, fit_params: Mapping[str, Any]) -> bool:
-    """Whether this is a plain pipeline to our classifier, of which nobody follows the steps.
-
-    A subclass of Pipeline, such as one that draws rows anew, may train otherwise.
-    """
-    return (
-        type(estimator) is Pipeline
-        and len(estimator.steps) > 1
-        and isinstance(estimator.steps[-1][1], SoftmaxClassifier)
-        and getattr(estimator, "transform_input", None) is None
-        and not estimator.verbose
-        and not any(map(has_callbacks, (estimator, *dict(estimator.steps).values())))
-        and not (get_config()["enable_metadata_routing"] and fit_params)
-    )
 
 
 def _split_by_step(
