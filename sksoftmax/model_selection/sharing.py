@@ -76,7 +76,7 @@ def _comparable(value: Any) -> Any:
 
 
 def may_have_paths(estimator: Any, candidates: Iterable[Mapping[str, Any]]) -> bool:
-    """Say whether candidates may go to the optimum on a path, each from the last one's model."""
+    """Say whether candidates may go to the optimum on a path, each from the model before."""
     settings = estimator.get_params(), *candidates
     return any(
         name.split("__")[-1] == "optimizer" and value == "lbfgs"
