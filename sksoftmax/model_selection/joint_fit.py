@@ -15,7 +15,7 @@ from itertools import chain, pairwise
 from numbers import Integral
 from typing import Any
 
-from sksoftmax.backend.sparse.momentum import lazy_trainer
+from sksoftmax.backend.sparse.choice import lazy_trainer
 from sksoftmax.data.arrays import is_foreign
 from sksoftmax.estimators.classifier import SoftmaxClassifier
 from sksoftmax.estimators.fit import Fit, overflow_is_found_later
