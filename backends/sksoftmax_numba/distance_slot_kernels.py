@@ -86,6 +86,7 @@ def apply_product(classes: Any, parts: Any, of_slot: Any, law: Any) -> None:
     product, shift = law[0], law[1]
     n_classes = len(classes)
     number = parts.dtype.type
+    # (z, d) = P (u + q gamma): P gamma, once for each group, in the layout of the parts.
     shifts = np.empty((len(product), 2 * n_classes), parts.dtype)
     for g in range(len(product)):
         for i in range(2):

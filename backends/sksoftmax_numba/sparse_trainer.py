@@ -22,7 +22,6 @@ apply_product = for_python(slot_kernels.apply_product)
 FEW_CLASSES = 64
 """Most classes for whose number kernels are compiled."""
 
-
 SECONDS = 5
 """About what compiling for another number of classes takes."""
 

@@ -367,9 +367,9 @@ def moved_to(
     State
         From which "distance-over-gradients" goes on by steps of the size that it had found, and
         with an average as slow as if all of them had been taken at the distance where the model
-        now is. Longer ones would be in proportion to a way that no step has tried: where
-        features are in odd units they lead away. Other rules start anew, since a velocity
-        would, too.
+        now is. Longer steps would be in proportion to a distance that no step has tried, and
+        lead away where features are in odd units. Other rules start anew, since a velocity
+        would lead away, too.
     """
     if not problem.rule.finds_steps:
         state = state.started_anew(problem)

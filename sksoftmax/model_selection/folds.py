@@ -288,7 +288,10 @@ def _split_by_step(
 
 
 def _only_asks_for_predictions(scorer: Any) -> bool:
-    """Whether a scorer is scikit-learn's own, to whom a pipeline's last step says as much."""
+    """Whether a scorer is scikit-learn's own, which asks a pipeline for predictions alone.
+
+    It scores the last step on transformed rows as it would score the pipeline on the others.
+    """
     if isinstance(scorer, _MultimetricScorer):
         return all(_only_asks_for_predictions(each) for each in scorer._scorers.values())
     if get_config()["enable_metadata_routing"]:
