@@ -14,15 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.optimizers import (
-    Adam,
-    DistanceOverGradients,
-    Momentum,
-    averaging_weight,
-    squared_norm,
-)
-from sksoftmax.backend.problem import Problem, State, with_zeros
+from sksoftmax.backend.distance_over_gradients import DistanceOverGradients, squared_norm
+from sksoftmax.backend.optimizers import Adam, Momentum, averaging_weight
+from sksoftmax.backend.problem import Problem
 from sksoftmax.backend.softmax_model import SoftmaxModel
+from sksoftmax.backend.state import State, with_zeros
 from sksoftmax.data.arrays import Array
 
 
@@ -57,7 +53,8 @@ class ArrayTrainer(SoftmaxModel):
 
     >>> import numpy as np
     >>> from sksoftmax.backend.array_trainer import ArrayTrainer
-    >>> from sksoftmax.backend.problem import Problem, State
+    >>> from sksoftmax.backend.problem import Problem
+    >>> from sksoftmax.backend.state import State
     >>> one = np.ones(1)
     >>> problem = Problem(
     ...     X=np.array([[1.0], [-1.0]]), y=np.array([0, 1], np.int32), weights=None,

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.problem import Problem
+from sksoftmax.backend.state import State
 from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.coordinates import automatic_coordinates
 from sksoftmax.training.measured_rows import MeasuredRows

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.problem import State
+from sksoftmax.backend.state import State
 
 
 class Holder(Protocol):

@@ -15,8 +15,8 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sksoftmax.backend.contract import Backend
+from sksoftmax.backend.distance_over_gradients import last_step
 from sksoftmax.backend.moments import Moments
-from sksoftmax.backend.optimizers import last_step
 from sksoftmax.backend.problem import Problem
 from sksoftmax.backend.registry import candidate_backends
 from sksoftmax.backend.statistics import feature_moments

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.contract import Trainer
-from sksoftmax.backend.optimizers import last_step
-from sksoftmax.backend.problem import State
+from sksoftmax.backend.distance_over_gradients import last_step
 from sksoftmax.backend.softmax_model import SoftmaxModel
+from sksoftmax.backend.state import State
 from sksoftmax.data.order import epoch_order
 from sksoftmax.data.rows import elements_a_row
 from sksoftmax.training.checkpoint import Checkpoint

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.optimizers import DistanceOverGradients
-from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.distance_over_gradients import DistanceOverGradients
+from sksoftmax.backend.problem import Problem
+from sksoftmax.backend.state import State
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import stored_counts
 

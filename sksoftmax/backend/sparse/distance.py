@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.optimizers import DistanceOverGradients
-from sksoftmax.backend.problem import State
+from sksoftmax.backend.distance_over_gradients import DistanceOverGradients
 from sksoftmax.backend.sparse.base import LazyTrainer
 from sksoftmax.backend.sparse.distance_law import RunningLaw
+from sksoftmax.backend.state import State
 from sksoftmax.data.arrays import Array
 
 
