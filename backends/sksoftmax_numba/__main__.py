@@ -1,7 +1,7 @@
 """Compile ahead what fits need, for images and tests: ``python -m sksoftmax_numba``.
 
-It fits small rows of each kind, since only a fit knows which kernels it asks for. What it must
-not know is how kernels are kept.
+It fits small rows of each kind, since only a fit knows which kernels it asks for. This module
+must not know how kernels are kept.
 """
 
 from __future__ import annotations

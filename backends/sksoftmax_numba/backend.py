@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, CpuBackend, Moments, Problem, is_csr
-from sksoftmax_numba import compilation, statistics
+from sksoftmax_numba import announcements, statistics
 from sksoftmax_numba.dense_update_trainer import NumbaDenseUpdateTrainer
 from sksoftmax_numba.sparse_trainer import NumbaDistanceTrainer, NumbaLinearTrainer
 from sksoftmax_numba.stack_trainer import NumbaStackTrainer
@@ -46,7 +46,7 @@ class NumbaBackend(CpuBackend):
 
     def seconds_compiling(self) -> float:
         """Return how long this process has compiled so far."""
-        return compilation.seconds_compiling()
+        return announcements.seconds_compiling()
 
     def supports(self, problem: Problem) -> str | None:
         """Say whether kernels read the dtype of X: not that of long or byte-swapped numbers."""

@@ -1,25 +1,19 @@
-"""How kernels are compiled and kept on disk, and what a user is told before it takes its time.
+"""How kernels are compiled: decorators, and what they ask of Numba and LLVM.
 
-A kernel is kept beside its source, or in the folder that ``NUMBA_CACHE_DIR`` names, for every
-later process. Nothing that may be wrong with these files stops a fit: what cannot be read is
-compiled anew, and what cannot be written is compiled by each process.
+A kernel is `compiled` or `in_place` where Python calls it, and `inlined` or `inlined_in_place`
+where other kernels do. This module must not know what any kernel computes.
 """
 
 from __future__ import annotations
 
 import gc
-import hashlib
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Set
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable, Set
 from typing import Any, TypeVar
 
 from numba import njit
-from numba.core import caching, event
 from numba.core.compiler import Compiler
+
+from sksoftmax_numba.kernel_cache import KernelCache
 
 ANY_ORDER = frozenset({"reassoc", "contract", "nsz", "arcp"})
 """Floating-point freedoms: they change rounding, never the treatment of inf and NaN."""
@@ -28,13 +22,9 @@ IN_PLACE: dict[str, Any] = {"_nrt": False, "error_model": "numpy"}
 """Numba's options for a function that creates no array: nothing counts references, and a
 division by zero is an infinity or NaN, for which no loop has to stop."""
 
-LOG = logging.getLogger(__name__)
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-files: Any = caching  # none of which Numba has annotated
-events: Any = event
-Pipeline: Any = Compiler
+Pipeline: Any = Compiler  # which Numba has not annotated
 
 
 class Uncollected(Pipeline):  # type: ignore[misc]
@@ -209,170 +199,3 @@ def _jitted(function: Function, suffix: str, freedoms: Set[str], **options: Any)
     kernel._cache = KernelCache(function, suffix)
     result: Function = kernel
     return result
-
-
-class KernelCache(files.NullCache):  # type: ignore[misc]
-    """The compiled forms of one function on disk, or none where no folder can be written to.
-
-    Parameters
-    ----------
-    function : callable
-        The function.
-    suffix : str
-        To its name, for one that is compiled in two ways.
-    """
-
-    def __init__(self, function: Callable[..., Any], suffix: str):
-        try:
-            self._kept = files.FunctionCache(function)
-        except RuntimeError:  # no folder can be written to
-            self._kept = files.NullCache()
-        else:
-            kept = self._kept
-            stamp = kept._impl.locator.get_source_stamp(), _stamp_of_kernels()
-            name = kept._impl.filename_base + suffix
-            kept._cache_file = CheckedFiles(kept.cache_path, name, stamp)
-
-    @property
-    def cache_path(self) -> Any:
-        """The folder; None where there is none."""
-        return self._kept.cache_path
-
-    def load_overload(self, signature: Any, target: Any) -> Any:
-        """Return what was compiled for a signature; None, and say so, where it is to be.
-
-        Parameters
-        ----------
-        signature, target
-            As Numba gives them.
-
-        Returns
-        -------
-        CompileResult or None
-            None also where the files are damaged.
-        """
-        try:
-            found = self._kept.load_overload(signature, target)
-        except Exception:  # a pickle that was cut may raise anything
-            found = None
-        if found is None:
-            _begin_compiling(is_kept=self.cache_path is not None)
-        return found
-
-    def save_overload(self, signature: Any, result: Any) -> None:
-        """Keep what was compiled, if the disk takes it.
-
-        Parameters
-        ----------
-        signature, result
-            As Numba gives them.
-        """
-        try:
-            try:
-                self._kept.save_overload(signature, result)
-            except OSError:
-                raise
-            except Exception:  # an index that cannot be read is begun anew
-                self._kept.flush()
-                self._kept.save_overload(signature, result)
-        except OSError:
-            _warn_that_nothing_is_kept()
-
-    def flush(self) -> None:
-        """Forget all that is kept of this function."""
-        self._kept.flush()
-
-
-class CheckedFiles(files.IndexDataCacheFile):  # type: ignore[misc]
-    """Numba's files with a digest before the code: damaged code would end the process."""
-
-    def _save_data(self, name: str, data: Any) -> None:
-        content = self._dump(data)
-        with self._open_for_write(self._data_path(name)) as file:
-            file.write(hashlib.sha256(content).digest() + content)
-
-    def _load_data(self, name: str) -> Any:
-        content = Path(self._data_path(name)).read_bytes()
-        digest, content = content[:32], content[32:]
-        if hashlib.sha256(content).digest() != digest:
-            raise ValueError(f"{name} is damaged.")
-        return files.pickle.loads(content)
-
-
-@cache
-def _stamp_of_kernels() -> str:
-    """A digest of all these modules: a kernel holds the code of those that it calls."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-_compiling = events.TimingListener()
-events.register("numba:compile", _compiling)
-
-
-def seconds_compiling() -> float:
-    """Return how long this process has compiled so far, whosever functions.
-
-    Returns
-    -------
-    float
-        Seconds; loading what is on disk does not count.
-    """
-    return float(_compiling.duration) if _compiling.done else 0.0
-
-
-_seconds: float | None = None
-"""About how long what runs now takes to compile, until that has been said."""
-
-_has_warned = False
-
-
-@contextmanager
-def announced(seconds: float) -> Iterator[None]:
-    """Log a line before anything is compiled in this context, once.
-
-    Parameters
-    ----------
-    seconds : float
-        About how long compiling takes.
-
-    Yields
-    ------
-    None
-        To the code that runs kernels.
-    """
-    global _seconds
-    _seconds = seconds
-    try:
-        yield
-    finally:
-        _seconds = None
-
-
-def _begin_compiling(is_kept: bool) -> None:
-    """Say once for each context that a user must wait."""
-    global _seconds
-    seconds, _seconds = _seconds, None
-    if seconds is None:
-        return
-    if not is_kept:
-        _warn_that_nothing_is_kept()
-    until = "kept on disk for later processes" if is_kept else "for this process alone"
-    LOG.warning(
-        "Compiling kernels for rows of this kind, %s: about %g seconds.", until, seconds
-    )
-
-
-def _warn_that_nothing_is_kept() -> None:
-    """Warn once in a process."""
-    global _has_warned
-    if not _has_warned:
-        _has_warned = True
-        warnings.warn(
-            "Compiled kernels cannot be kept on disk, and every process compiles them anew."
-            " Set the environment variable NUMBA_CACHE_DIR to a folder that can be written to.",
-            RuntimeWarning,
-            stacklevel=2,
-        )

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend import DenseUpdateTrainer, DistanceOverGradients, Problem, State
+from sksoftmax_numba.announcements import announced
 from sksoftmax_numba.canonical import elements_of, to_read, unsigned
-from sksoftmax_numba.compilation import announced
 from sksoftmax_numba.dense_update_kernels import run_batches
 from sksoftmax_numba.distance_epoch import rules_of
 from sksoftmax_numba.sparse_trainer import most_elements

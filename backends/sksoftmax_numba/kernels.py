@@ -173,7 +173,7 @@ def _write_scores(
 ) -> None:
     """Write coef @ x.T to z; ask for the first half of the shares of the rows ahead."""
     n_tiles = len(coef) // CLASSES
-    tiled = n_tiles * CLASSES
+    tiled = n_tiles * CLASSES  # the classes in whole tiles; products count the shares
     for r in range(0, n_tiled, ROWS):
         for c in range(0, tiled, CLASSES):
             _prefetch_share(X, ahead, r, c // CLASSES, n_shares)

@@ -9,17 +9,18 @@ from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, DistanceTrainer, LinearTrainer
 from sksoftmax_numba import distance_kernels
+from sksoftmax_numba import distance_slot_kernels as slot_kernels
+from sksoftmax_numba.announcements import announced
 from sksoftmax_numba.canonical import elements_of, to_read, unsigned
-from sksoftmax_numba.compilation import announced, for_python
+from sksoftmax_numba.compilation import for_python
 from sksoftmax_numba.distance_epoch import rules_of
 from sksoftmax_numba.sparse_kernels import lazy_step
 
-add_up = for_python(distance_kernels.add_up)
-apply_product = for_python(distance_kernels.apply_product)
+add_up = for_python(slot_kernels.add_up)
+apply_product = for_python(slot_kernels.apply_product)
 
 FEW_CLASSES = 64
 """Most classes for whose number kernels are compiled."""
-
 
 SECONDS = 5
 """About what compiling for another number of classes takes."""
@@ -115,7 +116,7 @@ class NumbaDistanceTrainer(DistanceTrainer):
     def _assign_slots(self, weighty: NDArray[np.bool_] | None) -> None:
         super()._assign_slots(weighty)
         problem = self.problem
-        layout = distance_kernels.slots_dtype(problem.dtype)
+        layout = slot_kernels.slots_dtype(problem.dtype)
         self._of_slot = np.zeros((1, len(self._features)), layout)
         self._of_slot["group"], self._of_slot["centre"] = self._group, self._centre
         self._of_slot["subtracted"] = 0 if self._subtracted is None else self._subtracted
@@ -153,19 +154,19 @@ class NumbaDistanceTrainer(DistanceTrainer):
 
     def _penalty(self) -> Array:
         with announced(SECONDS):
-            squares = distance_kernels.squared_point(
+            squares = slot_kernels.squared_point(
                 self._class_tuple, self._flat_parts(), self._scale_in_units, self._law.nearness
             )
         return self.problem.l2 / 2 * squares
 
     def _begin_run(self, step_sizes: NDArray[np.float64]) -> int:
-        distance_kernels.begin(self._class_tuple, self._flat_parts(), self._step_scale_in_units)
+        slot_kernels.begin(self._class_tuple, self._flat_parts(), self._step_scale_in_units)
         self._add_up()
         return len(step_sizes)
 
     def _end_run(self) -> None:
         self._apply_product()
-        distance_kernels.end(self._class_tuple, self._flat_parts(), self._step_scale_in_units)
+        slot_kernels.end(self._class_tuple, self._flat_parts(), self._step_scale_in_units)
 
     def _add_up(self) -> None:
         arguments = self._flat_parts(), self._of_slot, self._law_arrays()

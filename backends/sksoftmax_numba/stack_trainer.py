@@ -15,7 +15,7 @@ from sksoftmax.backend import (
     State,
     averaging_weight,
 )
-from sksoftmax_numba.compilation import announced
+from sksoftmax_numba.announcements import announced
 from sksoftmax_numba.distance_epoch import n_ranges_of, rules_of
 from sksoftmax_numba.stack_kernels import distance_steps, momentum_steps, residuals
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, Moments
+from sksoftmax_numba.announcements import announced
 from sksoftmax_numba.canonical import elements_of, rows_of, to_read, unsigned
-from sksoftmax_numba.compilation import announced, compiled, inlined
+from sksoftmax_numba.compilation import compiled, inlined
 from sksoftmax_numba.half import number_of
 from sksoftmax_numba.intrinsics import PREFETCHES, prefetch
 

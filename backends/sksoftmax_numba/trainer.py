@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from sksoftmax.backend import Array, ArrayTrainer, DistanceOverGradients, averaging_weight
 from sksoftmax_numba import distance_epoch, epoch, kernels, residuals
+from sksoftmax_numba.announcements import announced
 from sksoftmax_numba.canonical import rows_of, to_read
-from sksoftmax_numba.compilation import announced, for_python
+from sksoftmax_numba.compilation import for_python
 from sksoftmax_numba.distance_epoch import n_ranges_of, rules_of
 from sksoftmax_numba.epoch import n_parts_of
 from sksoftmax_numba.kernels import ROWS

@@ -44,6 +44,7 @@ class NumpyDenseUpdateTrainer(DenseUpdateTrainer):
 
     free_weights, weights_an_element = 2**16, 12
     _optimizer: DistanceOfOneModel
+    _distance_rule = DistanceOfOneModel
 
     def __init__(self, problem: Problem, state: State):
         super().__init__(problem, state)
@@ -60,10 +61,6 @@ class NumpyDenseUpdateTrainer(DenseUpdateTrainer):
         self._has_full_columns = bool(self._subtracted.any())
         X = problem.X
         self._kept = self._scaled(X.data, X.indices) if X.nnz <= KEPT_ELEMENTS else None
-
-    def _set_scales(self) -> None:
-        super()._set_scales()
-        self._optimizer = DistanceOfOneModel(self.problem, np)
 
     def _run_batches(self, order: NDArray[np.int64], factors: NDArray[np.float64]) -> float:
         X, size = self.problem.X, self.problem.batch_size

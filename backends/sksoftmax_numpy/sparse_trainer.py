@@ -54,9 +54,7 @@ class NumpyLinearTrainer(LinearTrainer):
 class NumpyDistanceTrainer(DistanceTrainer):
     """DistanceTrainer with SciPy's kernels; a batch is its arrays alone."""
 
-    def _set_scales(self) -> None:
-        super()._set_scales()
-        self._optimizer = DistanceOfOneModel(self.problem, np)
+    _distance_rule = DistanceOfOneModel
 
     def _assign_slots(self, weighty: NDArray[np.bool_] | None) -> None:
         super()._assign_slots(weighty)

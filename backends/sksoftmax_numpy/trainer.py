@@ -59,6 +59,8 @@ class NumpyTrainer(ArrayTrainer):
         See ArrayTrainer.
     """
 
+    _distance_rule = DistanceOfOneModel
+
     def __init__(
         self,
         problem: Problem,
@@ -91,7 +93,6 @@ class NumpyTrainer(ArrayTrainer):
         if self._decay is not None:
             self._decay = self._for_each_class(self._decay)
         if self.problem.rule.finds_steps:
-            self._optimizer = DistanceOfOneModel(self.problem, np)
             self._scales = self._for_each_class(self._scales)
 
     def _for_each_class(self, row: NDArray[Any]) -> NDArray[Any]:

@@ -14,7 +14,8 @@ import numpy as np
 
 from benchmarks.gpu.tasks import Task
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.problem import Problem
+from sksoftmax.backend.state import State
 from sksoftmax.data.targets import encode_targets
 from sksoftmax.training.measured_rows import MeasuredRows
 from sksoftmax.training.settings import Settings

@@ -1,11 +1,12 @@
 """The seam between an estimator and whatever runs its minibatch loop.
 
 All that the author of a backend needs is imported from here. ``contract`` says what a backend
-must do, and ``problem`` what it is given. ``array_trainer`` with ``softmax_model`` and
-``optimizers`` does that over any array namespace, ``statistics`` measures features as
-``moments``, ``stack_trainer`` trains several models, ``sparse`` takes CSR rows, and ``blocks``
-brings rows in a file to any of them; ``cpu`` chooses among them on a CPU, ``registry`` among
-backends. This package must not know any estimator.
+must do, ``problem`` what it is given, and ``state`` from where it goes on. ``array_trainer``
+with ``softmax_model``, and with the rules in ``optimizers`` and ``distance_over_gradients``,
+does that over any array namespace, ``statistics`` measures features as ``moments``,
+``stack_trainer`` trains several models, ``sparse`` takes CSR rows, and ``blocks`` brings rows
+in a file to any of them; ``cpu`` chooses among them on a CPU, ``registry`` among backends. This
+package must not know any estimator.
 """
 
 from sksoftmax._scikit_learn import _get_threadpool_controller as threadpool_controller
@@ -21,15 +22,10 @@ from sksoftmax.backend.contract import (
     Trainer,
 )
 from sksoftmax.backend.cpu import CpuBackend
+from sksoftmax.backend.distance_over_gradients import TINY, DistanceOverGradients, squared_norm
 from sksoftmax.backend.moments import Moments
-from sksoftmax.backend.optimizers import (
-    TINY,
-    DistanceOverGradients,
-    averaging_weight,
-    soft_threshold,
-    squared_norm,
-)
-from sksoftmax.backend.problem import Problem, Rule, State
+from sksoftmax.backend.optimizers import averaging_weight, soft_threshold
+from sksoftmax.backend.problem import Problem, Rule
 from sksoftmax.backend.sparse.dense_updates import DenseUpdateTrainer
 from sksoftmax.backend.sparse.distance import DistanceTrainer
 from sksoftmax.backend.sparse.distance_law import (
@@ -39,6 +35,7 @@ from sksoftmax.backend.sparse.distance_law import (
 )
 from sksoftmax.backend.sparse.momentum import LinearTrainer
 from sksoftmax.backend.stack_trainer import StackTrainer
+from sksoftmax.backend.state import State
 from sksoftmax.data.arrays import Array, training_dtype
 from sksoftmax.data.rows import is_csr, row_slices
 

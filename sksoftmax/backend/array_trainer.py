@@ -1,9 +1,9 @@
 """The minibatch loop, once, over any array namespace.
 
 All the mathematics of a step is here, in ``softmax_model`` and in ``optimizers``. A backend
-subclasses ArrayTrainer and overrides what it makes faster; it then follows this one step by
-step.
-This module must not know which namespace it runs on, nor why an epoch is run.
+subclasses ArrayTrainer and overrides what it makes faster; its models then follow those of this
+class step by step. This module must not know which namespace it runs on, nor why an epoch is
+run.
 """
 
 from __future__ import annotations
@@ -14,15 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.optimizers import (
-    Adam,
-    DistanceOverGradients,
-    Momentum,
-    averaging_weight,
-    squared_norm,
-)
-from sksoftmax.backend.problem import Problem, State, with_zeros
+from sksoftmax.backend.distance_over_gradients import DistanceOverGradients, squared_norm
+from sksoftmax.backend.optimizers import Adam, Momentum, averaging_weight
+from sksoftmax.backend.problem import Problem
 from sksoftmax.backend.softmax_model import SoftmaxModel
+from sksoftmax.backend.state import State, with_zeros
 from sksoftmax.data.arrays import Array
 
 
@@ -57,7 +53,8 @@ class ArrayTrainer(SoftmaxModel):
 
     >>> import numpy as np
     >>> from sksoftmax.backend.array_trainer import ArrayTrainer
-    >>> from sksoftmax.backend.problem import Problem, State
+    >>> from sksoftmax.backend.problem import Problem
+    >>> from sksoftmax.backend.state import State
     >>> one = np.ones(1)
     >>> problem = Problem(
     ...     X=np.array([[1.0], [-1.0]]), y=np.array([0, 1], np.int32), weights=None,
@@ -71,6 +68,7 @@ class ArrayTrainer(SoftmaxModel):
     """
 
     batch_ends: NDArray[np.int64] | None = None
+    _distance_rule: type[DistanceOverGradients] = DistanceOverGradients
 
     def __init__(
         self,
@@ -84,6 +82,7 @@ class ArrayTrainer(SoftmaxModel):
         self.reduce = reduce
         self._weights = None if problem.weights is None else self._float(problem.weights)
         self._set_scales()
+        self._optimizer = self._new_optimizer()
         self._set_state(state.centred_at(problem.means))
 
     def _set_scales(self) -> None:
@@ -101,15 +100,18 @@ class ArrayTrainer(SoftmaxModel):
         threshold = problem.penalty_share * problem.l1[:, None, None] * penalty_scales * inverse
         self._threshold = self._float(threshold) if problem.l1.any() else None
         self._penalty_scales = self._float(penalty_scales)
-        self._optimizer: Momentum | Adam | DistanceOverGradients
         if problem.rule.finds_steps:
-            self._optimizer = DistanceOverGradients(problem, self.xp)
             self._scales = self._float(problem.distance_scales[None, None, :])
-        elif problem.rule.name == "adam":
-            self._optimizer = Adam(problem, self.xp)
-        else:
-            momentum = self._float(problem.rule.momentum[:, None, None])
-            self._optimizer = Momentum(problem, momentum, self.xp)
+
+    def _new_optimizer(self) -> Momentum | Adam | DistanceOverGradients:
+        """The update rule of the problem."""
+        problem = self.problem
+        if problem.rule.finds_steps:
+            return self._distance_rule(problem, self.xp)
+        if problem.rule.name == "adam":
+            return Adam(problem, self.xp)
+        momentum = self._float(problem.rule.momentum[:, None, None])
+        return Momentum(problem, momentum, self.xp)
 
     def _set_state(self, state: State) -> None:
         """Copy a state into arrays of our own, which every step then changes in place."""
@@ -259,12 +261,7 @@ class ArrayTrainer(SoftmaxModel):
         """Gradient of the data loss summed over a batch, and that loss, per model."""
         xp, n = self.xp, self.problem.n_features
         x = self._rows(self.problem.X, rows)
-        targets = self._y[rows] == self._classes
-        residual, loss = self._residual(self._logits(self._point, x), targets)
-        if self._weights is not None:
-            weights = self._weights[rows]
-            residual *= weights
-            loss = loss * weights
+        residual, loss = self._weighted_residual(self._logits(self._point, x), rows)
         # Both products side by side: weights in the first columns, the intercept in the last.
         gradient = xp.empty_like(self._parameters)
         gradient[..., n] = residual.sum(axis=2)
@@ -273,6 +270,15 @@ class ArrayTrainer(SoftmaxModel):
             # Rows are centred by what that does to the sums: centred CSR rows would be dense.
             gradient[..., :n] -= gradient[..., n:] * self._means
         return gradient, xp.sum(loss, axis=1, dtype=np.float64)
+
+    def _weighted_residual(self, logits: Array, rows: Array) -> tuple[Array, Array]:
+        """What `_residual` returns for rows that are trained on, times their weights."""
+        residual, loss = self._residual(logits, self._y[rows] == self._classes)
+        if self._weights is None:
+            return residual, loss
+        weights = self._weights[rows]
+        residual *= weights
+        return residual, loss * weights
 
     def penalty(self) -> NDArray[np.float64]:
         """Return the penalty where the next gradient is taken.

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from sksoftmax.backend.contract import Backend, Trainer
 from sksoftmax.backend.moments import Moments
-from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.problem import Problem
+from sksoftmax.backend.state import State
 from sksoftmax.backend.statistics import computing_namespace, feature_moments
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.stored import StoredRows

@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.problem import Problem
+from sksoftmax.backend.sparse.choice import lazy_trainer
 from sksoftmax.backend.sparse.dense_updates import DenseUpdateTrainer
 from sksoftmax.backend.sparse.distance import DistanceTrainer
-from sksoftmax.backend.sparse.momentum import LinearTrainer, lazy_trainer
+from sksoftmax.backend.sparse.momentum import LinearTrainer
 from sksoftmax.backend.stack_trainer import StackTrainer
+from sksoftmax.backend.state import State
 from sksoftmax.data.arrays import Array, is_on_device
 from sksoftmax.data.rows import is_csr
 

@@ -19,7 +19,6 @@ from sksoftmax.data.rows import consecutive_rows, elements_a_row, is_csr, with_d
 EVALUATION_ELEMENTS = 2**20
 """Elements of X, or scores, that are evaluated at once: it bounds the memory of `evaluate`."""
 
-
 OPPOSITE_CLASSES = np.array([[[1.0, -1.0], [-1.0, 1.0]]])
 """By what the second derivatives of one row of parameters become those of two opposite ones."""
 

@@ -22,8 +22,8 @@ from sksoftmax._scikit_learn import HasMethods, validate_parameter_constraints
 from sksoftmax.distributed.fit import ShardFit
 from sksoftmax.distributed.ranks import Ranks
 from sksoftmax.estimators.classifier import SoftmaxClassifier
+from sksoftmax.estimators.constraints import takes_chunks
 from sksoftmax.estimators.fit import Fit
-from sksoftmax.estimators.optimality import takes_chunks
 from sksoftmax.training.checkpoint import Checkpoint
 
 MAY_DIFFER_BETWEEN_RANKS = ("comm", "backend", "random_state", "verbose")

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.contract import ReducingBackend
 from sksoftmax.backend.moments import Moments
-from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.problem import Problem
+from sksoftmax.backend.state import State
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.stored import StoredRows
 from sksoftmax.data.targets import Targets

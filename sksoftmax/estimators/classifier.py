@@ -21,9 +21,9 @@ from sksoftmax._scikit_learn import HasMethods, Interval, StrOptions, _fit_conte
 from sksoftmax.backend.contract import Backend
 from sksoftmax.data.arrays import SUPPORTED
 from sksoftmax.estimators.attributes import unchanged_on_error
-from sksoftmax.estimators.constraints import FloatInterval
+from sksoftmax.estimators.constraints import FloatInterval, takes_chunks
 from sksoftmax.estimators.fit import Fit, overflow_is_found_later
-from sksoftmax.estimators.optimality import Optimality, takes_chunks
+from sksoftmax.estimators.optimality import Optimality
 from sksoftmax.estimators.persistence import Persistence
 from sksoftmax.estimators.prediction import SoftmaxPrediction
 from sksoftmax.training.callbacks import CallbackSupportMixin

@@ -1,6 +1,6 @@
-"""Constraints on parameters that scikit-learn's own do not state.
+"""What parameters may be, and which methods they leave, where scikit-learn's own cannot say.
 
-This module must not know any estimator.
+This module must not know what parameters are for.
 """
 
 from __future__ import annotations
@@ -41,3 +41,29 @@ class FloatInterval(Interval):  # type: ignore[misc]
         except OverflowError:
             return False
         return bool(super().__contains__(number))
+
+
+def takes_chunks(estimator: Any) -> bool:
+    """Say whether an estimator has ``partial_fit``.
+
+    Parameters
+    ----------
+    estimator : SoftmaxClassifier
+        Fitted or not.
+
+    Returns
+    -------
+    bool
+        True.
+
+    Raises
+    ------
+    AttributeError
+        If its optimizer needs all rows at once.
+    """
+    if estimator.optimizer == "lbfgs":
+        raise AttributeError(
+            "optimizer='lbfgs' needs all rows at once, and partial_fit is given a chunk of"
+            " them. Use optimizer='sgd' or 'adam'."
+        )
+    return True

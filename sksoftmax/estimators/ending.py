@@ -47,7 +47,7 @@ def reason(run: Run, estimator: Any, reached: Reached | None = None) -> str:
 
 
 def _end_of(reached: Reached, run: Run, estimator: Any) -> str:
-    """What has ended iterations that no callback has."""
+    """What has ended the iterations, where no callback did."""
     if reached.is_certified:
         return "stopped"
     if run.is_over():
@@ -56,7 +56,7 @@ def _end_of(reached: Reached, run: Run, estimator: Any) -> str:
 
 
 def _reached(reached: Reached, run: Run) -> str:
-    """How near iterations have come."""
+    """How near the optimum the iterations have come."""
     share = reached.gap / run.training.rows.frequency_loss
     return (
         f"the objective is within {reached.gap:.2g} of its least value, {share:.2g} times the"
@@ -65,7 +65,7 @@ def _reached(reached: Reached, run: Run) -> str:
 
 
 def _warn_of_a_descent(reached: Reached, run: Run, estimator: Any, stacklevel: int) -> None:
-    """Warn of one that has ended short of its target."""
+    """Warn of iterations that have ended short of their target."""
     if estimator.tol is None or reached.is_certified or run.stopped:
         return
     cure = "Increase max_iter or tol" if run.is_over() else "Increase tol"
@@ -109,7 +109,8 @@ def warn_of_the_end(
             stacklevel=stacklevel,
         )
     training, frequencies = run.training, run.training.rows.frequency_loss
-    # Only a loss above that is a reason to measure what is kept: that takes a pass.
+    # To measure the model kept takes a pass: only a last loss above that of the class
+    # frequencies is a reason for one.
     if training.rows.held_out is not None or run.history.losses[-1] <= frequencies:
         return
     # Epochs measure each batch before its own step, and automatic steps near the average: the

@@ -18,32 +18,6 @@ from sksoftmax.training.objective import Objective, dual_gap
 from sksoftmax.training.passes import threads_of_blas
 
 
-def takes_chunks(estimator: Any) -> bool:
-    """Say whether an estimator has ``partial_fit``.
-
-    Parameters
-    ----------
-    estimator : SoftmaxClassifier
-        Fitted or not.
-
-    Returns
-    -------
-    bool
-        True.
-
-    Raises
-    ------
-    AttributeError
-        If its optimizer needs all rows at once.
-    """
-    if estimator.optimizer == "lbfgs":
-        raise AttributeError(
-            "optimizer='lbfgs' needs all rows at once, and partial_fit is given a chunk of"
-            " them. Use optimizer='sgd' or 'adam'."
-        )
-    return True
-
-
 class Optimality:
     """What a fitted estimator can say of its distance to the optimum."""
 

@@ -77,7 +77,7 @@ class Evaluation:
         """
         scorer, weights = self.scorer, params.get("sample_weight")
         is_plain = np.ndim(y) == 1 and params.keys() <= {"sample_weight"}
-        has_weight = weights is None or np.sum(weights) > 0  # else the scorer says what it is
+        has_weight = weights is None or np.sum(weights) > 0  # else the scorer complains
         if is_plain and has_weight and _is_accuracy(scorer, estimator):
             # accuracy_score would spend ten times as long on what kind of labels these are.
             scorer = _share_predicted

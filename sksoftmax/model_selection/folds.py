@@ -25,10 +25,10 @@ from sksoftmax._scikit_learn import (
     _PassthroughScorer,
     _safe_split,
 )
-from sksoftmax.estimators.classifier import SoftmaxClassifier
 from sksoftmax.model_selection.evaluation import Evaluation
 from sksoftmax.model_selection.joint_fit import JointFit, JointFits
-from sksoftmax.training.callbacks import Subtask, has_callbacks
+from sksoftmax.model_selection.sharing import can_share_pipeline
+from sksoftmax.training.callbacks import Subtask
 
 
 class Fold:
@@ -195,7 +195,7 @@ class SharedPipeline:
         self.scored = estimators
         (self.X_train, y), (self.X_test, _) = fold.train, fold.test
         X, to_fit, params = self.X_train, estimators, fold.fit_params
-        if _can_share_steps(estimators[0], params):
+        if can_share_pipeline(estimators[0], params):
             before, last = estimators[0][:-1], estimators[0].steps[-1][0]
             params, of_others = _split_by_step(params, last)
             X = before.fit_transform(X, y, **of_others)
@@ -278,22 +278,6 @@ def _groups(estimator: Any, candidates: Mapping[int, dict[str, Any]]) -> list[li
     return list(groups.values())
 
 
-def _can_share_steps(estimator: Any, fit_params: Mapping[str, Any]) -> bool:
-    """Whether this is a plain pipeline to our classifier, of which nobody follows the steps.
-
-    A subclass of Pipeline, such as one that draws rows anew, may train otherwise.
-    """
-    return (
-        type(estimator) is Pipeline
-        and len(estimator.steps) > 1
-        and isinstance(estimator.steps[-1][1], SoftmaxClassifier)
-        and getattr(estimator, "transform_input", None) is None
-        and not estimator.verbose
-        and not any(map(has_callbacks, (estimator, *dict(estimator.steps).values())))
-        and not (get_config()["enable_metadata_routing"] and fit_params)
-    )
-
-
 def _split_by_step(
     fit_params: Mapping[str, Any], last: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -304,7 +288,10 @@ def _split_by_step(
 
 
 def _only_asks_for_predictions(scorer: Any) -> bool:
-    """Whether a scorer is scikit-learn's own, to whom a pipeline's last step says as much."""
+    """Whether a scorer is scikit-learn's own, which asks a pipeline for predictions alone.
+
+    It scores the last step on transformed rows as it would score the pipeline on the others.
+    """
     if isinstance(scorer, _MultimetricScorer):
         return all(_only_asks_for_predictions(each) for each in scorer._scorers.values())
     if get_config()["enable_metadata_routing"]:

@@ -1,7 +1,7 @@
 """Several estimators fitted to the same rows, as if one after another, but together.
 
-Here it is decided which fits share a stack or a path, and which must be left to ``fit``. This
-module must not know folds or scores, nor what the estimators are compared for.
+``sharing`` says which of them may share a stack; what has to be left to ``fit`` is fitted by
+it. This module must not know folds or scores, nor what the estimators are compared for.
 """
 
 from __future__ import annotations
@@ -12,37 +12,18 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from numbers import Integral, Real
-from pickle import PicklingError
+from numbers import Integral
 from typing import Any
 
-import joblib
-
-from sksoftmax.backend.sparse.momentum import lazy_trainer
+from sksoftmax.backend.sparse.choice import lazy_trainer
 from sksoftmax.data.arrays import is_foreign
 from sksoftmax.estimators.classifier import SoftmaxClassifier
 from sksoftmax.estimators.fit import Fit, overflow_is_found_later
-from sksoftmax.training.callbacks import has_callbacks, has_callbacks_of_its_own
+from sksoftmax.model_selection.sharing import can_stack, stack_traits
+from sksoftmax.training.callbacks import has_callbacks
 from sksoftmax.training.epochs import run_epochs
 from sksoftmax.training.stack import models_at_once
 from sksoftmax.training.training import Training
-
-MAY_DIFFER_IN_A_STACK = frozenset(
-    {
-        "alpha",
-        "l1_ratio",
-        "learning_rate",
-        "max_iter",
-        "momentum",
-        "n_iter_no_change",
-        "random_state",
-        "schedule",
-        "tol",
-        "verbose",
-        "warm_start",
-    }
-)
-"""Parameters in which models of one stack may differ, but for what `_traits` says of some."""
 
 
 @dataclass
@@ -105,7 +86,7 @@ class JointFits:
         fits = [JointFit(estimator, index) for index, estimator in enumerate(estimators)]
         passed = {name for name, value in fit_params.items() if value is not None}
         ordinary = passed <= {"sample_weight"} and not (is_foreign(X) or is_foreign(y))
-        stackable = [fit for fit in fits if ordinary and _can_stack(fit.estimator)]
+        stackable = [fit for fit in fits if ordinary and can_stack(fit.estimator)]
         in_stacks = {fit.index for fit in stackable}
         self._waiting = [[fit] for fit in fits if fit.index not in in_stacks]
         if stackable:
@@ -214,7 +195,7 @@ class JointFits:
                 failed.append([each])
             else:
                 # One seed: the models of a stack take the rows in one order.
-                key = each.fit.seed, _traits(each.estimator)
+                key = each.fit.seed, stack_traits(each.estimator)
                 groups.setdefault(key, []).append(each)
         with overflow_is_found_later():
             stacks = [stack for group in groups.values() for stack in _started(group)]
@@ -238,45 +219,6 @@ class JointFits:
         if key not in self._seeds:
             self._seeds[key] = fit.draw_seed()
         return self._seeds[key]
-
-
-def _can_stack(estimator: Any) -> bool:
-    """Whether ``fit`` is not overridden, and neither goes on from a model nor is watched.
-
-    Stacks and paths start from zeros, do not print, and have no callbacks that expect one fit.
-    """
-    return (
-        type(estimator) is SoftmaxClassifier  # a subclass may train otherwise in any method
-        and not estimator.warm_start
-        and not (estimator.optimizer == "lbfgs" and estimator.early_stopping)  # an error
-        and not estimator.verbose
-        and not has_callbacks_of_its_own(estimator)
-    )
-
-
-def _traits(estimator: SoftmaxClassifier) -> tuple[Any, ...]:
-    """The traits that models must have in common to share a stack."""
-    names = [
-        name for name in estimator._parameter_constraints if name not in MAY_DIFFER_IN_A_STACK
-    ]
-    shared = [_comparable(getattr(estimator, name)) for name in names]
-    automatic = estimator.learning_rate == "auto"
-    return (
-        automatic,  # which alone measures where steps start, and remembers norms
-        not automatic and estimator.momentum > 0,  # which alone needs a velocity
-        estimator.l1_ratio > 0 and estimator.alpha != 0,  # whose steps alone are proximal
-        *shared,
-    )
-
-
-def _comparable(value: Any) -> Any:
-    """A parameter's value, or a hash of what it holds: clones have copies of objects."""
-    if value is None or isinstance(value, (str, Real)):
-        return value
-    try:
-        return str(joblib.hash(value))
-    except PicklingError:
-        return id(value)  # the same only as itself
 
 
 def _started(fits: list[JointFit]) -> list[list[JointFit]]:

@@ -7,18 +7,16 @@ fitted differs. This module must not know how models share their steps.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.utils import Bunch, indexable
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from sksoftmax._scikit_learn import (
@@ -35,6 +33,7 @@ from sksoftmax.estimators.final import final_estimator
 from sksoftmax.model_selection.evaluation import Evaluation
 from sksoftmax.model_selection.folds import Fold
 from sksoftmax.model_selection.halving import rank_survivors_first, run_by_halves
+from sksoftmax.model_selection.processes import run_in_processes
 from sksoftmax.training.callbacks import CallbackSupportMixin, SearchTasks, Subtask
 
 __all__ = ["SoftmaxSearchCV"]
@@ -323,9 +322,8 @@ class SoftmaxSearchCV(
             partial(Fold, X=X, y=y, split=split, evaluation=evaluation, number=i)
             for i, split in enumerate(splits)
         ]
-        evaluate = self._evaluate if self.halving is None else self._evaluate_by_halves
         subtasks = tasks.begin_search(len(numbered), len(splits))
-        out, more = evaluate(folds, numbered, subtasks)
+        out, more = self._evaluate(folds, numbered, subtasks)
         tasks.end_search()
         attributes = self._compare(list(numbered.values()), len(splits), out, more, metric)
         if self.refit:
@@ -369,45 +367,25 @@ class SoftmaxSearchCV(
         candidates: Mapping[int, dict[str, Any]],
         tasks: Sequence[Sequence[Subtask]],
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """Results of all candidates, each on all folds, fold after fold."""
-        numbers = list(candidates)
-        n_jobs = effective_n_jobs(self.n_jobs)
-        # With several processes, enough parts of folds to keep them all at work. A path of
-        # penalties stays in one piece, lest its results depend on their number.
-        divides = n_jobs > 1 and not _has_paths(self.estimator, candidates.values())
-        n_parts = min(len(numbers), -(-2 * n_jobs // len(folds))) if divides else 1
-        jobs = [
-            (i, numbers[part::n_parts]) for i in range(len(folds)) for part in range(n_parts)
-        ]
-        done = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)(
-            delayed(_whole_fold)(
-                folds[i],
-                clone(self.estimator),
-                {number: candidates[number] for number in part},
-                {number: tasks[number][i] for number in part},
+        """Results of each candidate on each fold, folds changing fastest; and more columns."""
+        if self.halving is None:
+            results = run_in_processes(
+                folds,
+                self.estimator,
+                candidates,
+                tasks,
+                n_jobs=self.n_jobs,
+                pre_dispatch=self.pre_dispatch,
             )
-            for i, part in jobs
-        )
-        of_fold: list[dict[int, dict[str, Any]]] = [{} for _ in folds]
-        for (i, _), results in zip(jobs, done, strict=True):
-            of_fold[i].update(results)
-        return [results[number] for number in numbers for results in of_fold], {}
-
-    def _evaluate_by_halves(
-        self,
-        folds: Sequence[Callable[..., Fold]],
-        candidates: Mapping[int, dict[str, Any]],
-        tasks: Sequence[Sequence[Subtask]],
-    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """Evaluate candidates, and drop the worse half of them at each rung, on all folds."""
-        begun = [
-            fold(clone(self.estimator), candidates, {n: tasks[n][i] for n in candidates})
-            for i, fold in enumerate(folds)
-        ]
-        assert self.halving is not None
-        results, rungs = run_by_halves(begun, list(candidates), self.halving, self.refit)
-        out = [found[number] for number in candidates for found in results]
-        return out, {"rung": rungs}
+            more = {}
+        else:
+            begun = [
+                fold(clone(self.estimator), candidates, {n: tasks[n][i] for n in candidates})
+                for i, fold in enumerate(folds)
+            ]
+            results, rungs = run_by_halves(begun, list(candidates), self.halving, self.refit)
+            more = {"rung": rungs}
+        return [found[number] for number in candidates for found in results], more
 
     def _compare(
         self,
@@ -456,18 +434,3 @@ class SoftmaxSearchCV(
         if hasattr(best, "feature_names_in_"):
             attributes["feature_names_in_"] = best.feature_names_in_
         return attributes
-
-
-def _has_paths(estimator: Any, candidates: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether candidates may go to the optimum, each from the model of the last."""
-    settings = estimator.get_params(), *candidates
-    return any(
-        name.split("__")[-1] == "optimizer" and value == "lbfgs"
-        for parameters in settings
-        for name, value in parameters.items()
-    )
-
-
-def _whole_fold(fold: Callable[..., Fold], *arguments: Any) -> dict[int, dict[str, Any]]:
-    """The results of all candidates of one Fold."""
-    return dict(fold(*arguments).run())

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.contract import Backend, Trainer
-from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.problem import Problem
+from sksoftmax.backend.state import State
 from sksoftmax.backend.statistics import computing_namespace
 from sksoftmax.testing.cases import Case, all_cases, epoch_arguments, make_problem
 from sksoftmax.testing.reference import Reference, in_float64

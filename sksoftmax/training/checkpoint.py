@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sksoftmax.backend.moments import Moments
-from sksoftmax.backend.problem import State
+from sksoftmax.backend.state import State
 from sksoftmax.training.deviations import Deviations
 
 SAME_MOMENTS = 1e-5

@@ -15,8 +15,8 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sksoftmax.backend.contract import Backend
+from sksoftmax.backend.distance_over_gradients import last_step
 from sksoftmax.backend.moments import Moments
-from sksoftmax.backend.optimizers import last_step
 from sksoftmax.backend.problem import Problem
 from sksoftmax.backend.registry import candidate_backends
 from sksoftmax.backend.statistics import feature_moments
@@ -101,11 +101,11 @@ class MeasuredRows:
         self.total_weight = weight + (0.0 if earlier is None else earlier.total_weight)
         self._batches_are_noisy = is_stream or self.n_batches > 1
         self._seed = seed
-        self.backend: Backend
         # Whether a backend can train the rows may depend on how it places them. The first that
-        # can keeps them.
+        # can keeps them; where none can, the last one says why not, in `problem`.
         n_multiplications = self.n_elements(X) * len(targets.classes)
-        for self.backend in candidate_backends(backend, X, n_multiplications):
+        for candidate in candidate_backends(backend, X, n_multiplications):
+            self.backend = candidate
             self._place(X)
             self.dtype = training_dtype(self.placed.dtype)
             self.weights = self._mean_one_weights()

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from sksoftmax.backend.optimizers import moved_to
-from sksoftmax.backend.problem import State
+from sksoftmax.backend.distance_over_gradients import moved_to
+from sksoftmax.backend.state import State
 from sksoftmax.data.rows import is_csr
 from sksoftmax.training.epochs import Run
 from sksoftmax.training.lbfgs import EVALUATIONS, iterates

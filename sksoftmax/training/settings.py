@@ -23,7 +23,6 @@ with gradients taken at the average itself, that of a heavy ball of momentum 0.9
 LEAST_ALPHA = 1e-4
 """Least automatic penalty: many rows of very many classes still need one."""
 
-
 PLANNED = ("linear", "cosine")
 """Schedules that fall to zero at the last of a known number of epochs."""
 

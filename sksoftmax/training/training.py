@@ -6,63 +6,26 @@ pickles; it does not know why or when to stop, nor anything about prediction.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.contract import Trainer
-from sksoftmax.backend.optimizers import last_step
-from sksoftmax.backend.problem import State
+from sksoftmax.backend.distance_over_gradients import last_step
 from sksoftmax.backend.softmax_model import SoftmaxModel
+from sksoftmax.backend.state import State
 from sksoftmax.data.order import epoch_order
 from sksoftmax.data.rows import elements_a_row
 from sksoftmax.training.checkpoint import Checkpoint
-from sksoftmax.training.coordinates import ADAM_STEP, automatic_coordinates
+from sksoftmax.training.coordinates import ADAM_STEP
+from sksoftmax.training.first_state import first_state
+from sksoftmax.training.holder import HeldState, Holder
 from sksoftmax.training.measured_rows import MeasuredRows
 from sksoftmax.training.passes import Measure, rows_in_a_second, run_batches
 from sksoftmax.training.settings import LEAST_FACTOR, REDUCTION, Settings, step_factors
 from sksoftmax.training.stopping import StepNoise
-
-LEAST_GROWTH = 1.4
-"""Factor by which the scale of a feature must grow from chunk to chunk of a stream for its
-weights to shrink: less comes and goes with the rows."""
-
-
-class Holder(Protocol):
-    """What can be asked for a model in training: its trainer, or its place in a stack."""
-
-    def state(self) -> State:
-        """Return the state after the last step, in arrays of its own."""
-        ...
-
-    def norms(self) -> Mapping[str, NDArray[np.float64]]:
-        """Return the norms in that state, at no cost that grows with the model."""
-        ...
-
-
-@dataclass(frozen=True)
-class HeldState:
-    """A state that no trainer changes.
-
-    Parameters
-    ----------
-    held : State
-        Of one model.
-    """
-
-    held: State
-
-    def state(self) -> State:
-        """Return the state."""
-        return self.held
-
-    def norms(self) -> Mapping[str, NDArray[np.float64]]:
-        """Return the norms in it."""
-        return self.held.norms
 
 
 class Training:
@@ -114,41 +77,9 @@ class Training:
         self.reduction = 1.0 if resume is None else resume.reduction
         self.backend_seconds = 0.0
         # Not in a trainer yet: a model of a stack needs none of its own.
-        first = self._first_state(resume, stream)
+        first = first_state(self.problem, settings, rows, resume, stream=stream)
         self.hold(first)
         self._step_noise = StepNoise(self.problem.rule, rows.n_batches, first.norms)
-
-    def _first_state(self, resume: Checkpoint | None, stream: bool) -> State:
-        """The state that the first step goes on from: zeros, or that of `resume`.
-
-        The optimiser starts anew where the penalty or the rows have changed.
-        """
-        if resume is None:
-            shape = (1, self.problem.n_classes, self.problem.n_features)
-            return State.zeros(*shape, self.problem.dtype)
-        if stream:
-            return self._at_present_scale(resume)
-        if resume.is_of(self.rows.penalty(self.settings), self.rows.moments):
-            return resume.state
-        return resume.state.started_anew(replace(self.problem, l1=np.array(resume.penalty[1:])))
-
-    def _at_present_scale(self, resume: Checkpoint) -> State:
-        """The state of a stream, with smaller weights of features that turn out to be larger.
-
-        A weight that was learnt while its feature seemed to be small would count as a long
-        way in the coordinates of the step, and lengthen every later step for good.
-        """
-        if resume.moments is None or resume.deviations is None or self.rows.deviations is None:
-            return resume.state
-        before = automatic_coordinates(
-            resume.moments, resume.deviations, fit_intercept=self.settings.fit_intercept
-        ).scale
-        # A feature that was constant so far has no weights to shrink; its scale was inf.
-        growth = self.rows.coordinates.scale / np.where(np.isinf(before), 1, before)
-        has_grown = (growth > LEAST_GROWTH) & np.isfinite(before)
-        if not has_grown.any():
-            return resume.state
-        return resume.state.with_scaled_weights(np.where(has_grown, 1 / growth, 1))
 
     @cached_property
     def trainer(self) -> Trainer:

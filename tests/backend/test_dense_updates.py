@@ -13,7 +13,7 @@ from scipy import sparse
 from test_sparse import own_steps, own_steps_match_dense_ones
 
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
-from sksoftmax.backend.problem import State
+from sksoftmax.backend.state import State
 
 BACKENDS = [b.name for b in list_backends() if b.available and b.name in ("numpy", "numba")]
 

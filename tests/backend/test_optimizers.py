@@ -14,7 +14,8 @@ from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOpti
 
 from sksoftmax import SoftmaxClassifier, __version__, get_backend
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.problem import Problem, Rule, State
+from sksoftmax.backend.problem import Problem, Rule
+from sksoftmax.backend.state import State
 from sksoftmax_numpy import NumpyBackend
 
 X, Y = load_wine(return_X_y=True)

@@ -23,12 +23,14 @@ from sklearn.utils.fixes import parse_version
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.optimizers import averaging_weight
-from sksoftmax.backend.problem import Problem, Rule, State
+from sksoftmax.backend.problem import Problem, Rule
 from sksoftmax.backend.sparse.base import penalty_groups
+from sksoftmax.backend.sparse.choice import lazy_trainer
 from sksoftmax.backend.sparse.distance import DistanceTrainer
 from sksoftmax.backend.sparse.distance_law import RunningLaw
-from sksoftmax.backend.sparse.momentum import LinearTrainer, ShrinkingTrainer, lazy_trainer
+from sksoftmax.backend.sparse.momentum import LinearTrainer, ShrinkingTrainer
 from sksoftmax.backend.sparse.momentum_laws import LONGEST_RUN, LinearLaw, ShrinkingLaw
+from sksoftmax.backend.state import State
 
 BACKENDS = [b.name for b in list_backends() if b.available and b.name != "torch"]
 DIGITS, DIGIT = load_digits(return_X_y=True)

@@ -11,7 +11,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from sksoftmax import SoftmaxClassifier, get_backend
-from sksoftmax.backend.problem import State
+from sksoftmax.backend.state import State
 from sksoftmax.testing import check_backend
 
 pytest.importorskip("cupy")

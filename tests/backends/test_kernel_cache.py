@@ -16,9 +16,9 @@ from numpy.testing import assert_array_equal
 from scipy.sparse import csr_array
 
 numba = pytest.importorskip("numba")
-from sksoftmax_numba import compilation  # noqa: E402
+from sksoftmax_numba import announcements, compilation  # noqa: E402
+from sksoftmax_numba.announcements import announced  # noqa: E402
 from sksoftmax_numba.canonical import elements_of, rows_of, to_read  # noqa: E402
-from sksoftmax_numba.compilation import announced  # noqa: E402
 
 SOURCE = """
 from sksoftmax_numba.compilation import compiled
@@ -100,7 +100,7 @@ def test_a_missing_file_is_written_anew(twice, tmp_path):
 @pytest.mark.parametrize("room", [0, 500, 3000])
 def test_a_disk_that_fills_ends_no_fit(twice, room, monkeypatch):
     resource = pytest.importorskip("resource")
-    monkeypatch.setattr(compilation, "_has_warned", False)
+    monkeypatch.setattr(announcements, "_has_warned", False)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))  # bytes of a file
     try:
@@ -156,7 +156,7 @@ def test_without_a_folder_each_process_compiles_and_one_warning_says_so(
     (tmp_path / "home").write_text("")
     for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
-    monkeypatch.setattr(compilation, "_has_warned", False)
+    monkeypatch.setattr(announcements, "_has_warned", False)
     with pytest.warns(RuntimeWarning, match="NUMBA_CACHE_DIR") as noted:
         assert twice()
     assert len(noted) == 1

@@ -17,7 +17,8 @@ from sklearn.datasets import load_digits
 
 from sksoftmax import SoftmaxClassifier
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.problem import Problem, Rule, State
+from sksoftmax.backend.problem import Problem, Rule
+from sksoftmax.backend.state import State
 from sksoftmax.testing import AUTOMATIC, CASES, check_backend
 
 pytest.importorskip("cupy")

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from sksoftmax import get_backend
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.problem import State
+from sksoftmax.backend.state import State
 from sksoftmax.testing.cases import AUTOMATIC, Case, epoch_arguments, make_problem
 from sksoftmax_numpy import binary_trainer
 from sksoftmax_numpy import trainer as numpy_trainer

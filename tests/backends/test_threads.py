@@ -11,7 +11,8 @@ import pytest
 from joblib import Parallel, delayed, parallel_config
 
 from sksoftmax import SoftmaxClassifier, get_backend
-from sksoftmax.backend.problem import Problem, Rule, State
+from sksoftmax.backend.problem import Problem, Rule
+from sksoftmax.backend.state import State
 
 pytest.importorskip("numba")
 from sksoftmax_numba import trainer

@@ -19,7 +19,8 @@ from sklearn.metrics import log_loss
 
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.backend.blocks import BlockBackend, BlockTrainer
-from sksoftmax.backend.problem import Problem, Rule, State
+from sksoftmax.backend.problem import Problem, Rule
+from sksoftmax.backend.state import State
 from sksoftmax.data import order as epoch_order
 from sksoftmax.data import stored
 from sksoftmax.data.holdout import hold_out

@@ -13,7 +13,8 @@ from scipy import sparse
 
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.backend.blocks import BlockBackend
-from sksoftmax.backend.problem import Problem, Rule, State
+from sksoftmax.backend.problem import Problem, Rule
+from sksoftmax.backend.state import State
 from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.data.stored import StoredRows
 from sksoftmax.training import measured_rows

@@ -9,7 +9,8 @@ from sklearn.datasets import load_digits
 from sksoftmax import get_backend, list_backends
 from sksoftmax.backend.array_trainer import ArrayTrainer
 from sksoftmax.backend.contract import ReducingBackend
-from sksoftmax.backend.problem import Problem, Rule, State
+from sksoftmax.backend.problem import Problem, Rule
+from sksoftmax.backend.state import State
 from sksoftmax.distributed.shares import share_ends
 
 BACKENDS = [info.name for info in list_backends() if info.available]

@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss
 
 from sksoftmax import SoftmaxClassifier
 from sksoftmax.backend import Rule
-from sksoftmax.backend.optimizers import last_step, moved_to
+from sksoftmax.backend.distance_over_gradients import last_step, moved_to
 from sksoftmax.training.epochs import Run
 from sksoftmax.training.plan import (
     EPOCHS_OF_LITTLE_GAIN,

@@ -11,8 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
-from sksoftmax.model_selection import joint_fit
 from sksoftmax.model_selection.joint_fit import JointFits
+from sksoftmax.model_selection.sharing import MAY_DIFFER_IN_A_STACK
 from sksoftmax.training import passes, stack
 
 CPU_BACKENDS = [b.name for b in list_backends() if b.available and b.name in ("numba", "numpy")]
@@ -151,7 +151,7 @@ def test_what_cannot_share_a_stack_is_trained_in_another(monkeypatch):
 
 
 def test_what_may_differ_is_a_parameter():
-    assert SoftmaxClassifier._parameter_constraints.keys() >= joint_fit.MAY_DIFFER_IN_A_STACK
+    assert SoftmaxClassifier._parameter_constraints.keys() >= MAY_DIFFER_IN_A_STACK
 
 
 def test_weights_zeros_included():

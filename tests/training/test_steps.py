@@ -17,7 +17,8 @@ from sklearn.datasets import load_digits, load_iris, load_wine
 
 from sksoftmax import SoftmaxClassifier, get_backend
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.problem import Problem, Rule, State
+from sksoftmax.backend.problem import Problem, Rule
+from sksoftmax.backend.state import State
 from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.training.coordinates import Coordinates, automatic_coordinates
 from sksoftmax.training.curvature import measure_curvature

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.optimizers import DistanceOverGradients
-from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.distance_over_gradients import DistanceOverGradients
+from sksoftmax.backend.problem import Problem
+from sksoftmax.backend.state import State
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import stored_counts
 
@@ -54,7 +55,7 @@ class LazyTrainer(ArrayTrainer):
     Parameters
     ----------
     problem, state, xp
-        As in ArrayTrainer; `lazy_trainer` returned this class for the problem. There is no
+        As in ArrayTrainer; `lazy_trainer` returned the class for the problem. There is no
         `reduce`: a batch's gradient exists for its own features only.
     """
 
@@ -158,11 +159,7 @@ class LazyTrainer(ArrayTrainer):
         slots, x = self._slots_and_rows(rows)
         weights, parts = self._read(t, slots)
         logits = (x @ weights).T[None] + self._intercepts[0]
-        residual, loss = self._residual(logits, self._y[rows] == self._classes)
-        if self._weights is not None:
-            of_row = self._weights[rows]
-            residual *= of_row
-            loss = loss * of_row
+        residual, loss = self._weighted_residual(logits, rows)
         # What the step adds to velocities: minus its size times the mean gradient. The
         # penalty's part is in the law.
         residual *= -step / self.problem.batch_size

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.problem import Problem, State
+from sksoftmax.backend.problem import Problem
+from sksoftmax.backend.state import State
 from sksoftmax.data.rows import is_csr, stored_counts
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksoftmax.backend.optimizers import DistanceOverGradients
-from sksoftmax.backend.problem import State
+from sksoftmax.backend.distance_over_gradients import DistanceOverGradients
 from sksoftmax.backend.sparse.base import LazyTrainer
 from sksoftmax.backend.sparse.distance_law import RunningLaw
+from sksoftmax.backend.state import State
 from sksoftmax.data.arrays import Array
 
 
@@ -140,11 +140,7 @@ class DistanceTrainer(LazyTrainer):
         point = law.point()
         parts, weights = self._read_point(slots, point)
         logits = self._batch_scores(x, weights).T[None] + self._intercepts_at_point(point)
-        residual, loss = self._residual(logits, self._y[rows] == self._classes)
-        if self._weights is not None:
-            of_row = self._weights[rows]
-            residual *= of_row
-            loss = loss * of_row
+        residual, loss = self._weighted_residual(logits, rows)
         residual /= self.problem.batch_size
         summed = residual[0].sum(axis=1, dtype=np.float64)
         gradient = self._batch_gradient(x, residual[0].T)

@@ -1,4 +1,4 @@
-"""The minibatch loop for CSR rows at the cost of their stored elements.
+"""Steps of a given size for CSR rows, at the cost of their stored elements.
 
 A step touches only the features of its batch; ``momentum_laws`` knows what would have happened
 to the others. The weights are those of ``ArrayTrainer``'s dense updates up to rounding.
@@ -13,42 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.optimizers import soft_threshold
-from sksoftmax.backend.problem import Problem
-from sksoftmax.backend.sparse.base import LazyTrainer, penalty_groups
-from sksoftmax.backend.sparse.distance import DistanceTrainer
+from sksoftmax.backend.sparse.base import LazyTrainer
 from sksoftmax.backend.sparse.momentum_laws import LinearLaw, ShrinkingLaw
 from sksoftmax.data.arrays import Array
-from sksoftmax.data.rows import is_csr
-
-MOST_GROUPS = 256
-"""Most distinct penalties, in the coordinates of the step, for which tables are made."""
-
-
-def lazy_trainer(problem: Problem) -> type[LazyTrainer] | None:
-    """Return the trainer whose steps cost the stored elements of a problem's rows.
-
-    Parameters
-    ----------
-    problem : Problem
-        What is to be trained.
-
-    Returns
-    -------
-    subclass of LazyTrainer, or None
-        None where updates have to be dense: for dense X, several models, Adam, Nesterov's
-        momentum, an absolute penalty with momentum or with "distance-over-gradients", or very
-        many distinct penalties.
-    """
-    is_one = problem.n_models == 1 and not problem.rule.nesterov
-    if not (is_csr(problem.X) and is_one) or len(penalty_groups(problem)[1]) > MOST_GROUPS:
-        return None
-    if problem.rule.finds_steps:
-        return None if problem.l1.any() or not problem.average else DistanceTrainer
-    if problem.rule.name != "sgd":
-        return None
-    if not problem.l1.any():
-        return LinearTrainer
-    return None if problem.rule.momentum.any() else ShrinkingTrainer
 
 
 class LinearTrainer(LazyTrainer):

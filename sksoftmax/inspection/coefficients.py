@@ -1,7 +1,6 @@
-"""Pictures of a fitted model: its loss curve, and its coefficients as images or bars.
+"""The coefficients of a fitted model as pictures: images where features are pixels, else bars.
 
-Displays follow scikit-learn's conventions and import matplotlib only to draw. They read
-fitted attributes alone, and must not know how these came about.
+This module must not know how the coefficients were found.
 """
 
 from __future__ import annotations
@@ -11,139 +10,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils.validation import check_is_fitted
 
 from sksoftmax.data.arrays import to_numpy
-from sksoftmax.estimators.final import final_estimator
-
-
-class LossCurveDisplay:
-    """The objective of each epoch as a curve, and the validation loss as a second one.
-
-    Parameters
-    ----------
-    loss_curve : array-like of shape (n_epochs,)
-        The objective of each epoch.
-    validation_loss_curve : array-like of shape (n_epochs,), default=None
-        The validation loss of each epoch, NaN where there is none; None for no second curve.
-    estimator_name : str or None, default=None
-        The label of the curve; None for none.
-
-    Attributes
-    ----------
-    ax_ : matplotlib Axes
-        What was drawn on.
-    figure_ : matplotlib Figure
-        Its figure.
-    line_ : matplotlib Line2D
-        The curve.
-    validation_line_ : matplotlib Line2D, or None
-        The second curve.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_wine
-    >>> from sksoftmax import SoftmaxClassifier
-    >>> from sksoftmax.inspection import LossCurveDisplay
-    >>> clf = SoftmaxClassifier(early_stopping=True).fit(*load_wine(return_X_y=True))
-    >>> display = LossCurveDisplay.from_estimator(clf)
-    >>> display.ax_.get_xlabel(), len(display.ax_.lines)
-    ('Epoch', 2)
-    """
-
-    def __init__(
-        self,
-        loss_curve: Any,
-        *,
-        validation_loss_curve: Any = None,
-        estimator_name: str | None = None,
-    ):
-        self.loss_curve = loss_curve
-        self.validation_loss_curve = validation_loss_curve
-        self.estimator_name = estimator_name
-
-    @classmethod
-    def from_estimator(
-        cls, estimator: Any, *, ax: Any = None, name: str | None = None, **kwargs: Any
-    ) -> Self:
-        """Draw the loss curve of a fitted estimator.
-
-        Parameters
-        ----------
-        estimator : SoftmaxClassifier, or a Pipeline or search around one
-            A fitted estimator; of a search, the best one.
-        ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
-        name : str, default=None
-            The label of the curve; None for the name of the class of the model.
-        **kwargs : dict
-            Passed on to ``Axes.plot``, for both curves.
-
-        Returns
-        -------
-        LossCurveDisplay
-            What was drawn.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
-        TypeError
-            If the model has no loss curve.
-        ImportError
-            If matplotlib is missing.
-        """
-        model, _ = _model_with(estimator, "loss_curve_")
-        display = cls(
-            model.loss_curve_,
-            validation_loss_curve=getattr(model, "validation_loss_curve_", None),
-            estimator_name=type(model).__name__ if name is None else name,
-        )
-        return display.plot(ax, **kwargs)
-
-    def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
-        """Draw the curve, and that of the validation loss dashed in the same colour.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
-        name : str, default=None
-            The label of the curve; None for `estimator_name`.
-        **kwargs : dict
-            Passed on to ``Axes.plot``, for both curves.
-
-        Returns
-        -------
-        LossCurveDisplay
-            This display.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is missing.
-        """
-        if ax is None:
-            _, ax = _pyplot().subplots()
-        name = self.estimator_name if name is None else name
-        epochs = np.arange(1, len(self.loss_curve) + 1)
-        style = {"marker": "o", "markersize": 3} if len(epochs) <= 50 else {}
-        style |= ({} if name is None else {"label": name}) | kwargs
-        (self.line_,) = ax.plot(epochs, self.loss_curve, **style)
-        self.validation_line_ = None
-        ylabel = "Objective"
-        if self.validation_loss_curve is not None:
-            ylabel = "Objective, validation loss"
-            if "label" in style:
-                style["label"] = f"{style['label']}, validation"
-            style |= {"color": self.line_.get_color(), "linestyle": "--"}
-            (self.validation_line_,) = ax.plot(epochs, self.validation_loss_curve, **style)
-        ax.set(xlabel="Epoch", ylabel=ylabel)
-        ax.xaxis.get_major_locator().set_params(integer=True)
-        if "label" in style:
-            ax.legend()
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
+from sksoftmax.inspection.drawing import model_with, pyplot
 
 
 class CoefficientDisplay:
@@ -246,7 +115,7 @@ class CoefficientDisplay:
         ImportError
             If matplotlib is missing.
         """
-        model, names = _model_with(estimator, "coef_", "scale_")
+        model, names = model_with(estimator, "coef_", "scale_")
         coef = model.coef_
         coef = coef.toarray() if sparse.issparse(coef) else to_numpy(coef)
         classes = to_numpy(model.classes_)
@@ -323,26 +192,11 @@ class CoefficientDisplay:
         self.axes_[-1].set_xlabel("coefficient\nper standard deviation")
 
 
-def _model_with(estimator: Any, *attributes: str) -> tuple[Any, Any]:
-    """The model within an estimator, which has these fitted attributes, and its features."""
-    model, names = final_estimator(estimator)
-    check_is_fitted(model)
-    missing = [name for name in attributes if not hasattr(model, name)]
-    if not missing:
-        return model, names
-    needed, model_name = " and ".join(attributes), type(model).__name__
-    raise TypeError(
-        f"This display needs a model with {needed}, such as SoftmaxClassifier, or a Pipeline"
-        f" or search that ends in one and was refitted. {model_name} has no"
-        f" {' and no '.join(missing)}."
-    )
-
-
 def _grid(n_images: int, width: float, height: float, most_columns: int) -> NDArray[Any]:
     """Axes of a width and height in inches, in rows of so many at most."""
     n_columns = min(n_images, most_columns)
     n_rows = -(-n_images // n_columns)
-    figure, axes = _pyplot().subplots(
+    figure, axes = pyplot().subplots(
         n_rows,
         n_columns,
         figsize=(width * n_columns + 1.2, height * n_rows),
@@ -353,13 +207,3 @@ def _grid(n_images: int, width: float, height: float, most_columns: int) -> NDAr
         figure.delaxes(unused)
     drawn: NDArray[Any] = axes.ravel()[:n_images]
     return drawn
-
-
-def _pyplot() -> Any:
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "Displays need matplotlib. Install it with: pip install matplotlib"
-        ) from error
-    return plt
