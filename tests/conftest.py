@@ -25,7 +25,7 @@ collect_ignore = [
     "backends/emulated.py",
     "backends/streamed.py",
     "conftest.py",
-    "distributed/programs.py",
+    "distributed/programs",
     "foreign/in_place_of_grid_search.py",
     "fuzz/child.py",
     "fuzz/inputs.py",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from test_sparse import own_steps, own_steps_match_dense_ones
+from sparse_problems import own_steps, own_steps_match_dense_ones
 
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.backend.state import State

@@ -1,47 +1,21 @@
-"""Bad input of every kind: an error in scikit-learn's wording, and a model left as it was.
+"""Bad rows, labels and weights: an error in scikit-learn's wording, and a model left as it was.
 
-Interrupts count as bad input: they come in mid-fit, and an earlier fit must survive them.
+Chunks and rows held out count as well, once for each way in which they may be bad.
 """
 
-import os
-import signal
-import subprocess
-import sys
-from fractions import Fraction
-
-import joblib
 import numpy as np
 import pytest
-from scipy import sparse
-from sklearn.datasets import load_iris
-from sklearn.utils import estimator_checks, get_tags
+from left_unchanged import X, Y, assert_raises_and_changes_nothing
 
-from sksoftmax import SoftmaxClassifier, SoftmaxClassifierCV, get_backend
+from sksoftmax import SoftmaxClassifier
 
-X, Y = load_iris(return_X_y=True)
-CLASSES = [0, 1, 2]
 NEXT_TO_2_53 = np.array([2**53, 2**53 + 1])
-
-
-@pytest.fixture
-def fitted():
-    return SoftmaxClassifier(random_state=0, max_iter=5, tol=None).fit(X, Y)
 
 
 def replaced(array, index, value):
     array = np.array(array)
     array[index] = value
     return array
-
-
-def assert_raises_and_changes_nothing(clf, message, call, error=ValueError):
-    """`call(clf)` raises, and every attribute and prediction stays bit for bit."""
-    names, digest, predictions = list(vars(clf)), joblib.hash(vars(clf)), clf.predict_proba(X)
-    with pytest.raises(error, match=message):
-        call(clf)
-    assert list(vars(clf)) == names
-    assert joblib.hash(vars(clf)) == digest
-    np.testing.assert_array_equal(clf.predict_proba(X), predictions)
 
 
 BAD_DATA = {
@@ -105,100 +79,6 @@ def test_bad_weights(fitted, method, weights, message):
     assert_raises_and_changes_nothing(
         fitted, message, lambda clf: getattr(clf, method)(X, Y, sample_weight=weights)
     )
-
-
-def damaged(of_format, damage):
-    """Iris in a sparse format, of which `damage` then changes an array."""
-    rows = np.triu(X[:4]) if of_format == "dia" else X
-    matrix = sparse.coo_array(rows).asformat(of_format)
-    damage(matrix)
-    return matrix
-
-
-def put(name, index, value):
-    """What sets an element of an array of a matrix."""
-
-    def damage(matrix):
-        getattr(matrix, name)[index] = value
-
-    return damage
-
-
-def shorten(name):
-    """What leaves out the last half of an array of a matrix."""
-
-    def damage(matrix):
-        array = getattr(matrix, name)
-        setattr(matrix, name, array[: len(array) // 2])
-
-    return damage
-
-
-DAMAGED = {
-    "CSR, a column that is not there": ("csr", put("indices", 5, 4)),
-    "CSR, far off": ("csr", put("indices", 5, 2**30)),
-    "CSR, below 0": ("csr", put("indices", 5, -1)),
-    "CSR, a row ends before it starts": ("csr", put("indptr", 3, 2**20)),
-    "CSR, more elements than there are": ("csr", put("indptr", -1, 2**20)),
-    "CSR, starts elsewhere": ("csr", put("indptr", 0, 1)),
-    "CSR, starts below 0": ("csr", put("indptr", 0, -(2**20))),
-    "CSR, few indptr": ("csr", shorten("indptr")),
-    "CSR, few indices": ("csr", shorten("indices")),
-    "CSR, few values": ("csr", shorten("data")),
-    "CSC, a row that is not there": ("csc", put("indices", 5, 2**30)),
-    "CSC, indptr": ("csc", put("indptr", 2, -(2**20))),
-    "BSR, a column that is not there": ("bsr", put("indices", 5, 2**30)),
-    "COO, a column that is not there": ("coo", put("col", 5, 2**30)),
-    "COO, a row below 0": ("coo", put("row", 5, -(2**30))),
-    "DIA, few offsets": ("dia", shorten("offsets")),
-    "LIL, a column that is not there": ("lil", put("rows", 5, [0, 1, 2, 2**30])),
-    "LIL, few columns": ("lil", put("rows", 5, [0])),
-}
-
-
-@pytest.mark.parametrize("case", DAMAGED)
-def test_damaged_sparse_rows(fitted, case):
-    matrix = damaged(*DAMAGED[case])
-    y = Y[: matrix.shape[0]]
-    message = f"X is a damaged {matrix.format.upper()} matrix: "
-    for call in (
-        lambda clf: clf.fit(matrix, y),
-        lambda clf: clf.partial_fit(matrix, y),
-        lambda clf: clf.partial_fit(X, Y, X_val=matrix, y_val=y),
-        lambda clf: clf.predict(matrix),
-        lambda clf: clf.predict_proba(matrix),
-        lambda clf: SoftmaxClassifierCV().fit(matrix, y),
-    ):
-        assert_raises_and_changes_nothing(fitted, message, call)
-
-
-def test_room_at_the_end_of_sparse_rows_is_no_damage():
-    # SciPy leaves such room behind where elements are eliminated.
-    rows = sparse.csr_matrix(X)
-    roomy = rows.copy()
-    roomy.indices = np.append(roomy.indices, [2**30, -5]).astype(np.int32)
-    roomy.data = np.append(roomy.data, [np.nan, np.inf])
-    clf = SoftmaxClassifier(max_iter=5, tol=None, random_state=0)
-    expected = clf.fit(rows, Y).predict_proba(rows)
-    np.testing.assert_array_equal(clf.fit(roomy, Y).predict_proba(roomy), expected)
-
-
-def test_indices_that_are_no_longer_sorted():
-    rows = sparse.csr_matrix(X)
-    assert rows.has_canonical_format  # which SciPy remembers
-    rows.indices[:4], rows.data[:4] = rows.indices[3::-1].copy(), rows.data[3::-1].copy()
-    clf = SoftmaxClassifier(max_iter=5, tol=None, random_state=0)
-    coef = clf.fit(sparse.csr_matrix(X), Y).coef_
-    np.testing.assert_array_equal(clf.fit(rows, Y).coef_, coef)
-
-
-@pytest.mark.parametrize("estimator", [SoftmaxClassifier, SoftmaxClassifierCV])
-@pytest.mark.parametrize("shuffle", [True, "blocks"])
-def test_the_tag_tells_whether_sparse_rows_are_taken(estimator, shuffle):
-    clf = estimator(shuffle=shuffle)
-    assert get_tags(clf).input_tags.sparse == (shuffle is True)
-    if hasattr(estimator_checks, "check_estimator_sparse_tag"):  # from scikit-learn 1.7 on
-        estimator_checks.check_estimator_sparse_tag(estimator.__name__, clf)
 
 
 @pytest.mark.parametrize("weights", [None, (Y == 1) * 1.0], ids=["rows", "weighted rows"])
@@ -343,156 +223,3 @@ def test_validation_data_need_early_stopping(fitted):
     assert_raises_and_changes_nothing(
         fitted, message, lambda clf: clf.fit(X, Y, X_val=X, y_val=Y)
     )
-
-
-# A value of the wrong type, then values out of range, where the parameter has a range.
-BAD_PARAMETERS = {
-    "alpha": ["1", -1e-9, np.nan],
-    "l1_ratio": ["1", -0.1, 1.1, np.nan],
-    "average": ["yes"],
-    "backend": [3, object()],
-    "batch_size": [2.5, 0],
-    "class_weight": [3.0, "heavy"],
-    "early_stopping": ["auto"],
-    "fit_intercept": ["yes"],
-    "learning_rate": [None, "fast", 0, -0.1],
-    "max_iter": [10.0, 0],
-    "momentum": ["0.9", 1.0, -0.1],
-    "schedule": ["optimal", 1],
-    "optimizer": ["newton-cg", 1],
-    "nesterov": ["yes"],
-    "beta_1": ["0.9", 1.0, -0.1],
-    "beta_2": ["0.9", 1.0, -0.1],
-    "epsilon": ["0", 0.0, -1e-8],
-    "n_iter_no_change": [None, 0],
-    "n_jobs": [0.5, "all"],
-    "random_state": ["seed", -1],
-    "shuffle": [None],
-    "standardize": ["yes"],
-    "tol": ["1e-3", -1e-9],
-    "validation_fraction": ["0.1", 0, 1.0],
-    "verbose": ["loud", -1],
-    "warm_start": ["yes"],
-}
-
-
-def test_every_parameter_has_bad_values_here():
-    assert BAD_PARAMETERS.keys() == SoftmaxClassifier().get_params().keys()
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [(name, v) for name, bad in BAD_PARAMETERS.items() for v in bad]
-)
-def test_bad_parameter(fitted, name, value):
-    message = f"The '{name}' parameter of SoftmaxClassifier must be "
-    new = SoftmaxClassifier(**{name: value})
-    with pytest.raises(ValueError, match=message):
-        new.partial_fit(X, Y, classes=CLASSES)
-    fitted.set_params(**{name: value})
-    assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.fit(X, Y))
-
-
-BEYOND_FLOATS = {
-    "tol": [10**400, Fraction(10**400), np.longdouble("1e4000")],
-    "alpha": [10**400, np.longdouble("1e4000")],
-    "learning_rate": [10**400, Fraction(1, 10**400)],  # 0 as a float
-    "epsilon": [10**400, Fraction(1, 10**400)],
-    "momentum": [10**400, Fraction(10**400 - 1, 10**400)],  # 1 as a float
-    "beta_1": [Fraction(10**400 - 1, 10**400)],
-    "validation_fraction": [Fraction(1, 10**400), Fraction(10**400 - 1, 10**400)],
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [(name, v) for name, values in BEYOND_FLOATS.items() for v in values]
-)
-def test_numbers_that_no_float_can_hold(fitted, name, value):
-    fitted.set_params(**{name: value})
-    message = f"The '{name}' parameter of SoftmaxClassifier must be "
-    assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.fit(X, Y))
-
-
-def test_a_grid_of_numbers_that_no_float_can_hold():
-    with pytest.raises(ValueError, match="alphas must hold numbers that a float can hold"):
-        SoftmaxClassifierCV(alphas=[1, 10**400]).fit(X, Y)
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_fractions_are_numbers(optimizer):
-    names = "alpha", "l1_ratio", "learning_rate", "momentum", "beta_1", "beta_2", "epsilon"
-    half = Fraction(1, 2)
-    clf = SoftmaxClassifier(optimizer=optimizer, max_iter=3, tol=None, random_state=0)
-    exact = clf.set_params(**dict.fromkeys(names, half)).fit(X, Y).coef_
-    float_ = clf.set_params(**dict.fromkeys(names, 0.5)).fit(X, Y).coef_
-    np.testing.assert_array_equal(exact, float_)
-
-
-def test_unknown_backend_names_the_installed_ones(fitted):
-    fitted.set_params(backend="abacus")
-    message = "Unknown backend 'abacus'. Backends that can be used here: .*numpy"
-    assert_raises_and_changes_nothing(fitted, message, lambda clf: clf.fit(X, Y))
-
-
-@pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_divergence(fitted, method):
-    fitted.set_params(learning_rate=1e30, standardize=False, max_iter=50)
-    message = r"Floating-point under-/overflow occurred at epoch #\d+. Lower learning_rate"
-    # The overflow needs more than one epoch, which partial_fit does not run: hence 1e30 twice.
-    rows = (X * 1e20).astype(np.float32)
-    assert_raises_and_changes_nothing(
-        fitted, message, lambda clf: getattr(clf, method)(rows, Y)
-    )
-
-
-class InterruptedBackend(type(get_backend("numpy"))):
-    """Sends this process SIGINT in the fourth epoch."""
-
-    def trainer(self, problem, state):
-        trainer = super().trainer(problem, state)
-        run_epoch, n_epochs = trainer.run_epoch, 0
-
-        def interrupted(order, step_sizes):
-            nonlocal n_epochs
-            n_epochs += 1
-            if n_epochs == 4:
-                signal.raise_signal(signal.SIGINT)
-            return run_epoch(order, step_sizes)
-
-        trainer.run_epoch = interrupted
-        return trainer
-
-
-@pytest.mark.parametrize("warm_start", [False, True])
-def test_interrupt_leaves_the_earlier_fit(fitted, warm_start):
-    fitted.set_params(backend=InterruptedBackend(), warm_start=warm_start)
-    assert_raises_and_changes_nothing(
-        fitted, None, lambda clf: clf.fit(X[::2], Y[::2]), KeyboardInterrupt
-    )
-
-
-INTERRUPTED_SCRIPT = """
-import joblib
-from sklearn.datasets import load_iris
-from sksoftmax import SoftmaxClassifier
-
-X, y = load_iris(return_X_y=True)
-clf = SoftmaxClassifier(max_iter=5, tol=None, random_state=0).fit(X, y)
-clf.set_params(max_iter=10**7, verbose=1)
-before = joblib.hash(vars(clf))
-try:
-    clf.fit(X[::2], y[::2])
-except KeyboardInterrupt:
-    print("intact" if joblib.hash(vars(clf)) == before else "changed")
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="one process cannot interrupt another")
-def test_interrupt_from_outside():
-    command = [sys.executable, "-u", "-c", INTERRUPTED_SCRIPT]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert "rows" in process.stdout.readline()
-        assert process.stdout.readline().startswith("epoch")
-        os.kill(process.pid, signal.SIGINT)
-        *_, last = process.stdout
-    assert last.endswith("intact\n")  # perhaps after a line that the interrupt cut short
-    assert process.returncode == 0

@@ -1,6 +1,7 @@
 """Several real processes that train one model: ``mpiexec`` starts them anew for each test.
 
-What they run is in programs.py. A test that would wait for ever is ended after a while.
+What they run is in the folder ``programs``. A test that would wait for ever is ended after a
+while.
 """
 
 import os
@@ -19,7 +20,7 @@ pytest.importorskip("mpi4py", reason='needs mpi4py: pip install -e ".[test,mpi]"
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("n_ranks", [2, 3])]
 
 MPIEXEC = Path(sysconfig.get_path("scripts")) / "mpiexec"
-PROGRAMS = Path(__file__).with_name("programs.py")
+PROGRAMS = Path(__file__).with_name("programs")
 LONGEST = 240
 """Seconds after which processes count as hanging; they need a few."""
 

@@ -1,21 +1,14 @@
 """SoftmaxSearchCV beside GridSearchCV and RandomizedSearchCV, which fit one after another."""
 
-import re
-
 import numpy as np
 import pytest
 from scipy import stats
 from scipy.sparse import csr_array
 from searches import GRID, assert_same_results, classifier
-from sklearn import config_context
-from sklearn.base import clone, is_classifier
+from sklearn.base import is_classifier
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, load_iris, load_wine
-from sklearn.decomposition import PCA
 from sklearn.exceptions import DataConversionWarning, FitFailedWarning, NotFittedError
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import get_scorer, make_scorer, recall_score
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -24,13 +17,9 @@ from sklearn.model_selection import (
     StratifiedKFold,
     cross_val_score,
 )
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from sksoftmax import SoftmaxClassifier
-from sksoftmax.estimators.fit import Fit
 from sksoftmax.model_selection import SoftmaxSearchCV
-from sksoftmax.training.stopping import Plateau
 
 
 def assert_ranked_alike(ours, theirs, n_rows):
@@ -109,30 +98,6 @@ def test_what_cannot_share_a_stack_is_searched_as_well():
     assert_same_results(ours.cv_results_, theirs.cv_results_)
 
 
-def test_pipeline_fits_its_first_steps_once_a_fold_and_setting():
-    class Counted(StandardScaler):
-        n_fits = 0
-
-        def fit(self, X, y=None, sample_weight=None):
-            Counted.n_fits += 1
-            return super().fit(X, y, sample_weight)
-
-    X, y = load_wine(return_X_y=True)
-    pipeline = Pipeline([("scale", Counted()), ("pca", PCA(5)), ("clf", classifier())])
-    grid = {
-        "clf__alpha": [1e-3, 1e-1],
-        "clf__momentum": [0.5, 0.9],
-        "scale__with_std": [True, False],
-        "pca": [PCA(3), "passthrough"],
-    }
-    ours = SoftmaxSearchCV(pipeline, grid, cv=3).fit(X, y)
-    assert Counted.n_fits == 3 * 4 + 1  # and the refit
-    theirs = GridSearchCV(pipeline, grid, cv=3).fit(X, y)
-    for name in ("split0_test_score", "split2_test_score", "mean_test_score"):
-        np.testing.assert_allclose(ours.cv_results_[name], theirs.cv_results_[name])
-    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
-
-
 def test_labels_in_a_column_are_labels():
     X, y = load_iris(return_X_y=True)
     with pytest.warns(DataConversionWarning):
@@ -141,70 +106,6 @@ def test_labels_in_a_column_are_labels():
     np.testing.assert_allclose(
         search.cv_results_["mean_test_score"], expected["mean_test_score"]
     )
-
-
-@pytest.mark.parametrize("scoring", ["neg_log_loss", lambda pipeline, X, y: len(pipeline)])
-def test_pipeline_is_scored_as_a_whole(scoring):
-    X, y = load_iris(return_X_y=True)
-    pipeline = make_pipeline(PCA(2), classifier())
-    grid = {"softmaxclassifier__alpha": [1e-3, 1e-1]}
-    ours = SoftmaxSearchCV(pipeline, grid, scoring=scoring).fit(X, y)
-    assert_same_results(
-        ours.cv_results_, GridSearchCV(pipeline, grid, scoring=scoring).fit(X, y).cv_results_
-    )
-
-
-def test_pipelines_may_end_in_other_classifiers():
-    X, y = load_iris(return_X_y=True)
-    pipeline = Pipeline([("scale", StandardScaler()), ("clf", classifier())])
-    grid = [{"clf__alpha": [1e-3, 1]}, {"clf": [LogisticRegression(), LogisticRegression(C=9)]}]
-    ours = SoftmaxSearchCV(pipeline, grid).fit(X, y)
-    theirs = GridSearchCV(pipeline, grid).fit(X, y)
-    np.testing.assert_allclose(
-        ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"]
-    )
-
-
-@pytest.mark.parametrize("refit", ["neg_log_loss", False, lambda results: 2])
-def test_several_scorers(refit):
-    X, y = load_iris(return_X_y=True)
-    scoring = {
-        "accuracy": "accuracy",
-        "neg_log_loss": "neg_log_loss",
-        "recall": make_scorer(recall_score, average="macro"),
-    }
-    arguments = {"scoring": scoring, "refit": refit, "cv": 3}
-    ours = SoftmaxSearchCV(classifier(), GRID, **arguments).fit(X, y)
-    theirs = GridSearchCV(classifier(), GRID, **arguments).fit(X, y)
-    assert_same_results(ours.cv_results_, theirs.cv_results_)
-    assert ours.multimetric_
-    assert ours.scorer_.keys() == theirs.scorer_.keys()
-    for name in ("best_index_", "best_params_", "best_score_"):
-        assert hasattr(ours, name) == hasattr(theirs, name)
-    if refit:
-        assert ours.best_index_ == theirs.best_index_
-    else:
-        with pytest.raises((AttributeError, NotFittedError)):
-            ours.predict(X)
-
-
-def test_several_scorers_need_a_name_to_refit_by():
-    X, y = load_iris(return_X_y=True)
-    scoring = ["accuracy", "neg_log_loss"]
-    with pytest.raises(ValueError, match="the parameter refit must be set to a"):
-        SoftmaxSearchCV(classifier(), GRID, scoring=scoring).fit(X, y)
-
-
-def test_scoring_by_a_function_that_returns_several():
-    X, y = load_iris(return_X_y=True)
-
-    def both(estimator, X, y):
-        return {"score_a": estimator.score(X, y), "score_b": -estimator.score(X, y)}
-
-    arguments = {"scoring": both, "refit": "score_a", "cv": 3}
-    ours = SoftmaxSearchCV(classifier(), GRID, **arguments).fit(X, y)
-    theirs = GridSearchCV(classifier(), GRID, **arguments).fit(X, y)
-    assert_same_results(ours.cv_results_, theirs.cv_results_)
 
 
 @pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
@@ -233,39 +134,6 @@ def test_groups_and_weights_are_split_with_the_rows():
     arguments = {"groups": groups, "sample_weight": weights}
     ours = SoftmaxSearchCV(classifier(), GRID, cv=GroupKFold(3)).fit(X, y, **arguments)
     theirs = GridSearchCV(classifier(), GRID, cv=GroupKFold(3)).fit(X, y, **arguments)
-    assert_same_results(ours.cv_results_, theirs.cv_results_)
-
-
-@pytest.mark.parametrize("estimator", [classifier(), make_pipeline(PCA(2), classifier())])
-def test_weights_are_routed(estimator):
-    X, y = load_iris(return_X_y=True)
-    weights = np.random.default_rng(0).exponential(size=150)
-    last = "softmaxclassifier__" if isinstance(estimator, Pipeline) else ""
-    with config_context(enable_metadata_routing=True):
-        estimator = clone(estimator)
-        own = estimator[-1] if last else estimator
-        own.set_fit_request(sample_weight=True)
-        grid = {f"{last}alpha": [1e-3, 1]}
-        scoring = get_scorer("accuracy").set_score_request(sample_weight=True)
-        ours = SoftmaxSearchCV(estimator, grid, scoring=scoring)
-        theirs = GridSearchCV(estimator, grid, scoring=scoring)
-        assert_same_results(
-            ours.fit(X, y, sample_weight=weights).cv_results_,
-            theirs.fit(X, y, sample_weight=weights).cv_results_,
-        )
-
-
-def test_weights_of_a_pipeline_are_named_by_their_step():
-    X, y = load_iris(return_X_y=True)
-    weights = np.random.default_rng(0).exponential(size=150)
-    pipeline = make_pipeline(StandardScaler(), classifier())
-    grid = {"softmaxclassifier__alpha": [1e-3, 1]}
-    arguments = {
-        "softmaxclassifier__sample_weight": weights,
-        "standardscaler__sample_weight": weights,
-    }
-    ours = SoftmaxSearchCV(pipeline, grid).fit(X, y, **arguments)
-    theirs = GridSearchCV(pipeline, grid).fit(X, y, **arguments)
     assert_same_results(ours.cv_results_, theirs.cv_results_)
 
 
@@ -317,106 +185,6 @@ def test_a_parameter_that_is_none():
         SoftmaxSearchCV(classifier(), {"C": [1]}).fit(X, y)
     with pytest.raises(ValueError, match="'halving' parameter"):
         SoftmaxSearchCV(classifier(), GRID, halving=0).fit(X, y)
-
-
-def lines_of(search, capsys):
-    """What a search prints, in any order, but for starts, seconds and the dots before them."""
-    X, y = load_iris(return_X_y=True)
-    search.fit(X, y)
-    first, *lines = capsys.readouterr().out.splitlines()
-    ends = [line.split(" total time=")[0] for line in lines if " START " not in line]
-    return first, sorted(re.sub(r"\.{2,}", "..", end) for end in ends)
-
-
-@pytest.mark.parametrize("scoring", [None, ["accuracy", "neg_log_loss"]])
-@pytest.mark.parametrize("return_train_score", [False, True])
-@pytest.mark.parametrize("verbose", [1, 2, 3, 10])
-def test_what_is_printed(verbose, return_train_score, scoring, capsys):
-    arguments = {
-        "cv": 2,
-        "verbose": verbose,
-        "return_train_score": return_train_score,
-        "scoring": scoring,
-        "refit": False,
-    }
-    grid = [{"alpha": [1e-3, 1.0], "momentum": [0.5]}, {}]
-    ours = lines_of(SoftmaxSearchCV(classifier(), grid, **arguments), capsys)
-    assert ours == lines_of(GridSearchCV(classifier(), grid, **arguments), capsys)
-    assert ours[0] == "Fitting 2 folds for each of 3 candidates, totalling 6 fits"
-
-
-class Thinned(Pipeline):
-    """A Pipeline that trains on fewer rows than it is given, as samplers do."""
-
-    def fit(self, X, y):
-        return super().fit(X[::3], y[::3])
-
-
-class ShortFit(Fit):
-    """A fit of two epochs."""
-
-    def _stopping_rule(self, training):
-        return Plateau(np.inf, 1, baseline=1.0, n_batches=100)
-
-
-class TwoEpochs(SoftmaxClassifier):
-    """A classifier that trains otherwise, by a method that `fit` calls."""
-
-    def _new_fit(self, resume, *, is_stream=False):
-        return ShortFit(self, resume, is_stream=is_stream)
-
-
-class ByThirds(SoftmaxClassifier):
-    """A classifier whose `fit` returns nothing."""
-
-    def fit(self, X, y):
-        super().fit(X[::3], y[::3])
-
-
-@pytest.mark.parametrize(
-    ("estimator", "name"),
-    [
-        (Thinned([("scale", StandardScaler()), ("clf", classifier())]), "clf__alpha"),
-        (Thinned([("clf", classifier())]), "clf__alpha"),
-        (Pipeline([("scale", StandardScaler()), ("clf", TwoEpochs(random_state=0))]),
-         "clf__alpha"),
-        (TwoEpochs(random_state=0), "alpha"),
-        (ByThirds(random_state=0), "alpha"),
-    ],
-    ids=["pipeline", "pipeline of one step", "last step", "classifier", "fit returns None"],
-)  # fmt: skip
-def test_what_trains_otherwise_is_fitted_by_itself(estimator, name):
-    X, y = load_iris(return_X_y=True)
-    grid = {name: [1e-3, 10.0]}
-    ours = SoftmaxSearchCV(estimator, grid, cv=3).fit(X, y)
-    theirs = GridSearchCV(estimator, grid, cv=3).fit(X, y)
-    assert_same_results(ours.cv_results_, theirs.cv_results_)
-    assert type(ours.best_estimator_) is type(estimator)
-    np.testing.assert_array_equal(ours.predict_proba(X), theirs.predict_proba(X))
-
-
-def test_a_pipeline_that_prints_its_steps_prints_them_all(capsys):
-    X, y = load_iris(return_X_y=True)
-    pipeline = Pipeline([("scale", StandardScaler()), ("clf", classifier())], verbose=True)
-    for search in (SoftmaxSearchCV, GridSearchCV):
-        search(pipeline, {"clf__alpha": [0, 1]}, cv=2, refit=False).fit(X, y)
-        assert capsys.readouterr().out.count("Processing scale") == 4
-
-
-def test_a_number_and_a_share_are_not_the_same_setting():
-    texts = ["plain words", "plain deeds", "other words", "other deeds"] * 5
-    y = [0, 0, 1, 1] * 5
-    pipeline = Pipeline([("count", CountVectorizer()), ("clf", classifier())])
-    grid = {"count__max_df": [1.0, 0.5], "count__min_df": [1, 0.9], "clf__alpha": [0.1, 1]}
-    with pytest.warns(FitFailedWarning):
-        theirs = GridSearchCV(pipeline, grid, cv=2, error_score=-1).fit(texts, y)
-    with pytest.warns(FitFailedWarning):
-        ours = SoftmaxSearchCV(pipeline, grid, cv=2, error_score=-1).fit(texts, y)
-    assert_same_results(ours.cv_results_, theirs.cv_results_)
-    grid = {"count__min_df": [1, 1.0]}  # in one text, or in all
-    with pytest.warns(FitFailedWarning):
-        ours = SoftmaxSearchCV(pipeline, grid, cv=2, error_score=-1).fit(texts, y)
-    assert ours.cv_results_["mean_test_score"].tolist() == [1, -1]
 
 
 def test_an_estimator_that_needs_no_labels():
