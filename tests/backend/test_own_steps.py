@@ -15,10 +15,10 @@ from scipy import sparse
 from sparse_problems import own_steps, own_steps_match_dense_ones
 
 from sksoftmax import get_backend, list_backends
-from sksoftmax.backend.problem import State
 from sksoftmax.backend.sparse.base import penalty_groups
 from sksoftmax.backend.sparse.distance import DistanceTrainer
 from sksoftmax.backend.sparse.distance_law import RunningLaw
+from sksoftmax.backend.state import State
 
 BACKENDS = [b.name for b in list_backends() if b.available and b.name != "torch"]
 
