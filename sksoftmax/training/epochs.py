@@ -24,6 +24,9 @@ from sksoftmax.training.stack import Stack
 from sksoftmax.training.stopping import Plateau
 from sksoftmax.training.training import Training
 
+LARGE_TOL = 5e-3
+"""Above it, `tol` asks for few epochs rather than for a good end."""
+
 
 @dataclass
 class History:
@@ -253,7 +256,9 @@ class Run:
 
     def _is_soon(self) -> bool:
         """Whether it is too soon for a plateau, so that iterations shall find out."""
-        return self.plan is not None and self._n_epochs < self.plan.least
+        if self.plan is None or self.rule.tol is None or self.rule.tol > LARGE_TOL:
+            return False
+        return self._n_epochs < self.plan.least
 
     def _smaller_step(self) -> bool:
         """Divide the step on a plateau; False where the schedule or the step forbids it."""
