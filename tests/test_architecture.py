@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 
 PUBLIC = [
@@ -29,12 +27,26 @@ def test_imports_keep_the_contracts():
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-@pytest.mark.parametrize("statement", PUBLIC)
-def test_public_paths_are_importable_anywhere(statement, tmp_path):
+IMPORT_EACH_ANEW = """
+import sys
+for statement in sys.argv[1:]:
+    for name in [name for name in sys.modules if name.startswith("sksoftmax")]:
+        del sys.modules[name]
+    try:
+        exec(statement)
+    except Exception as error:
+        print(f"{statement}: {error!r}")
+"""
+
+
+def test_public_paths_are_importable_anywhere_and_each_as_the_first(tmp_path):
     run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", statement], cwd=tmp_path, capture_output=True
+        [sys.executable, "-W", "error", "-c", IMPORT_EACH_ANEW, *PUBLIC],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
-    assert run.returncode == 0, run.stderr.decode()
+    assert (run.returncode, run.stdout) == (0, ""), run.stderr
 
 
 def test_dir_shows_what_is_public():
