@@ -24,9 +24,6 @@ from sksoftmax.training.stack import Stack
 from sksoftmax.training.stopping import Plateau
 from sksoftmax.training.training import Training
 
-LARGE_TOL = 5e-3
-"""Above it, `tol` asks for few epochs rather than for a good end."""
-
 
 @dataclass
 class History:
@@ -121,7 +118,6 @@ class Run:
         self.plan: EpochsOfSteps | None = None
         self._first_epoch = len(history.losses)
         self._last_epoch = self._first_epoch + max_epochs
-        self._is_stuck = False
         self._compiled_before = 0.0
         self._best: Checkpoint | None = None
 
@@ -157,14 +153,22 @@ class Run:
         """Whether iterations over all rows take over here, unless the run is over."""
         if self.plan is None:
             return False
-        if self._is_stuck or self._n_epochs >= self.plan.most:
+        n_epochs = self._n_epochs
+        if n_epochs >= self.plan.most or (self._is_soon and self.rule.is_reached):
             return True
-        return self._n_epochs >= self.plan.of_little_gain and self.rule.has_gained_little
+        return n_epochs >= self.plan.of_little_gain and self.rule.has_gained_little
 
     @property
     def _n_epochs(self) -> int:
         """Epochs of this run."""
         return len(self.history.losses) - self._first_epoch
+
+    @property
+    def _is_soon(self) -> bool:
+        """Whether it is too soon to believe a plateau of steps: iterations shall find out."""
+        if self.plan is None or self.rule.asks_for_few_epochs:
+            return False
+        return self._n_epochs < self.plan.least
 
     def pauses(self, limit: float) -> bool:
         """Whether there is no further epoch of steps, at least before those of others.
@@ -246,19 +250,12 @@ class Run:
                 # No further epoch can gain what noise has added: it is no part of what the rule
                 # sees.
                 seen -= self.training.noise()
-            has_plateau = self.rule.reached(seen)
-            self._is_stuck = has_plateau and not is_exact and self._is_soon()
-            self.stopped = has_plateau and not self._is_stuck and not self._smaller_step()
+            has_plateau = self.rule.reached(seen) and not self._is_soon
+            self.stopped = has_plateau and not self._smaller_step()
             if self.tasks is not None:
                 self.stopped |= self.tasks.end_epoch()
         except Exception as error:
             self.error = error
-
-    def _is_soon(self) -> bool:
-        """Whether it is too soon for a plateau, so that iterations shall find out."""
-        if self.plan is None or self.rule.tol is None or self.rule.tol > LARGE_TOL:
-            return False
-        return self._n_epochs < self.plan.least
 
     def _smaller_step(self) -> bool:
         """Divide the step on a plateau; False where the schedule or the step forbids it."""

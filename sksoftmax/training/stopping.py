@@ -33,6 +33,9 @@ where a model explains nearly all, class frequencies are no measure of what is l
 LEAST_GAIN = 0.03
 """Share of the baseline that a gain counts as at least: pure noise has none to measure by."""
 
+LARGE_TOL = 5e-3
+"""Above it, and so above the default, `tol` asks for few epochs rather than for a good end."""
+
 
 class Plateau:
     """Stop once the second half of the epochs has not improved on the first.
@@ -106,6 +109,11 @@ class Plateau:
         """Return what may be left to be gained where that is known, and not guessed at."""
         tolerance = SHARE_OF_TOLERANCE * self.tolerance_at(objective)
         return min(tolerance, SHARE_OF_OBJECTIVE * objective)
+
+    @property
+    def asks_for_few_epochs(self) -> bool:
+        """Whether the tolerance is so large that an early end is what it is for."""
+        return self.tol is not None and self.tol > LARGE_TOL
 
     @property
     def has_gained_little(self) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from default_fits import fitted, frequency_loss
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
@@ -16,12 +17,7 @@ from sksoftmax import SoftmaxClassifier
 from sksoftmax.backend import Rule
 from sksoftmax.backend.distance_over_gradients import last_step, moved_to
 from sksoftmax.training.epochs import Run
-from sksoftmax.training.plan import (
-    EPOCHS_OF_LITTLE_GAIN,
-    ITERATIONS_BEFORE_A_PLATEAU,
-    MOST_EPOCHS,
-    PASSES_AT_ONCE,
-)
+from sksoftmax.training.plan import ITERATIONS_BEFORE_A_PLATEAU, MOST_EPOCHS, PASSES_AT_ONCE
 from sksoftmax.training.training import Training
 from sksoftmax.training.variables import Variables
 
@@ -35,30 +31,6 @@ def heavy_tails(n_rows, n_features, n_classes):
     X = rng.standard_cauchy((n_rows, n_features))
     scores = np.arctan(X) @ rng.normal(size=(n_features, n_classes))
     return X, (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
-
-
-def telling(n_rows, n_features, n_classes):
-    """Rows whose features leave no doubt about the label."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((n_rows, n_features))
-    return X, (X @ rng.normal(size=(n_features, n_classes))).argmax(axis=1)
-
-
-def noisy(n_rows, n_features, n_classes):
-    """Rows whose features say little about the label."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((n_rows, n_features))
-    scores = X @ rng.normal(scale=0.3 / np.sqrt(n_features), size=(n_features, n_classes))
-    return X, (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
-
-
-def frequency_loss(y):
-    shares = np.unique(y, return_counts=True)[1] / len(y)
-    return -(shares * np.log(shares)).sum()
-
-
-def fitted(X, y, **parameters):
-    return SoftmaxClassifier(**{"random_state": 0, "backend": "numpy"} | parameters).fit(X, y)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 5])
@@ -96,77 +68,6 @@ def test_iterations_never_rise_where_rounding_has_the_last_word(seed):
     X = 1e6 + 1e-3 * rng.standard_normal((4, 306))
     clf = fitted(X, np.arange(4), standardize=False)
     assert (np.diff(clf.loss_curve_[clf.t_ :]) <= 0).all()  # a step an epoch before
-
-
-@pytest.mark.parametrize(
-    ("n_features", "n_classes", "n_rows", "kind", "n_epochs"),
-    [
-        (10, 2, 2000, np.array, 1),
-        (80, 2, 2000, np.array, 1),
-        (80, 2, 2000, sparse.csr_array, 1),
-        (150, 3, 20_000, np.array, 4),
-        (300, 2, 2000, np.array, 2),
-        (300, 3, 2000, np.array, MOST_EPOCHS),  # too many weights for second derivatives
-        (300, 3, 20_000, np.array, 2 * MOST_EPOCHS),  # of twice as many steps
-        (300, 3, 2000, sparse.csr_array, 2 * MOST_EPOCHS),
-    ],
-)
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_counts_say_how_many_epochs_come_first(n_features, n_classes, n_rows, kind, n_epochs):
-    X, y = telling(n_rows, n_features, n_classes)
-    clf = fitted(kind(X), y, tol=1e-9, max_iter=n_epochs + 3)
-    n_batches = clf.t_ / n_epochs
-    assert n_batches == int(n_batches) >= 31
-    assert clf.n_iter_ > n_epochs
-
-
-@pytest.mark.parametrize(
-    ("n_rows", "kind", "fit_intercept", "n_epochs", "n_batches"),
-    [
-        (2000, np.array, True, EPOCHS_OF_LITTLE_GAIN, 32),
-        (2000, sparse.csr_array, True, EPOCHS_OF_LITTLE_GAIN, 32),
-        (20_000, np.array, True, 2 * EPOCHS_OF_LITTLE_GAIN, 79),
-        (20_000, np.array, False, EPOCHS_OF_LITTLE_GAIN, 79),
-    ],
-)
-def test_fewer_epochs_come_first_where_they_gain_little(
-    n_rows, kind, fit_intercept, n_epochs, n_batches
-):
-    X, y = noisy(n_rows, 300, 3)
-    clf = fitted(kind(X), y, fit_intercept=fit_intercept)
-    assert clf.t_ == n_epochs * n_batches
-    assert clf.n_iter_ > n_epochs
-    exact = fitted(kind(X), y, fit_intercept=fit_intercept, optimizer="lbfgs", tol=1e-6)
-    assert clf.loss_curve_[-1] - exact.loss_curve_[-1] < 1e-4 * frequency_loss(y)
-
-
-@pytest.mark.parametrize(("rows", "n_rows"), [(noisy, 20_000), (noisy, 2000), (telling, 2000)])
-def test_without_an_intercept_features_far_from_zero_are_learnt(rows, n_rows):
-    X, y = rows(n_rows, 200, 3)
-    clf = fitted(X + 20, y, fit_intercept=False)
-    exact = fitted(X + 20, y, fit_intercept=False, optimizer="lbfgs", tol=1e-5)
-    assert clf.loss_curve_[-1] - exact.loss_curve_[-1] < 3e-3 * np.log(3)
-
-
-def test_a_plateau_of_steps_on_collinear_features_is_not_believed_soon():
-    rng = np.random.default_rng(0)
-    factors = rng.standard_normal((6000, 4)) @ rng.normal(scale=10, size=(4, 400))
-    X = factors + rng.standard_normal(factors.shape)
-    scores = X @ rng.standard_normal((400, 3))
-    y = (3 * scores / scores.std() + rng.gumbel(size=scores.shape)).argmax(axis=1)
-    clf, steps = (fitted(X, y, optimizer=optimizer) for optimizer in ("auto", "sgd"))
-    assert steps.n_iter_ < 6 <= clf.n_iter_
-    exact = fitted(X, y, optimizer="lbfgs", tol=1e-4)
-    gaps = [each.loss_curve_[-1] - exact.loss_curve_[-1] for each in (clf, steps)]
-    assert gaps[0] < 5e-3 * np.log(3) < gaps[1]
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_small_batches_put_no_iteration_off():
-    X, y = telling(2000, 700, 9)
-    clf = fitted(X, y, batch_size=16, tol=1e-9, max_iter=MOST_EPOCHS + 3)
-    assert clf.t_ == MOST_EPOCHS * 125
-    assert clf.n_iter_ > MOST_EPOCHS
 
 
 @pytest.mark.parametrize(
