@@ -120,7 +120,8 @@ class SoftmaxClassifier(
         on by L-BFGS [9]_, which takes all rows in each iteration, in float64. With more than
         500 weights, or an absolute penalty, this comes after 12 epochs, or 12 for each 32 steps
         of an epoch, and twice as many on sparse rows; or after 2 of them that have gained less
-        than a fifth of the loss of the class frequencies. Who asks for epochs or for steps of a
+        than a fifth of the loss of the class frequencies. A plateau within five epochs is left
+        to iterations too, unless `tol` is above 5e-3. Who asks for epochs or for steps of a
         size is given steps alone: with ``tol=None``, held-out rows, a `schedule` or a given
         `learning_rate`, and in `partial_fit`. "sgd" never has iterations, and momentum where
         `learning_rate` is given; "adam" has the steps of Adam [4]_ in standardised coordinates.
