@@ -154,13 +154,13 @@ DENSE_VARIANTS: dict[str, dict[str, Any]] = {
     "one column": {"n_features": 1},
     "one row": {"n_rows": 1, "batch_size": 1},
     "rows of one": {"n_rows": 20, "batch_size": 1},
-    "1000 classes": {"n_rows": 1100, "n_classes": 1000, "batch_size": 300},
+    "1000 classes": {"n_rows": 500, "n_classes": 1000, "batch_size": 300},
     "many parameters": {
         "n_rows": 150, "n_features": 140, "n_classes": 500, "batch_size": 40,
     },
     "wide rows": {"n_rows": 300, "n_features": 784, "n_classes": 10, "batch_size": 256},
     "threads": {
-        "n_rows": 1400, "n_features": 784, "n_classes": 10, "batch_size": 256, "n_threads": 3,
+        "n_rows": 600, "n_features": 784, "n_classes": 10, "batch_size": 256, "n_threads": 3,
     },
     "l1": {"l1": 3e-2},
     "no penalty": {"l2": 0},
@@ -188,10 +188,10 @@ CASES = (
     Case("one column", n_features=1),
     Case("one row", n_rows=1, batch_size=1),
     Case("rows of one", n_rows=20, batch_size=1),
-    Case("1000 classes", n_rows=1100, n_classes=1000, batch_size=300),
+    Case("1000 classes", n_rows=500, n_classes=1000, batch_size=300),
     Case("many parameters", n_rows=150, n_features=140, n_classes=500, batch_size=40),
     Case("wide rows", n_rows=300, n_features=784, n_classes=10, batch_size=256),
-    Case("threads", n_rows=1400, n_features=784, n_classes=10, batch_size=256, n_threads=3),
+    Case("threads", n_rows=600, n_features=784, n_classes=10, batch_size=256, n_threads=3),
     *(
         Case(f"{n} columns", n_rows=2 * n + 3, n_features=n, n_classes=3, batch_size=n)
         for n in range(2, 20)

@@ -157,10 +157,10 @@ def test_a_map_several_times_larger_than_the_memory_there_is(tmp_path, monkeypat
     rng = np.random.default_rng(0)
     y = rng.integers(2, size=n_rows)
     rows = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", np.uint8, (n_rows, n_features))
-    for start in range(0, n_rows, 10_000):
-        part = slice(start, start + 10_000)
-        noise = rng.integers(200, size=(len(y[part]), n_features), dtype=np.uint8)
-        rows[part] = noise + (20 * y[part, None]).astype(np.uint8)
+    noise = rng.integers(200, size=(10_000, n_features), dtype=np.uint8)
+    for start in range(0, n_rows, len(noise)):
+        labels = y[start : start + len(noise), None]
+        rows[start : start + len(noise)] = noise[: len(labels)] + (20 * labels).astype(np.uint8)
     rows.flush()
     np.save(tmp_path / "y.npy", y)
     assert rows.nbytes == 4 * limit

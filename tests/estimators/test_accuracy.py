@@ -71,6 +71,7 @@ def test_mnist_stops_by_itself(mnist, seed):
 @pytest.mark.slow
 def test_mnist_stops_where_300_epochs_end(mnist):
     X, y, X_test, y_test = mnist
+    X, X_test = X.astype(np.float32), X_test.astype(np.float32)
     stopped = SoftmaxClassifier(random_state=0).fit(X, y)
     long = SoftmaxClassifier(random_state=0, tol=None, max_iter=300).fit(X, y)
     assert stopped.score(X_test, y_test) >= long.score(X_test, y_test) - 0.002
@@ -92,10 +93,10 @@ def test_mnist_in_one_pass_of_chunks(mnist, chunk):
 def test_mnist_row_by_row(mnist):
     X, y, X_test, y_test = mnist
     clf = SoftmaxClassifier(random_state=0)
-    for i in range(len(X)):
+    for i in range(5000):
         clf.partial_fit(X[i : i + 1], y[i : i + 1], classes=range(10))
     assert np.isfinite(clf.coef_).all()
-    assert clf.score(X_test, y_test) > 0.78  # the least that a prototype reached
+    assert clf.score(X_test, y_test) > 0.85
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

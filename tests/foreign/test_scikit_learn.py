@@ -44,7 +44,7 @@ SUITES = {
             "tests.test_calibration",
             "tests.test_pipeline",
         ),
-        1100,
+        580,
         {
             "test_bagging_small_max_features": (
                 "gives all rows of one class the weight 0, and these count for nothing here"
