@@ -55,8 +55,8 @@ def host_trainers():
 @pytest.mark.parametrize("is_new", [True, False])
 def test_own_steps_are_the_dense_ones(make, changes, is_new):
     rng = np.random.default_rng(0)
-    dense = rng.standard_normal((600, 20)) * (
-        rng.random((600, 20)) < np.geomspace(0.01, 0.9, 20)
+    dense = rng.standard_normal((400, 20)) * (
+        rng.random((400, 20)) < np.geomspace(0.01, 0.9, 20)
     )
     dense[:, 5], dense[:, 6] = 0, 7
     problem = own_steps(dense, **changes)
@@ -73,9 +73,9 @@ def test_own_steps_are_the_dense_ones(make, changes, is_new):
 @pytest.mark.parametrize("deviations", [1, 10, 100, 1000])
 def test_columns_far_from_zero_are_centred_without_loss(make, deviations, share):
     rng = np.random.default_rng(0)
-    dense = rng.standard_normal((600, 12)) * (rng.random((600, 12)) < 0.1)
-    far = rng.standard_normal((600, 2)) + np.array([deviations, -deviations])
-    dense[:, :2] = np.float32(far * [1, 50] * (rng.random((600, 2)) < share))
+    dense = rng.standard_normal((400, 12)) * (rng.random((400, 12)) < 0.1)
+    far = rng.standard_normal((400, 2)) + np.array([deviations, -deviations])
+    dense[:, :2] = np.float32(far * [1, 50] * (rng.random((400, 2)) < share))
     for dtype, tolerance in (("float64", 1e-10), ("float32", 1e-4)):
         problem = own_steps(dense, dtype)
         start = State.zeros(1, 3, 12, problem.dtype)

@@ -279,6 +279,7 @@ clf.fit(csr_array(X), y)
 """
 
 
+@pytest.mark.slow
 def test_verbose_tells_the_time_of_compiling_apart_from_that_of_the_epoch(tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from sksoftmax import SoftmaxClassifier
 
-GRID = {"alpha": [1e-3, 1e-2, 1, 30], "learning_rate": ["auto", 0.05]}
+GRID = {"alpha": [1e-2, 0.1, 1, 30], "learning_rate": ["auto", 0.05]}
 
 
 def classifier(**parameters):

@@ -36,7 +36,7 @@ from sksoftmax.model_selection import SoftmaxSearchCV
 
 def test_it_is_the_search_and_the_best_classifier():
     X, y = load_wine(return_X_y=True)
-    alphas, l1_ratios, rates = [1e-3, 1e-1], [0, 0.5, 1], ["auto", 0.05]
+    alphas, l1_ratios, rates = [1e-2, 1e-1], [0, 0.5, 1], ["auto", 0.05]
     others = {"random_state": 0, "momentum": 0.5, "batch_size": 32}
     clf = SoftmaxClassifierCV(
         alphas=alphas, l1_ratios=l1_ratios, learning_rates=rates, **others

@@ -199,9 +199,9 @@ def assert_same_elastic_net(clf, scaler, peer, X, y, l1_ratio):
     "parameters",
     [
         {},
-        {"learning_rate": 0.1},
-        {"learning_rate": 0.1, "nesterov": True},
-        {"optimizer": "adam", "schedule": "adaptive"},
+        {"learning_rate": 0.5},
+        {"learning_rate": 0.5, "nesterov": True},
+        {"optimizer": "adam", "schedule": "adaptive", "learning_rate": 0.1},
     ],
 )
 def test_elastic_net_equals_that_of_logistic_regression(parameters, l1_ratio, load):

@@ -82,6 +82,7 @@ def test_without_an_intercept_features_far_from_zero_are_learnt(rows, n_rows):
     assert clf.loss_curve_[-1] - exact.loss_curve_[-1] < 3e-3 * np.log(3)
 
 
+@pytest.mark.slow
 def test_a_plateau_of_steps_on_collinear_features_is_not_believed_soon():
     rng = np.random.default_rng(0)
     factors = rng.standard_normal((6000, 4)) @ rng.normal(scale=10, size=(4, 400))
