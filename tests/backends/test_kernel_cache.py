@@ -119,7 +119,8 @@ def test_numba_still_looks_for_what_keeps_it_from_optimising_parts():
 
 
 def test_no_machine_code_is_made_of_what_is_only_inlined(tmp_path, monkeypatch):
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))  # else an earlier run's is met
+    # Elsewhere, an earlier run's would be found, and nothing compiled.
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     add_one = compilation.inlined_in_place(increase)
     call = compilation.in_place(lambda array: add_one(array))
     array = np.zeros(3)
