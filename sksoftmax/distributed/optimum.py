@@ -105,14 +105,15 @@ class SharedDescent(Descent):
             self._tell("begin_iteration")
         super()._begin_iteration()
 
-    def _note_iteration(self) -> None:
+    def _note_iteration(self, estimate: float) -> None:
         if self._ranks.rank == 0:
-            self._tell("note_iteration", weights=self._weights, value=self._value)
-        super()._note_iteration()
+            of_first = {"weights": self._weights, "value": self._value, "estimate": estimate}
+            self._tell("note_iteration", **of_first)
+        super()._note_iteration(estimate)
 
-    def _note_that_of_first(self, weights: Weights, value: float) -> None:
+    def _note_that_of_first(self, weights: Weights, value: float, estimate: float) -> None:
         """Note the iteration that rank 0 has come to the end of."""
         self._weights, self._value = weights, value
-        self._note_iteration()
+        self._note_iteration(estimate)
         if self._run.error is not None:  # rank 0 hears of it when it asks whether to stop
             raise self._run.error

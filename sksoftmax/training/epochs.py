@@ -219,6 +219,7 @@ class Run:
         seconds: float,
         *,
         is_exact: bool = False,
+        is_early: bool = False,
     ) -> None:
         """Note an epoch, keep the best model, and stop where the rule or a callback says so.
 
@@ -232,6 +233,8 @@ class Run:
             The time it took.
         is_exact : bool, default=False
             Whether the objective is that of the model, rather than met on the way to it.
+        is_early : bool, default=False
+            Whether it is too early to believe a plateau.
         """
         self.seconds += seconds
         if self.error is not None:
@@ -250,7 +253,7 @@ class Run:
                 # No further epoch can gain what noise has added: it is no part of what the rule
                 # sees.
                 seen -= self.training.noise()
-            has_plateau = self.rule.reached(seen) and not self._is_soon
+            has_plateau = self.rule.reached(seen) and not (is_early or self._is_soon)
             self.stopped = has_plateau and not self._smaller_step()
             if self.tasks is not None:
                 self.stopped |= self.tasks.end_epoch()

@@ -32,6 +32,11 @@ MEMORY, MEMORY_BYTES = 30, 2**28
 LEAST_MEMORY = 5
 """Pairs that it remembers in any case."""
 
+FAR = 3.0
+"""What is estimated to be left, as a multiple of the tolerance, above which a plateau of fewer
+than `MEMORY` iterations is none: along a few strong directions, such as the factors behind
+nearly collinear features, they gain all at once, and then long nothing."""
+
 
 @dataclass(frozen=True)
 class Reached:
@@ -133,6 +138,7 @@ class Descent:
             self._weights = self._variables.without_shared(self._weights)
         self._look()
         self._point = self._variables.of(self._weights)
+        self._n_iterations = 0
         self._n_iterations_left = n_iterations_before_metric
         self._awaits_metric = n_iterations_before_metric > 0
         self._n_pairs = self._pairs_worth_remembering()
@@ -157,7 +163,7 @@ class Descent:
         """
         if self._run.history.losses:  # else there is no epoch to end with
             with threads_of_blas(self._slice_operations):
-                self._certify()
+                self._certify(self._estimated_gap())
         gains = True
         while gains and not self._is_over:
             self._take_metric()
@@ -298,30 +304,39 @@ class Descent:
     def _end_iteration(self, point: NDArray[np.float64]) -> None:
         """Note an iteration, and its bound where that may be small enough."""
         self._move_to(point)  # the last place looked at may have been worse
-        self._note_iteration()
+        estimate = self._estimated_gap()
+        self._note_iteration(estimate)
         if self._run.error is None:
-            self._certify()
+            self._certify(estimate)
         self._n_iterations_left -= 1
 
-    def _note_iteration(self) -> None:
+    def _note_iteration(self, estimate: float) -> None:
         """Let the training hold the model, and tell who follows the fit."""
         training = self._run.training
+        self._n_iterations += 1
+        is_far = estimate > FAR * self._run.rule.tolerance_at(self._value)
         training.n_epochs += 1
         # Its trainer measures the next one.
         training.holder = ModelOfIteration(self._weights, self._before, training)
         assert self._start is not None
         seconds, self._start = time.perf_counter() - self._start, None
         training.backend_seconds, self._seconds = self._seconds, 0.0
-        self._run.end_epoch(self._value, np.nan, np.nan, seconds, is_exact=True)
+        is_early = is_far and self._n_iterations < MEMORY
+        self._run.end_epoch(
+            self._value, np.nan, np.nan, seconds, is_exact=True, is_early=is_early
+        )
 
-    def _certify(self) -> None:
+    def _estimated_gap(self) -> float:
+        """About what is left to be gained, without a pass; inf where nothing is finite."""
+        if not np.isfinite(self._value):
+            return np.inf
+        return estimated_gap(self._objective, self._weights, self._value, *self._derivatives)
+
+    def _certify(self, estimate: float) -> None:
         """Measure the bound where it may well be at most the target: that takes passes."""
         if self._target_at is None:
             return
         target = self._target_at(self._value)
-        estimate = estimated_gap(
-            self._objective, self._weights, self._value, *self._derivatives
-        )
         if estimate <= min(self._promising, target):
             self.gap = dual_gap(
                 self._objective, self._weights, self._derivatives, enough=target

@@ -31,6 +31,15 @@ def noisy(n_rows, n_features, n_classes):
     return X, (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
 
 
+def behind_factors(n_rows, n_features, loading):
+    """Rows of features that are nearly collinear: few factors are behind them all."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n_rows, 4)) @ rng.normal(scale=loading, size=(4, n_features))
+    X += rng.standard_normal(X.shape)
+    scores = X @ rng.standard_normal((n_features, 3))
+    return X, (3 * scores / scores.std() + rng.gumbel(size=scores.shape)).argmax(axis=1)
+
+
 @pytest.mark.parametrize(
     ("n_features", "n_classes", "n_rows", "kind", "n_epochs"),
     [
@@ -84,16 +93,19 @@ def test_without_an_intercept_features_far_from_zero_are_learnt(rows, n_rows):
 
 @pytest.mark.slow
 def test_a_plateau_of_steps_on_collinear_features_is_not_believed_soon():
-    rng = np.random.default_rng(0)
-    factors = rng.standard_normal((6000, 4)) @ rng.normal(scale=10, size=(4, 400))
-    X = factors + rng.standard_normal(factors.shape)
-    scores = X @ rng.standard_normal((400, 3))
-    y = (3 * scores / scores.std() + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    X, y = behind_factors(6000, 400, loading=10)
     clf, steps = (fitted(X, y, optimizer=optimizer) for optimizer in ("auto", "sgd"))
     assert steps.n_iter_ < LEAST_EPOCHS <= clf.n_iter_
     exact = fitted(X, y, optimizer="lbfgs", tol=1e-4)
     gaps = [each.loss_curve_[-1] - exact.loss_curve_[-1] for each in (clf, steps)]
     assert gaps[0] < 5e-3 * np.log(3) < gaps[1]
+
+
+def test_nor_is_one_of_the_first_iterations_while_much_may_be_left():
+    X, y = behind_factors(4000, 300, loading=20)
+    clf = fitted(X, y)
+    exact = fitted(X, y, optimizer="lbfgs", tol=1e-4)
+    assert clf.loss_curve_[-1] - exact.loss_curve_[-1] < 3e-3 * np.log(3)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
