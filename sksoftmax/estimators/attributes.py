@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from sksoftmax.data.arrays import Namespace
 from sksoftmax.training.checkpoint import Checkpoint
-from sksoftmax.training.epochs import History, Run, check_finite
+from sksoftmax.training.history import History
+from sksoftmax.training.run import Run, check_finite
 
 
 @contextmanager

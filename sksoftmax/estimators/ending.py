@@ -10,8 +10,8 @@ from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
-from sksoftmax.training.epochs import Run, check_finite
 from sksoftmax.training.optimum import Reached
+from sksoftmax.training.run import Run, check_finite
 
 WORSE_BY = 1e-3
 """Share by which an objective may end above that of the class frequencies without a warning."""

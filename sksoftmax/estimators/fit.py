@@ -23,7 +23,7 @@ from sksoftmax.estimators.ending import reason, warn_of_the_end
 from sksoftmax.estimators.inputs import Inputs
 from sksoftmax.training.callbacks import FitTasks, has_callbacks
 from sksoftmax.training.checkpoint import Checkpoint
-from sksoftmax.training.epochs import Run, run_epochs
+from sksoftmax.training.epochs import run_epochs
 from sksoftmax.training.measured_rows import MeasuredRows
 from sksoftmax.training.optimum import Descent, Reached
 from sksoftmax.training.plan import (
@@ -33,6 +33,7 @@ from sksoftmax.training.plan import (
     first_epochs,
     iterations_before_metric,
 )
+from sksoftmax.training.run import Run
 from sksoftmax.training.settings import PLANNED, Settings
 from sksoftmax.training.stopping import Plateau
 from sksoftmax.training.training import Training

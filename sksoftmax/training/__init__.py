@@ -4,7 +4,8 @@
 backend, and what they say of the ``coordinates`` in which steps are taken. ``training`` runs
 one epoch of a model by ``passes`` over the rows, from its ``first_state`` on, and ``stack`` one
 of several models at once; ``holder`` says who has a model meanwhile. ``epochs`` runs one after
-another until ``stopping`` ends them. ``objective`` says how far from the optimum a model is,
+another until ``stopping`` ends the ``run`` of each model, which keeps its ``history``; ``plan``
+says when iterations take over. ``objective`` says how far from the optimum a model is,
 and ``optimum`` goes there, by ``lbfgs`` on ``variables``, of which few have a ``metric``.
 ``checkpoint`` is what a later call or process needs to go on, and ``callbacks`` tells the
 caller. This package must not know any estimator.

@@ -18,11 +18,11 @@ from scipy import optimize
 from sksoftmax.backend.distance_over_gradients import moved_to
 from sksoftmax.backend.state import State
 from sksoftmax.data.rows import is_csr
-from sksoftmax.training.epochs import Run
 from sksoftmax.training.lbfgs import EVALUATIONS, iterates
 from sksoftmax.training.metric import iterations_of
 from sksoftmax.training.objective import Objective, Weights, dual_gap, estimated_gap
 from sksoftmax.training.passes import threads_of_blas
+from sksoftmax.training.run import Run
 from sksoftmax.training.training import Training
 from sksoftmax.training.variables import Variables
 

@@ -16,8 +16,8 @@ from sklearn.metrics import log_loss
 from sksoftmax import SoftmaxClassifier
 from sksoftmax.backend import Rule
 from sksoftmax.backend.distance_over_gradients import last_step, moved_to
-from sksoftmax.training.epochs import Run
 from sksoftmax.training.plan import ITERATIONS_BEFORE_A_PLATEAU, MOST_EPOCHS, PASSES_AT_ONCE
+from sksoftmax.training.run import Run
 from sksoftmax.training.training import Training
 from sksoftmax.training.variables import Variables
 
