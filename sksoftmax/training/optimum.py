@@ -34,8 +34,8 @@ LEAST_MEMORY = 5
 
 FAR = 3.0
 """What is estimated to be left, as a multiple of the tolerance, above which a plateau of fewer
-than `MEMORY` iterations is none: along a few strong directions, such as the factors behind
-nearly collinear features, they gain all at once, and then long nothing."""
+than `MEMORY` iterations is not believed: along a few strong directions, such as the factors
+behind nearly collinear features, iterations gain much at once, and then nothing for long."""
 
 
 @dataclass(frozen=True)
@@ -313,22 +313,25 @@ class Descent:
     def _note_iteration(self, estimate: float) -> None:
         """Let the training hold the model, and tell who follows the fit."""
         training = self._run.training
-        self._n_iterations += 1
-        is_far = estimate > FAR * self._run.rule.tolerance_at(self._value)
         training.n_epochs += 1
         # Its trainer measures the next one.
         training.holder = ModelOfIteration(self._weights, self._before, training)
         assert self._start is not None
         seconds, self._start = time.perf_counter() - self._start, None
         training.backend_seconds, self._seconds = self._seconds, 0.0
-        is_early = is_far and self._n_iterations < MEMORY
+        self._n_iterations += 1
+        tolerance = self._run.rule.tolerance_at(self._value)
+        is_early = self._n_iterations < MEMORY and estimate > FAR * tolerance
         self._run.end_epoch(
             self._value, np.nan, np.nan, seconds, is_exact=True, is_early=is_early
         )
 
     def _estimated_gap(self) -> float:
-        """About what is left to be gained, without a pass; inf where nothing is finite."""
-        if not np.isfinite(self._value):
+        """About what is left to be gained, without a pass.
+
+        It is inf where no target asks for it, or the objective is not finite.
+        """
+        if self._target_at is None or not np.isfinite(self._value):
             return np.inf
         return estimated_gap(self._objective, self._weights, self._value, *self._derivatives)
 

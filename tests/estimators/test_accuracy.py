@@ -96,7 +96,7 @@ def test_mnist_row_by_row(mnist):
     for i in range(5000):
         clf.partial_fit(X[i : i + 1], y[i : i + 1], classes=range(10))
     assert np.isfinite(clf.coef_).all()
-    assert clf.score(X_test, y_test) > 0.85
+    assert clf.score(X_test, y_test) > 0.85  # 0.78 is what a prototype had after all rows
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -101,7 +101,7 @@ def test_a_plateau_of_steps_on_collinear_features_is_not_believed_soon():
     assert gaps[0] < 5e-3 * np.log(3) < gaps[1]
 
 
-def test_nor_is_one_of_the_first_iterations_while_much_may_be_left():
+def test_a_plateau_of_first_iterations_is_not_believed_while_much_may_be_left():
     X, y = behind_factors(4000, 300, loading=20)
     clf = fitted(X, y)
     exact = fitted(X, y, optimizer="lbfgs", tol=1e-4)
