@@ -35,7 +35,7 @@ KERNELS = {
     "residual.cu": [("softmax_residuals", 1)],
 }
 COMPILER = shutil.which("g++")
-FLAGS = ("-O1", "-shared", "-fPIC", "-w", "-x", "c++")
+FLAGS = ("-O1", "-fPIC", "-w")
 SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
@@ -61,6 +61,23 @@ def without_barrier(name, number):
     return whole[:at] + ";" + whole[at + end - begin :]
 
 
+def build(*arguments, text=None):
+    command = [COMPILER, *FLAGS, *arguments]
+    done = subprocess.run(command, input=text, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def precompiled_headers(folder, flags):
+    """What the primitives include, read once for all kernels: a third of the time of a build."""
+    headers = folder / f"headers-{sha256(repr(flags).encode()).hexdigest()[:16]}.hpp"
+    if not headers.exists():
+        headers.write_text(
+            "\n".join(re.findall("^#include <.*>$", PRIMITIVES.read_text(), re.M))
+        )
+        build(*flags, *options({}), "-x", "c++-header", headers, "-o", f"{headers}.gch")
+    return headers
+
+
 class EmulatedModule:
     """Kernels of one file for one kind of work, built with g++ in a folder."""
 
@@ -70,9 +87,9 @@ class EmulatedModule:
         digest = sha256(repr((text, flags, definitions)).encode()).hexdigest()[:16]
         library = Path(folder) / f"{Path(name).stem}-{digest}.so"
         if not library.exists():
-            command = [COMPILER, *FLAGS, *flags, *options(definitions), "-o", library, "-"]
-            done = subprocess.run(command, input=text, text=True, capture_output=True)
-            assert done.returncode == 0, done.stderr
+            headers = precompiled_headers(Path(folder), flags)
+            build("-shared", "-x", "c++", "-include", headers, *flags, *options(definitions),
+                  "-o", library, "-", text=text)  # fmt: skip
         self.library = ctypes.CDLL(str(library))
 
     def launch(self, launch):
