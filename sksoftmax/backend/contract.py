@@ -83,14 +83,16 @@ class Trainer(Protocol):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the loss and its gradient at given parameters.
 
-        It is computed in float64, if the device has that, whatever the dtype of the problem:
-        what is asked for here is how far a model is from the optimum, of which float32 would
-        not tell. The model in training neither matters nor changes.
+        What is asked for here is how far a model is from the optimum. So parameters are mostly
+        float64, whatever the dtype of the problem, and so is then all that is computed, if the
+        device has it. Parameters in float32, for dense rows alone, ask for no more digits:
+        products may be of that dtype, with features less their means. The model in training
+        neither matters nor changes.
 
         Parameters
         ----------
-        parameters : ndarray of shape (n_models, n_classes, n_features + 1), float64
-            In the units of a State whose `means` are those of the problem.
+        parameters : ndarray of shape (n_models, n_classes, n_features + 1)
+            In the units of a State whose `means` are those of the problem; float64 or float32.
         X : array of shape (n_rows, n_features)
             Rows, placed like the problem's own.
         y : ndarray of shape (n_rows,), int32
@@ -121,7 +123,7 @@ class Trainer(Protocol):
         Parameters
         ----------
         parameters : ndarray of shape (n_models, n_classes, n_features + 1), float64
-            As for `loss_gradient`.
+            In the units of `loss_gradient`.
         X : array of shape (n_rows, n_features)
             Rows, placed like the problem's own.
         weights : ndarray of shape (n_rows,), or None

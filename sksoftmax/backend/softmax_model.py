@@ -122,12 +122,13 @@ class SoftmaxModel:
         y: NDArray[np.int32],
         weights: NDArray[Any] | None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the loss and its gradient at given parameters: all in float64.
+        """Return the loss and its gradient at given parameters, by products of their dtype.
 
         Parameters
         ----------
-        parameters : ndarray of shape (n_models, n_classes, n_features + 1), float64
-            In the units of a State whose `means` are those of the problem.
+        parameters : ndarray of shape (n_models, n_classes, n_features + 1)
+            In the units of a State whose `means` are those of the problem. float64, or for
+            dense rows float32.
         X : array of shape (n_rows, n_features)
             Rows, placed like the problem's own.
         y : ndarray of shape (n_rows,), int32
@@ -144,23 +145,33 @@ class SoftmaxModel:
         """
         xp = self.xp
         codes, w = xp.asarray(y), self._weights_of_rows(X, weights)
-        parameters = xp.asarray(parameters, dtype=np.float64)
+        dtype = np.dtype(parameters.dtype)
+        # float64 has digits enough for features far from zero. Others are centred, row by row.
+        means = self.problem.means
+        centre = (
+            None if means is None or dtype == np.float64 else xp.asarray(means, dtype=dtype)
+        )
+        model = self._scoring(
+            xp.asarray(parameters, dtype=dtype), is_centred=centre is not None
+        )
         loss: Array = 0
-        gradient = xp.zeros_like(parameters)
+        gradient = xp.asarray(np.zeros(parameters.shape), dtype=np.float64)
         # Of two classes, each one's residual is the other's with the opposite sign.
         first = 1 if self.problem.n_classes == 2 else 0
         for rows in self._slices_of_rows(X, self.elements_at_once):
-            x = self._float_rows(X, rows, np.dtype(np.float64))
-            residual, losses = self._exact_residual(parameters, x, codes[rows])
+            x = self._float_rows(X, rows, dtype)
+            if centre is not None:
+                x = x - centre
+            residual, losses = self._exact_residual(*model, x, codes[rows])
             if weights is not None:
-                residual *= w[rows]
-            loss = loss + losses @ w[rows]
+                residual *= xp.asarray(w[rows], dtype=dtype)
+            loss = loss + xp.asarray(losses, dtype=np.float64) @ w[rows]
             gradient[:, first:, -1] += residual.sum(axis=2)
             gradient[:, first:, :-1] += self._summed_rows(residual, x)
         # Fills the first row of two classes; of more, the slice is empty.
         gradient[:, :first] = -gradient[:, first : 2 * first]
-        if self.problem.means is not None:
-            gradient[..., :-1] -= gradient[..., -1:] * xp.asarray(self.problem.means)
+        if means is not None and centre is None:
+            gradient[..., :-1] -= gradient[..., -1:] * xp.asarray(means)
         loss, gradient = self._to_numpy(loss / w.sum()), self._to_numpy(gradient / w.sum())
         return loss.astype(np.float64), gradient.astype(np.float64)
 
@@ -177,7 +188,7 @@ class SoftmaxModel:
         Parameters
         ----------
         parameters : ndarray of shape (n_models, n_classes, n_features + 1), float64
-            As for `loss_gradient`.
+            In the units of `loss_gradient`.
         X : array of shape (n_rows, n_features)
             Rows, placed like the problem's own.
         weights : ndarray of shape (n_rows,), or None
@@ -191,7 +202,7 @@ class SoftmaxModel:
             Weighted mean over the rows; n is `n_classes`, or that times ``n_features + 1``.
         """
         xp, w = self.xp, self._weights_of_rows(X, weights)
-        parameters = xp.asarray(parameters, dtype=np.float64)
+        model = self._scoring(xp.asarray(parameters, dtype=np.float64))
         n_models, n_classes, width = parameters.shape
         width = 1 if only_intercepts else width
         is_binary = n_classes == 2
@@ -200,7 +211,7 @@ class SoftmaxModel:
         for rows in self._slices_of_rows(X, self.elements_at_once, n_classes * width):
             x = self._float_rows(X, rows, np.dtype(np.float64))
             # With no target to subtract, the residual is the probabilities themselves.
-            z, _ = self._exact_residual(parameters, x, None)
+            z, _ = self._exact_residual(*model, x, None)
             of_classes = xp.sqrt(z - z * z) if is_binary else z
             # Roots of weights, which a product with itself restores.
             of_classes = xp.swapaxes(of_classes * xp.sqrt(w[rows]), 1, 2)
@@ -242,20 +253,27 @@ class SoftmaxModel:
         x = consecutive_rows(X, rows)
         return x if x.dtype == dtype else with_data(x, x.data.astype(dtype))
 
-    def _exact_residual(
-        self, parameters: Array, x: Array, codes: Array | None
-    ) -> tuple[Array, Array]:
-        """What `_residual` returns, in float64 at given parameters; without codes, no targets.
+    def _scoring(self, parameters: Array, is_centred: bool = False) -> tuple[Array, Array]:
+        """Coefficients and intercepts for rows as they are, or for centred ones.
 
-        Not by what a subclass has for the dtype of its steps: here digits count. Of two classes
-        it is the second one's row alone.
+        Of two classes they are the differences, which say all at half the cost.
         """
-        is_binary = self.problem.n_classes == 2
-        if is_binary:  # where the difference of the scores says all, at half the cost
+        if self.problem.n_classes == 2:
             parameters = parameters[:, 1:] - parameters[:, :1]
         coef, intercept = parameters[..., :-1], parameters[..., -1:]
-        if self.problem.means is not None:
+        if self.problem.means is not None and not is_centred:
             intercept = intercept - coef @ self.xp.asarray(self.problem.means)[:, None]
+        return coef, intercept
+
+    def _exact_residual(
+        self, coef: Array, intercept: Array, x: Array, codes: Array | None
+    ) -> tuple[Array, Array]:
+        """What `_residual` returns, by what `_scoring` does; without codes, no targets.
+
+        Not by what a subclass has for its steps: here digits count. Of two classes it is the
+        second one's row alone.
+        """
+        is_binary = self.problem.n_classes == 2
         logits = self._scores(coef, x) + intercept
         classes = self._classes[1:] if is_binary else self._classes
         targets = self.xp.zeros(x.shape[0], dtype=bool) if codes is None else codes == classes

@@ -98,7 +98,7 @@ class SharedDescent(Descent):
         return reached
 
     def _new_objective(self) -> SharedObjective:
-        return SharedObjective(self._run.training)
+        return SharedObjective(self._run.training, self._dtype)
 
     def _begin_iteration(self) -> None:
         if self._start is None and self._ranks.rank == 0:

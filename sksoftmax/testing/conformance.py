@@ -18,6 +18,7 @@ from sksoftmax.backend.contract import Backend, Trainer
 from sksoftmax.backend.problem import Problem
 from sksoftmax.backend.state import State
 from sksoftmax.backend.statistics import computing_namespace
+from sksoftmax.data.rows import is_csr
 from sksoftmax.testing.cases import Case, all_cases, epoch_arguments, make_problem
 from sksoftmax.testing.reference import Reference, in_float64
 
@@ -147,7 +148,8 @@ def _check_derivatives(
 ) -> float:
     """Compare derivatives at drawn parameters with the reference's and with differences.
 
-    They are in float64, and differences exact enough, where the device has that.
+    They are in float64, and differences exact enough, where the device has that; in float32 at
+    parameters of that dtype.
     """
     (trainer, placed), (reference, exact) = actual, expected
     X, y = placed.X, placed.y
@@ -171,6 +173,10 @@ def _check_derivatives(
     roughly = replace(exact, dtype=np.dtype(np.float32))
     tolerated = exact if has_float64 else roughly
     worst = _compare(f"{name}, derivatives", got, wanted, tolerated)
+    if placed.dtype == np.float32 and not is_csr(X):
+        rough = trainer.loss_gradient(parameters.astype(np.float32), X, y, weights)
+        got, wanted = (dict(zip(("loss", "gradient"), p, strict=True)) for p in (rough, true))
+        worst = max(worst, _compare(f"{name}, derivatives in float32", got, wanted, roughly))
     if not has_float64:
         return worst
 

@@ -78,6 +78,41 @@ class Coordinates:
             products = left @ z.T
         return products + fit_intercept / self.intercept_scale**2
 
+    def scores_along(
+        self,
+        xp: Any,
+        x: Array,
+        residual: Array,
+        fit_intercept: bool,
+        others: Array | None = None,
+    ) -> Array:
+        """Return the scores of rows by the sum of the rows of x times their residuals.
+
+        Parameters
+        ----------
+        xp, x, fit_intercept, others
+            As for `gram`.
+        residual : array of shape (n_rows, n_classes), float64
+            For each row of x.
+
+        Returns
+        -------
+        array of shape (n_rows or n_others, n_classes), float64
+            What ``gram(...) @ residual`` is, in whichever order takes fewer multiplications.
+            So the sum itself, as large as the model, is formed where that is small alone.
+        """
+        n_rows, n_features = x.shape
+        n_classes = residual.shape[1]
+        # Either two products with the model, or those of rows and then with residuals.
+        if is_csr(x) or 2 * n_features * n_classes > n_rows * (n_features + n_classes):
+            return self.gram(xp, x, fit_intercept, others) @ residual
+        z = self._standardised(xp, x)
+        left = z if others is None else self._standardised(xp, others)
+        scores = left @ (z.T @ residual)
+        if fit_intercept:
+            scores += residual.sum(axis=0) / self.intercept_scale**2
+        return scores
+
     def _standardised(self, xp: Any, x: Array) -> Array:
         """Rows in these coordinates and float64; CSR rows are not centred."""
         inverse = xp.asarray(1 / self.scale)

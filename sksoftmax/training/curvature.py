@@ -37,8 +37,8 @@ def measure_curvature(
     With R the residuals of the untrained model, K the products of the batch's rows with each
     other and 1/2 the bound on the Hessian of the softmax loss, the gradient is
     :math:`G = R^T X / b` and the curvature along it at most
-    :math:`|X G^T|^2 / (2 b |G|^2) = |K R|^2 / (2 b \langle R, K R \rangle)`: no array is as
-    large as the model.
+    :math:`|X G^T|^2 / (2 b |G|^2) = |K R|^2 / (2 b \langle R, K R \rangle)`: no array need be
+    as large as the model.
 
     The bound is met where two classes share a row's probability. Before the first step k
     classes do, and the Hessian is 1/k at most: the step may be k/2 times as long, unless the
@@ -81,7 +81,6 @@ def measure_curvature(
         chosen, others = sampled_rows(X, rows, batch_size, rng), np.zeros(0, np.int64)
     x = X[chosen]
     xp = computing_namespace(backend, x)
-    products = coordinates.gram(xp, x, fit_intercept)
     w = weights_of(chosen, weights)
     # The untrained model gives each class the same probability.
     residual = np.full((len(chosen), n_classes), 1 / n_classes)
@@ -89,19 +88,20 @@ def measure_curvature(
     residual *= w[:, None]
     residual = xp.asarray(residual)
     # K R: the scores after a step along the gradient, up to its size.
-    scores = products @ residual
+    scores = coordinates.scores_along(xp, x, residual, fit_intercept)
     slope = float((residual * scores).sum())
     if not slope > 0:
         # A batch that says nothing: no gradient can be longer than its rows. Of sparse rows far
         # from zero beside their deviations, rounding leaves neither a slope nor lengths.
-        length = float(xp.trace(products)) / (2 * len(chosen))
+        lengths = xp.trace(coordinates.gram(xp, x, fit_intercept))
+        length = float(lengths) / (2 * len(chosen))
         return length if length > 0 else 1.0
     scores *= scores
     bound = float(xp.asarray(w) @ scores.sum(axis=1)) / (2 * len(chosen) * slope)
     if len(others) == 0:
         return bound
     del scores  # for many classes the largest array here, as is what takes its place
-    moved = coordinates.gram(xp, x, fit_intercept, X[others]) @ residual
+    moved = coordinates.scores_along(xp, x, residual, fit_intercept, X[others])
     del residual
     moved *= -1 / (bound * len(chosen))
     n_doublings = _doublings(xp, moved, codes[others], weights_of(others, weights), most)

@@ -1,7 +1,7 @@
 """The objective of a fit, at any weights, and how far above its least value they may be.
 
-All in float64 and over all rows: what epochs measure on the way is neither. This module must
-not know how weights are found.
+Over all rows and, unless fewer digits are asked for, in float64: what epochs measure on the way
+is neither. This module must not know how weights are found.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from scipy import optimize
 
 from sksoftmax.training.training import Training
@@ -32,7 +32,7 @@ REPAIR_SHARE = 1e-2
 ROUNDING, TINY = 1e-12, 1e-300
 """What is lost of a mean anyway, and what stands for a probability of zero."""
 
-LOWEST = -1e100
+LOWEST = -1e30
 """The intercept of a class without rows, best at minus infinity: its probability is zero."""
 
 
@@ -43,10 +43,13 @@ class Objective:
     ----------
     training : Training
         Of one model, whose rows, penalty and centre of features these are.
+    dtype : numpy dtype, default=float64
+        Of the arithmetic by which `loss_gradient` takes its products; what it returns has the
+        digits of that.
     """
 
-    def __init__(self, training: Training):
-        self._training = training
+    def __init__(self, training: Training, dtype: DTypeLike = np.float64):
+        self._training, self._dtype = training, dtype
         problem = training.problem
         self.l2, self.l1 = float(problem.l2[0]), float(problem.l1[0])
         self.scales = problem.scales
@@ -72,8 +75,9 @@ class Objective:
             are not fitted.
         """
         trainer = self._training.trainer
+        parameters = weights[None].astype(self._dtype, copy=False)
         found = self._training.mean_over_rows(
-            lambda *rows: np.append(*trainer.loss_gradient(weights[None], *rows))
+            lambda *rows: np.append(*trainer.loss_gradient(parameters, *rows))
         )
         gradient = found[1:].reshape(weights.shape)
         gradient *= self._is_free

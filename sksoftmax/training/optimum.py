@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,13 @@ FAR = 3.0
 """What is estimated to be left, as a multiple of the tolerance, above which a plateau of fewer
 than `MEMORY` iterations is not believed: along a few strong directions, such as the factors
 behind nearly collinear features, iterations gain much at once, and then nothing for long."""
+
+
+LEAST_ROUGH_TOL = 1e-4
+"""Tolerance from which float32 has digits enough for it: a thousand times what it rounds to."""
+
+MANY_WEIGHTS = 2**16
+"""Weights from which products are nearly all of an iteration, and half as long in float32."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +183,15 @@ class Descent:
 
     def _new_objective(self) -> Objective:
         """What is minimised."""
-        return Objective(self._run.training)
+        return Objective(self._run.training, self._dtype)
+
+    @property
+    def _dtype(self) -> np.dtype[Any]:
+        """Of the arithmetic of a pass: float64, or that of the steps where its digits do."""
+        problem, tol = self._run.training.problem, self._run.rule.tol
+        is_rough = tol is not None and tol >= LEAST_ROUGH_TOL and not is_csr(problem.X)
+        is_large = problem.n_classes * problem.n_features >= MANY_WEIGHTS
+        return problem.dtype if is_rough and is_large else np.dtype(np.float64)
 
     def _gains(self) -> bool:
         """Iterate in one metric, or none, and say whether another start may gain more."""

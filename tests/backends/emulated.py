@@ -68,7 +68,7 @@ def build(*arguments, text=None):
 
 
 def precompiled_headers(folder, flags):
-    """What the primitives include, read once for all kernels: a third of the time of a build."""
+    """What the primitives include, read once for all kernels: a third of a build."""
     headers = folder / f"headers-{sha256(repr(flags).encode()).hexdigest()[:16]}.hpp"
     if not headers.exists():
         headers.write_text(
