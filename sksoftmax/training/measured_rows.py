@@ -220,7 +220,7 @@ class MeasuredRows:
         """Rows in a batch: no more than there are."""
         size = self.settings.batch_size
         if isinstance(size, str):
-            return automatic_batch_size(self.n_rows, len(self.targets.classes))
+            return automatic_batch_size(self.n_rows)
         return min(size, self.n_rows)
 
     @cached_property

@@ -108,12 +108,10 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> EpochsOfSteps:
     if has_model and training.state().n_steps == 0:
         return EpochsOfSteps(0)
     rare = SPARSE_FACTOR if is_csr(problem.X) else 1
-    # Batches smaller than automatic ones take longer, but come hardly farther. The larger ones
-    # that many classes have by themselves come as far as several for few classes.
-    n_rows, size = training.rows.n_rows, training.rows.batch_size
-    if size <= automatic_batch_size(n_rows, problem.n_classes):
-        size = automatic_batch_size(n_rows, n_classes=2)
-    length = max(1, n_rows // size // STEPS_AN_EPOCH)
+    # Smaller batches than automatic ones take longer, but come hardly farther.
+    n_rows = training.rows.n_rows
+    n_steps = min(training.rows.n_batches, n_rows // automatic_batch_size(n_rows))
+    length = max(1, n_steps // STEPS_AN_EPOCH)
     # Without an intercept, features far from zero keep steps short, however many they are.
     little = EPOCHS_OF_LITTLE_GAIN * (length if problem.fit_intercept else 1)
     # A model to begin with may be at the end of the way, and steps show it at once.

@@ -12,7 +12,7 @@ from sksoftmax.training.passes import automatic_batch_size
 
 @given(st.integers(1, 10**9))
 def test_about_32_steps_an_epoch_by_64_to_256_rows(n_rows):
-    size = automatic_batch_size(n_rows, n_classes=10)
+    size = automatic_batch_size(n_rows)
     if n_rows <= 64:
         assert size == n_rows
         return
@@ -23,23 +23,6 @@ def test_about_32_steps_an_epoch_by_64_to_256_rows(n_rows):
     if size < 256:
         assert n_steps <= 32 * math.sqrt(2)
     assert 64 <= size <= 256
-
-
-@given(st.integers(65, 10**9), st.integers(128, 10**5))
-def test_many_classes_have_two_rows_in_a_batch_where_that_leaves_steps_and_memory(
-    n_rows, n_classes
-):
-    size = automatic_batch_size(n_rows, n_classes)
-    of_few = automatic_batch_size(n_rows, n_classes=2)
-    assert math.log2(size).is_integer()
-    assert size >= of_few
-    is_cut = size < 2 * n_classes / math.sqrt(2)
-    if is_cut:  # as large as both bounds let it be
-        assert n_rows / (2 * size) < 8 * math.sqrt(2) or 2 * size * n_classes > 2**21
-    if size > of_few:
-        assert size <= 2 * n_classes * math.sqrt(2)
-        assert n_rows / size >= 8 / math.sqrt(2)
-        assert size * n_classes <= 2**21 * math.sqrt(2)
 
 
 def test_an_epoch_takes_that_many_steps():
