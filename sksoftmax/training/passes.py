@@ -31,8 +31,8 @@ SEGMENT_ROWS = 2**20
 """Most rows in one call, which bounds what a backend keeps for each of them."""
 
 LEAST_BATCH, MOST_BATCH = 64, 256
-"""Rows of an automatic batch. Fewer leave the processor idle, more take too few steps. That holds
-for a thousand classes, too: by 2,048 rows, the first epochs learn more where features are
+"""Rows of an automatic batch. Fewer leave the processor idle, more take too few steps. That
+holds for a thousand classes, too: by 2,048 rows, the first epochs learn more where features are
 independent, and far less where they are correlated, as those of embeddings are.
 
 So few rows as the least are one batch: steps without noise, and weights as good as copies.
