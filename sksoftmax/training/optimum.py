@@ -42,8 +42,8 @@ behind nearly collinear features, iterations gain much at once, and then nothing
 LEAST_ROUGH_TOL = 1e-4
 """Tolerance from which float32 has digits enough for it: a thousand times what it rounds to."""
 
-MANY_WEIGHTS = 2**16
-"""Weights from which products are nearly all of an iteration, and half as long in float32."""
+MANY_WEIGHTS = 2**13
+"""Weights from which products take most of an iteration, and half as long in float32."""
 
 
 @dataclass(frozen=True)

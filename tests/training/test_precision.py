@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 from sksoftmax import SoftmaxClassifier
 from sksoftmax.backend.softmax_model import SoftmaxModel
 
-N_ROWS, N_FEATURES, N_CLASSES = 1_500, 330, 200  # just wide enough for float32 to pay
+N_ROWS, N_FEATURES, N_CLASSES = 1_500, 60, 200  # just wide enough for float32 to pay
 PARAMETERS = {"alpha": 0.1, "random_state": 0}  # so strong a penalty takes iterations
 
 
