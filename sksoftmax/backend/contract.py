@@ -76,7 +76,7 @@ class Trainer(Protocol):
 
     def loss_gradient(
         self,
-        parameters: NDArray[np.float64],
+        parameters: NDArray[Any],
         X: Array,
         y: NDArray[np.int32],
         weights: NDArray[Any] | None,

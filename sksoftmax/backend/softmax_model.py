@@ -117,7 +117,7 @@ class SoftmaxModel:
 
     def loss_gradient(
         self,
-        parameters: NDArray[np.float64],
+        parameters: NDArray[Any],
         X: Array,
         y: NDArray[np.int32],
         weights: NDArray[Any] | None,
@@ -146,14 +146,13 @@ class SoftmaxModel:
         xp = self.xp
         codes, w = xp.asarray(y), self._weights_of_rows(X, weights)
         dtype = np.dtype(parameters.dtype)
-        # float64 has digits enough for features far from zero. Others are centred, row by row.
-        means = self.problem.means
-        centre = (
-            None if means is None or dtype == np.float64 else xp.asarray(means, dtype=dtype)
-        )
-        model = self._scoring(
-            xp.asarray(parameters, dtype=dtype), is_centred=centre is not None
-        )
+        means, centre = self.problem.means, None
+        # float32 has too few digits for products of features far from zero: its rows are
+        # centred. In float64 their products are, which costs less.
+        if means is not None and dtype != np.float64:
+            centre = xp.asarray(means, dtype=dtype)
+        of_scores = means if centre is None else None
+        model = self._scoring(xp.asarray(parameters, dtype=dtype), of_scores)
         loss: Array = 0
         gradient = xp.asarray(np.zeros(parameters.shape), dtype=np.float64)
         # Of two classes, each one's residual is the other's with the opposite sign.
@@ -170,8 +169,8 @@ class SoftmaxModel:
             gradient[:, first:, :-1] += self._summed_rows(residual, x)
         # Fills the first row of two classes; of more, the slice is empty.
         gradient[:, :first] = -gradient[:, first : 2 * first]
-        if means is not None and centre is None:
-            gradient[..., :-1] -= gradient[..., -1:] * xp.asarray(means)
+        if of_scores is not None:
+            gradient[..., :-1] -= gradient[..., -1:] * xp.asarray(of_scores)
         loss, gradient = self._to_numpy(loss / w.sum()), self._to_numpy(gradient / w.sum())
         return loss.astype(np.float64), gradient.astype(np.float64)
 
@@ -202,7 +201,7 @@ class SoftmaxModel:
             Weighted mean over the rows; n is `n_classes`, or that times ``n_features + 1``.
         """
         xp, w = self.xp, self._weights_of_rows(X, weights)
-        model = self._scoring(xp.asarray(parameters, dtype=np.float64))
+        model = self._scoring(xp.asarray(parameters, dtype=np.float64), self.problem.means)
         n_models, n_classes, width = parameters.shape
         width = 1 if only_intercepts else width
         is_binary = n_classes == 2
@@ -253,16 +252,16 @@ class SoftmaxModel:
         x = consecutive_rows(X, rows)
         return x if x.dtype == dtype else with_data(x, x.data.astype(dtype))
 
-    def _scoring(self, parameters: Array, is_centred: bool = False) -> tuple[Array, Array]:
-        """Coefficients and intercepts for rows as they are, or for centred ones.
+    def _scoring(self, parameters: Array, means: Array | None) -> tuple[Array, Array]:
+        """Coefficients and intercepts for rows that still have these means of features.
 
         Of two classes they are the differences, which say all at half the cost.
         """
         if self.problem.n_classes == 2:
             parameters = parameters[:, 1:] - parameters[:, :1]
         coef, intercept = parameters[..., :-1], parameters[..., -1:]
-        if self.problem.means is not None and not is_centred:
-            intercept = intercept - coef @ self.xp.asarray(self.problem.means)[:, None]
+        if means is not None:
+            intercept = intercept - coef @ self.xp.asarray(means)[:, None]
         return coef, intercept
 
     def _exact_residual(

@@ -38,7 +38,6 @@ FAR = 3.0
 than `MEMORY` iterations is not believed: along a few strong directions, such as the factors
 behind nearly collinear features, iterations gain much at once, and then nothing for long."""
 
-
 LEAST_ROUGH_TOL = 1e-4
 """Tolerance from which float32 has digits enough for it: a thousand times what it rounds to."""
 
