@@ -50,6 +50,9 @@ LINE = 64
 AT_THE_ITERATE = np.array([1.0, 0.0, 0.0])
 """What `rules_of` returns for a rule whose gradients are taken at the iterate itself."""
 
+ROWS_OF_FLOAT32 = 2**13
+"""Rows over which a gradient is added up in float32."""
+
 SECONDS = 5
 """About what compiling an epoch takes."""
 
@@ -164,29 +167,53 @@ class NumbaTrainer(ArrayTrainer):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return what ArrayTrainer does, by the epoch that is compiled already where it can.
 
-        All rows are one batch, whose step has no length. The gradient is left in the buffers.
+        All rows are one batch, whose step has no length: its gradient is left in the buffers.
+        In float32 they are several, since sums of many numbers lose digits.
         """
         if self._is_new:
             self._allocate()
-        if not self._is_exact or (weights is None) != (self._weights is None):
+        is_exact = parameters.dtype == np.float64
+        has_kernel = self._measures and parameters.dtype == self.problem.dtype
+        has_kernel &= (weights is None) == (self._weights is None)
+        if not has_kernel or not (is_exact or self._is_near_zero):
             return super().loss_gradient(parameters, X, y, weights)
-        n, total = self.problem.n_features, len(y) if weights is None else weights.sum()
+        total = len(y) if weights is None else weights.sum()
+        loss, gradient = 0.0, np.zeros(parameters.shape)
+        size = max(1, len(y)) if is_exact else ROWS_OF_FLOAT32
+        for start in range(0, len(y), size):
+            part = slice(start, start + size)
+            w = np.zeros(0) if weights is None else weights[part]
+            loss += self._add_gradient(parameters[0], X[part], y[part], w, total, gradient[0])
+        return np.array([loss / total]), gradient
+
+    def _add_gradient(
+        self,
+        parameters: NDArray[Any],
+        X: Array,
+        y: NDArray[np.int32],
+        weights: NDArray[Any],
+        total: float,
+        gradient: NDArray[np.float64],
+    ) -> float:
+        """Add the gradient of some rows, whose share of all is theirs of `total`.
+
+        Return their summed loss.
+        """
+        n, dtype = self.problem.n_features, self.problem.dtype
         gradients, of_intercepts = self._gradients_of(len(y))
-        w = np.zeros(0) if weights is None else np.asarray(weights, dtype=np.float64)
-        placed = rows_of(X), to_read(y), to_read(w)
-        point, ones, order = parameters[0].copy(), np.ones(n + 1), to_read(np.arange(len(y)))
+        placed = rows_of(X), to_read(y), to_read(weights.astype(dtype, copy=False))
+        point, ones, order = parameters.copy(), np.ones(n + 1, dtype), np.arange(len(y))
         # A factor of 0 for the only step, no penalty, and coordinates of scale 1: what is left
         # in `gradients` is that of the mean loss, by features that are centred.
         loss = self._run_threads(
-            distance_epoch.distance_epoch, placed, order, len(y), (gradients, of_intercepts),
-            np.zeros(1), 0, np.ones((len(self._buffers), 3)), AT_THE_ITERATE, point,
-            point.copy(), self._centre, ones / total, np.zeros(n + 1), ones, ones,
-            np.zeros_like(self._squares),
+            distance_epoch.distance_epoch, placed, to_read(order), len(y),
+            (gradients, of_intercepts), np.zeros(1), 0, np.ones((len(self._buffers), 3)),
+            AT_THE_ITERATE, point, point.copy(), self._centre, ones / dtype.type(total),
+            np.zeros(n + 1, dtype), ones, ones, np.zeros_like(self._squares),
         )  # fmt: skip
-        gradient = np.empty_like(parameters)
-        gradient[0, :, :n] = gradients[0, :, :n]
-        gradient[0, :, n] = of_intercepts.sum(axis=0) / total
-        return np.array([loss / total]), gradient
+        gradient[:, :n] += gradients[0, :, :n]
+        gradient[:, n] += of_intercepts.sum(axis=0) / total
+        return loss
 
     def _write_gradient(self, rows: NDArray[np.int64]) -> float:
         """Write the gradient of a batch, not centred, into the buffers; return its loss."""
@@ -269,9 +296,7 @@ class NumbaTrainer(ArrayTrainer):
         ours = problem.rule.name != "adam" and not problem.l1.any()
         self._is_compiled = ours and self.reduce is None
         finds_steps = isinstance(self._optimizer, DistanceOverGradients)
-        self._is_exact = (
-            self._is_compiled and finds_steps and not self._uses_blas and dtype == np.float64
-        )
+        self._measures = self._is_compiled and finds_steps and not self._uses_blas
         self._is_new = False
 
     def _gradients_of(self, n_rows: int) -> tuple[NDArray[Any], NDArray[Any]]:

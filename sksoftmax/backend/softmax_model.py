@@ -7,6 +7,7 @@ namespace with NumPy's names; this module must not know which.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from sksoftmax.data.rows import consecutive_rows, elements_a_row, is_csr, with_d
 
 EVALUATION_ELEMENTS = 2**20
 """Elements of X, or scores, that are evaluated at once: it bounds the memory of `evaluate`."""
+
+FAR_FROM_ZERO = 100.0
+"""Deviations from zero beyond which products in float32 are of centred rows."""
 
 OPPOSITE_CLASSES = np.array([[[1.0, -1.0], [-1.0, 1.0]]])
 """By what the second derivatives of one row of parameters become those of two opposite ones."""
@@ -147,12 +151,12 @@ class SoftmaxModel:
         codes, w = xp.asarray(y), self._weights_of_rows(X, weights)
         dtype = np.dtype(parameters.dtype)
         means, centre = self.problem.means, None
-        # float32 has too few digits for products of features far from zero: its rows are
-        # centred. In float64 their products are, which costs less.
-        if means is not None and dtype != np.float64:
-            centre = xp.asarray(means, dtype=dtype)
-        of_scores = means if centre is None else None
-        model = self._scoring(xp.asarray(parameters, dtype=dtype), of_scores)
+        if means is not None:
+            means = xp.asarray(means, dtype=dtype)
+        # Products are centred, unless they would have too few digits: then their rows are.
+        if dtype != np.float64 and not self._is_near_zero:
+            means, centre = None, means
+        model = self._scoring(xp.asarray(parameters, dtype=dtype), means)
         loss: Array = 0
         gradient = xp.asarray(np.zeros(parameters.shape), dtype=np.float64)
         # Of two classes, each one's residual is the other's with the opposite sign.
@@ -169,8 +173,8 @@ class SoftmaxModel:
             gradient[:, first:, :-1] += self._summed_rows(residual, x)
         # Fills the first row of two classes; of more, the slice is empty.
         gradient[:, :first] = -gradient[:, first : 2 * first]
-        if of_scores is not None:
-            gradient[..., :-1] -= gradient[..., -1:] * xp.asarray(of_scores)
+        if means is not None:
+            gradient[..., :-1] -= gradient[..., -1:] * means
         loss, gradient = self._to_numpy(loss / w.sum()), self._to_numpy(gradient / w.sum())
         return loss.astype(np.float64), gradient.astype(np.float64)
 
@@ -201,7 +205,8 @@ class SoftmaxModel:
             Weighted mean over the rows; n is `n_classes`, or that times ``n_features + 1``.
         """
         xp, w = self.xp, self._weights_of_rows(X, weights)
-        model = self._scoring(xp.asarray(parameters, dtype=np.float64), self.problem.means)
+        means = None if self.problem.means is None else xp.asarray(self.problem.means)
+        model = self._scoring(xp.asarray(parameters, dtype=np.float64), means)
         n_models, n_classes, width = parameters.shape
         width = 1 if only_intercepts else width
         is_binary = n_classes == 2
@@ -252,6 +257,14 @@ class SoftmaxModel:
         x = consecutive_rows(X, rows)
         return x if x.dtype == dtype else with_data(x, x.data.astype(dtype))
 
+    @cached_property
+    def _is_near_zero(self) -> bool:
+        """Whether float32 has digits enough for rows that are not centred."""
+        problem = self.problem
+        if problem.means is None:
+            return True
+        return bool(np.all(np.abs(problem.means) <= FAR_FROM_ZERO * problem.step_scales))
+
     def _scoring(self, parameters: Array, means: Array | None) -> tuple[Array, Array]:
         """Coefficients and intercepts for rows that still have these means of features.
 
@@ -261,7 +274,7 @@ class SoftmaxModel:
             parameters = parameters[:, 1:] - parameters[:, :1]
         coef, intercept = parameters[..., :-1], parameters[..., -1:]
         if means is not None:
-            intercept = intercept - coef @ self.xp.asarray(means)[:, None]
+            intercept = intercept - coef @ means[:, None]
         return coef, intercept
 
     def _exact_residual(
