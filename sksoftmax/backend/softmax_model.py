@@ -175,8 +175,9 @@ class SoftmaxModel:
         gradient[:, :first] = -gradient[:, first : 2 * first]
         if means is not None:
             gradient[..., :-1] -= gradient[..., -1:] * means
-        loss, gradient = self._to_numpy(loss / w.sum()), self._to_numpy(gradient / w.sum())
-        return loss.astype(np.float64), gradient.astype(np.float64)
+        gradient /= w.sum()
+        loss, gradient = self._to_numpy(loss / w.sum()), self._to_numpy(gradient)
+        return loss.astype(np.float64), gradient.astype(np.float64, copy=False)
 
     def hessian(
         self,

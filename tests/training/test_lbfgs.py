@@ -210,6 +210,38 @@ def test_constant_features_keep_the_weight_zero(fit_intercept):
     assert clf.dual_gap(with_constant, Y) == pytest.approx(expected.dual_gap(X, Y), rel=1e-3)
 
 
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("l1_ratio", [0, 0.5])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_sparse_features_that_no_row_holds_change_nothing(n_classes, l1_ratio, standardize):
+    rng = np.random.default_rng(0)
+    held = np.sort(rng.choice(4_000, 300, replace=False))
+    rows = sparse.random_array((200, 300), density=0.1, format="csr", rng=rng)
+    y = (rows[:, :5].sum(axis=1) + rng.normal(size=200) > 0.2).astype(int)
+    y = np.where(rng.random(200) < 0.3, n_classes - 1, y)
+    among_others = sparse.csr_array((rows.data, held[rows.indices], rows.indptr), (200, 4_000))
+    clf, other = (
+        to_the_optimum(l1_ratio=l1_ratio, standardize=standardize, alpha=1e-3, tol=1e-9).fit(
+            X, y
+        )
+        for X in (rows, among_others)
+    )
+    assert_allclose(other.coef_[:, held], clf.coef_, atol=1e-3 * np.abs(clf.coef_).max())
+    assert not np.delete(other.coef_, held, axis=1).any()
+    assert_allclose(other.loss_curve_[-1], clf.loss_curve_[-1], rtol=1e-6)
+
+
+def test_weights_of_features_that_no_row_holds_any_more_are_penalised():
+    rng = np.random.default_rng(0)
+    rows = sparse.random_array((300, 2_000), density=0.02, format="csr", rng=rng)
+    y = np.arange(300) % 3
+    clf = to_the_optimum(alpha=1e-2, warm_start=True).fit(rows, y)
+    held = np.arange(2_000) < 200
+    clf.fit(sparse.csr_array(rows.multiply(held)), y)
+    assert np.abs(clf.coef_[:, held]).max() > 0.1
+    assert_allclose(clf.coef_[:, ~held], 0, atol=1e-4)
+
+
 def test_rows_of_raw_features():
     clf = to_the_optimum(standardize=False, tol=1e-11).fit(X, Y)
     peer = LogisticRegression(C=1 / (0.02 * len(Y)), solver="newton-cg", tol=1e-12).fit(X, Y)
