@@ -160,7 +160,7 @@ class NumbaTrainer(ArrayTrainer):
 
     def loss_gradient(
         self,
-        parameters: NDArray[np.float64],
+        parameters: NDArray[Any],
         X: Array,
         y: NDArray[np.int32],
         weights: NDArray[Any] | None,

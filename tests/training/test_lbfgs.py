@@ -210,13 +210,18 @@ def test_constant_features_keep_the_weight_zero(fit_intercept):
     assert clf.dual_gap(with_constant, Y) == pytest.approx(expected.dual_gap(X, Y), rel=1e-3)
 
 
+def random_rows(n_rows, n_features, density, rng):
+    X = rng.random((n_rows, n_features))
+    return sparse.csr_array(np.where(rng.random(X.shape) < density, X, 0))
+
+
 @pytest.mark.parametrize("standardize", [True, False])
 @pytest.mark.parametrize("l1_ratio", [0, 0.5])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_sparse_features_that_no_row_holds_change_nothing(n_classes, l1_ratio, standardize):
     rng = np.random.default_rng(0)
     held = np.sort(rng.choice(4_000, 300, replace=False))
-    rows = sparse.random_array((200, 300), density=0.1, format="csr", rng=rng)
+    rows = random_rows(200, 300, 0.1, rng)
     y = (rows[:, :5].sum(axis=1) + rng.normal(size=200) > 0.2).astype(int)
     y = np.where(rng.random(200) < 0.3, n_classes - 1, y)
     among_others = sparse.csr_array((rows.data, held[rows.indices], rows.indptr), (200, 4_000))
@@ -233,7 +238,7 @@ def test_sparse_features_that_no_row_holds_change_nothing(n_classes, l1_ratio, s
 
 def test_weights_of_features_that_no_row_holds_any_more_are_penalised():
     rng = np.random.default_rng(0)
-    rows = sparse.random_array((300, 2_000), density=0.02, format="csr", rng=rng)
+    rows = random_rows(300, 2_000, 0.02, rng)
     y = np.arange(300) % 3
     clf = to_the_optimum(alpha=1e-2, warm_start=True).fit(rows, y)
     held = np.arange(2_000) < 200
