@@ -51,7 +51,7 @@ AT_THE_ITERATE = np.array([1.0, 0.0, 0.0])
 """What `rules_of` returns for a rule whose gradients are taken at the iterate itself."""
 
 ROWS_OF_FLOAT32 = 2**13
-"""Rows over which a gradient is added up in float32."""
+"""Rows over which a gradient is added up in float32. What they come to is added in float64."""
 
 SECONDS = 5
 """About what compiling an epoch takes."""
@@ -195,9 +195,9 @@ class NumbaTrainer(ArrayTrainer):
         total: float,
         gradient: NDArray[np.float64],
     ) -> float:
-        """Add the gradient of some rows, whose share of all is theirs of `total`.
+        """Add some rows' part of the gradient of the mean over all; return their summed loss.
 
-        Return their summed loss.
+        The weights of all rows add up to `total`.
         """
         n, dtype = self.problem.n_features, self.problem.dtype
         gradients, of_intercepts = self._gradients_of(len(y))

@@ -83,11 +83,11 @@ class Trainer(Protocol):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the loss and its gradient at given parameters.
 
-        What is asked for here is how far a model is from the optimum. So parameters are mostly
-        float64, whatever the dtype of the problem, and so is then all that is computed, if the
-        device has it. Parameters in float32, for dense rows alone, ask for no more digits:
-        products may be of that dtype, with features less their means. The model in training
-        neither matters nor changes.
+        The dtype of the parameters says how many digits are asked for. With float64 all is
+        computed in that, if the device has it, whatever the dtype of the problem: how far a
+        model is from the optimum, float32 could not always tell. With float32, which dense
+        rows alone are given, products may be of float32, if rows far from zero are centred
+        first. The model in training neither matters nor changes.
 
         Parameters
         ----------

@@ -258,7 +258,8 @@ class Variables:
 def _columns_that_move(objective: Objective, weights: Weights) -> slice | NDArray[np.intp]:
     """Columns of weights that may move, the intercepts' last, or all if most may.
 
-    Few weights have a metric of all.
+    The loss moves those of features that rows hold, and the penalty all that are not zero. A
+    metric, which few weights have, is one of all columns.
     """
     moves = np.append(objective.is_held, True) | weights.any(axis=0)
     has_metric = pays(n_rows_of(len(weights)) * len(moves))

@@ -106,6 +106,7 @@ def test_sums_over_many_rows_keep_the_digits_of_float32(backend):
     problem = make_problem(implementation, case, np.random.default_rng(0))
     problem = replace(problem, y=np.zeros_like(problem.y))
     trainer = implementation.trainer(problem, State.zeros(1, 3, 3, problem.dtype))
+    trainer.elements_at_once = 2**10  # so many slices that adding them up matters, too
     parameters = np.zeros((1, 3, 4))
     rough, exact = (
         trainer.loss_gradient(parameters.astype(dtype), problem.X, problem.y, None)
