@@ -24,6 +24,7 @@ from sksoftmax.backend.registry import CPU_PREFERENCE
 
 N_ROWS, N_TEST, N_CLASSES, N_NONZEROS = 50_000, 10_000, 20, 75
 EPOCHS = (1, 2, 3, 5, 8, 12, 20, 30)
+HASHED_ROWS, VOCABULARY, HASHED_FEATURES = 10_000, 60_000, (2**18, 2**20, 2**22)
 N_RUNS = 5
 CPU_BACKENDS = [b.name for b in list_backends() if b.available and b.name in CPU_PREFERENCE]
 
@@ -47,6 +48,16 @@ def planted(n_features: int) -> tuple[sparse.csr_array, np.ndarray]:
     rng = np.random.default_rng(0)
     X = zipf_rows(N_ROWS + N_TEST, n_features, rng)
     scores = X @ rng.standard_normal((n_features, N_CLASSES))
+    return X, (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+
+
+def hashed(n_features: int) -> tuple[sparse.csr_array, np.ndarray]:
+    """Rows of so many columns, of which those of a vocabulary occur, and labels."""
+    rng = np.random.default_rng(0)
+    X = zipf_rows(HASHED_ROWS, VOCABULARY, rng)
+    scores = X @ rng.standard_normal((VOCABULARY, N_CLASSES))
+    columns = np.sort(rng.choice(n_features, VOCABULARY, replace=False)).astype(np.int32)
+    X = sparse.csr_array((X.data, columns[X.indices], X.indptr), (HASHED_ROWS, n_features))
     return X, (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
 
 
@@ -77,6 +88,25 @@ def milliseconds_an_epoch(X: Any, y: Any, makers: dict[str, Callable[[int], Any]
     }
     times = alternate(fits, N_RUNS, clock=process_time)
     return {name: (times[f"{name}, 5"] - times[f"{name}, 1"]) / 4 for name in makers}
+
+
+def times_of_hashed_words() -> list[tuple[str, ...]]:
+    """Milliseconds of whole fits, by the number of columns."""
+    makers = {
+        **{
+            f"sksoftmax, {name}": SoftmaxClassifier(
+                standardize=False, random_state=0, backend=name
+            )
+            for name in CPU_BACKENDS
+        },
+        "SGDClassifier": SGDClassifier(loss="log_loss", alpha=1e-4, random_state=0),
+    }
+    columns = []
+    for n_features in HASHED_FEATURES:
+        X, y = hashed(n_features)
+        fits = {name: (lambda clf=clf, X=X, y=y: clf.fit(X, y)) for name, clf in makers.items()}
+        columns.append(alternate(fits, N_RUNS, clock=process_time))
+    return [(name, *(f"{times[name]:.0f}" for times in columns)) for name in makers]
 
 
 def progress(make: Callable[[int], Any], data: Any) -> list[tuple[float, float]]:
@@ -125,6 +155,10 @@ def main() -> None:
             (f"{np.dtype(dtype)}, 1,000,000 features", "ms an epoch", "of 100,000 features"),
             [(name, f"{more[name]:.0f}", f"{more[name] / times[name]:.2f}") for name in more],
         )
+    header = f"{HASHED_ROWS:,} rows of {VOCABULARY:,} words, ms a fit"
+    print_table(
+        (header, *(f"{n:,} features" for n in HASHED_FEATURES)), times_of_hashed_words()
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sksoftmax.data.holdout import HeldOut
+from sksoftmax.data.occurring import OccurringFeatures
 from sksoftmax.data.rows import is_csr
 from sksoftmax.data.targets import Targets, class_weights, distinct_labels, encode_targets
 from sksoftmax.distributed.agreement import SharedTasks, union_of_labels
@@ -60,6 +61,9 @@ class ShardFit(Fit):
         super().start(rows)
         if self.ranks.rank > 0:
             self.run.verbose = 0
+
+    def _occurring_features(self) -> OccurringFeatures | None:
+        return None  # those of other ranks' rows are others
 
     def draw_seed(self) -> int:
         """Return the random number that rank 0 draws."""

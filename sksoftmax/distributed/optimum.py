@@ -33,11 +33,6 @@ class SharedObjective(Objective):
 
     tell: Tell | None = None
 
-    @property
-    def is_held(self) -> NDArray[np.bool_]:
-        """All features: rows of other ranks may hold any."""
-        return np.ones(len(self.scales), dtype=bool)
-
     def loss_gradient(self, weights: Weights) -> tuple[float, Weights]:
         """Return what ``Objective.loss_gradient`` does."""
         if self.tell is not None:

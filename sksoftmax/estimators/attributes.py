@@ -72,11 +72,15 @@ def fitted_attributes(run: Run, of_X: Namespace, of_y: Namespace) -> dict[str, A
     """
     training, history, checkpoint = run.training, run.history, run.checkpoint
     rows, state = training.rows, checkpoint.state
+    mean, scale = rows.mean, rows.scale
     coef, intercept = _caller_units(state.predicting(training.problem)[0], state.means)
     check_finite(training, np.append(coef, intercept))
     # As in binary logistic regression, whose one row is the log-odds of the second class.
     if len(coef) == 2:
         coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+    if rows.occurring is not None:
+        coef, mean = rows.occurring.widened(coef), rows.occurring.widened(mean)
+        scale = rows.occurring.widened(scale, 1.0)
     validated = history.best_epoch > 0
 
     def curve(values: list[float]) -> list[float]:
@@ -97,8 +101,8 @@ def fitted_attributes(run: Run, of_X: Namespace, of_y: Namespace) -> dict[str, A
         "best_loss_": history.best_loss if validated else None,
         "best_iter_": history.best_epoch if validated else None,
         "step_size_": training.step_size(state),
-        "mean_": of_X.from_numpy(rows.mean),
-        "scale_": of_X.from_numpy(rows.scale),
+        "mean_": of_X.from_numpy(mean),
+        "scale_": of_X.from_numpy(scale),
         "n_samples_seen_": rows.n_samples_seen,
         "backend_": rows.backend.name,
         "_checkpoint": checkpoint,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from sksoftmax.data.holdout import HeldOut, hold_out
+from sksoftmax.data.occurring import OccurringFeatures, occurring_features
 from sksoftmax.data.targets import Targets, class_weights
 from sksoftmax.estimators.attributes import fitted_attributes, history_up_to
 from sksoftmax.estimators.ending import reason, warn_of_the_end
@@ -109,16 +110,7 @@ class Fit(Inputs):
         if rows is None:
             self._hold_out()
             self._weight_classes()
-            rows = self._rows(
-                settings,
-                estimator.backend,
-                self.X,
-                self.targets,
-                held_out=self.held_out,
-                seed=self.seed,
-                earlier=self.resume if self.is_stream else None,
-                is_stream=self.is_stream,
-            )
+            rows = self._measured(settings)
         training = self._training(
             settings, rows, seed=self.seed, resume=self.resume, stream=self.is_stream
         )
@@ -282,6 +274,37 @@ class Fit(Inputs):
         """The factors that `class_weight` asks for, None where all are 1."""
         targets = self.targets
         return class_weights(self.estimator.class_weight, targets.classes, targets.counts)
+
+    def _occurring_features(self) -> OccurringFeatures | None:
+        """The features that this fit need look at; None for all, as in a stream."""
+        if self.is_stream:
+            return None
+        rows = [self.X] if self.held_out is None else [self.X, self.held_out.X]
+        before = None if self.resume is None else self.resume.features_with_weights
+        return occurring_features(rows, len(self.targets.classes), before)
+
+    def _measured(self, settings: Settings) -> MeasuredRows:
+        """The rows on a backend, which need not see features that occur in none of them."""
+        occurring, X, held_out = self._occurring_features(), self.X, self.held_out
+        if self.resume is not None:
+            self.resume = self.resume.of_features(occurring)
+        if occurring is not None:
+            X = occurring.of_rows(self.X)
+            if held_out is not None:
+                is_part = held_out.X is self.X
+                rows = X if is_part else occurring.of_rows(held_out.X)
+                held_out = replace(held_out, X=rows)
+        return self._rows(
+            settings,
+            self.estimator.backend,
+            X,
+            self.targets,
+            held_out=held_out,
+            seed=self.seed,
+            earlier=self.resume if self.is_stream else None,
+            is_stream=self.is_stream,
+            occurring=occurring,
+        )
 
     def _rows(self, *arguments: Any, **named: Any) -> MeasuredRows:
         """The rows of this fit on a backend."""

@@ -6,13 +6,16 @@ classes to trust, need trust the estimator alone. This module must not know how 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sksoftmax.backend.moments import Moments
 from sksoftmax.backend.state import State
+from sksoftmax.data.occurring import OccurringFeatures
 from sksoftmax.training.deviations import Deviations
 
 SAME_MOMENTS = 1e-5
@@ -43,6 +46,8 @@ class Checkpoint:
         What the "adaptive" schedule has come to multiply the step size by.
     state : State
         The optimiser's.
+    occurring : OccurringFeatures or None, default=None
+        The features that moments, deviations and state are of; None for all.
     """
 
     seed: int
@@ -54,6 +59,76 @@ class Checkpoint:
     total_weight: float
     reduction: float
     state: State
+    occurring: OccurringFeatures | None = None
+
+    def of_features(self, occurring: OccurringFeatures | None) -> Checkpoint:
+        """Return what is remembered of some features.
+
+        Parameters
+        ----------
+        occurring : OccurringFeatures or None
+            Which features, with all of `features_with_weights` among them; None for all.
+
+        Returns
+        -------
+        Checkpoint
+            Of others than it knows, that they have been zero in all rows so far.
+        """
+        mine = self.occurring
+        if occurring is mine:
+            return self
+        if mine and occurring and np.array_equal(mine.numbers, occurring.numbers):
+            return self
+        whole = self if mine is None else self._with_arrays(mine.widened, None)
+        if occurring is None:
+            return whole
+        return whole._with_arrays(lambda array, _: occurring.narrowed(array), occurring)
+
+    @property
+    def features_with_weights(self) -> NDArray[np.int64]:
+        """Numbers of the features of which the state is more than zeros."""
+        state = self.state
+        arrays = state.parameters, state.average, *state.memory.values()
+        numbers = np.flatnonzero(sum(array[..., :-1].any(axis=(0, 1)) for array in arrays))
+        return numbers if self.occurring is None else self.occurring.numbers[numbers]
+
+    def _with_arrays(
+        self,
+        changed: Callable[[NDArray[Any], float], NDArray[Any]],
+        occurring: OccurringFeatures | None,
+    ) -> Checkpoint:
+        """The same with each array changed; beside it, what it has for a feature of zeros."""
+        state, moments, deviations = self.state, self.moments, self.deviations
+        parameters = average = changed(state.parameters, 0.0)
+        if state.average is not state.parameters:
+            average = changed(state.average, 0.0)
+        means = changed(state.means, 0.0)
+        if moments is not None:
+            moments = replace(
+                moments,
+                mean=means if state.means is moments.mean else changed(moments.mean, 0.0),
+                squares=changed(moments.squares, 0.0),
+                minimum=changed(moments.minimum, 0.0),
+                maximum=changed(moments.maximum, 0.0),
+                unit=changed(np.broadcast_to(moments.unit, moments.mean.shape), 1.0),
+            )
+        if deviations is not None:
+            deviations = replace(
+                deviations,
+                above=changed(deviations.above, 0.0),
+                below=changed(deviations.below, 0.0),
+                agreement=changed(deviations.agreement, 1.0),
+            )
+        state = replace(
+            state,
+            parameters=parameters,
+            average=average,
+            memory={name: changed(array, 0.0) for name, array in state.memory.items()},
+            means=means,
+        )
+        return replace(
+            self, moments=moments, deviations=deviations, state=state, occurring=occurring
+        )
 
     def is_of(self, penalty: tuple[float, float], moments: Moments | None) -> bool:
         """Say whether the steps so far belong to an objective.
@@ -113,6 +188,7 @@ class Checkpoint:
             No array is copied.
         """
         moments, deviations = stored["moments"], stored["deviations"]
+        occurring = stored.get("occurring")
         state = dict(stored["state"])
         if state["average"] is None:
             state["average"] = state["parameters"]
@@ -125,6 +201,7 @@ class Checkpoint:
                 "deviations": None if deviations is None else Deviations(**deviations),
                 "penalty": tuple(stored["penalty"]),
                 "state": State(**state),
+                "occurring": None if occurring is None else OccurringFeatures(**occurring),
             }
         )
 

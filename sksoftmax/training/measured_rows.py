@@ -22,6 +22,7 @@ from sksoftmax.backend.registry import candidate_backends
 from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.data.arrays import Array, training_dtype
 from sksoftmax.data.holdout import HeldOut
+from sksoftmax.data.occurring import OccurringFeatures
 from sksoftmax.data.rows import canonical, is_csr
 from sksoftmax.data.stored import StoredRows
 from sksoftmax.data.targets import Targets
@@ -55,6 +56,8 @@ class MeasuredRows:
         What is known of the earlier chunks of a stream, whose statistics these rows add to.
     is_stream : bool
         Whether these rows are a chunk of a stream.
+    occurring : OccurringFeatures or None
+        Which features of the caller's rows those of `X` and `held_out` are; None for all.
 
     Attributes
     ----------
@@ -91,8 +94,10 @@ class MeasuredRows:
         seed: int,
         earlier: Checkpoint | None = None,
         is_stream: bool = False,
+        occurring: OccurringFeatures | None = None,
     ):
         self.settings = settings
+        self.occurring = occurring
         self.targets = targets
         self.held_out = held_out
         self.n_features = int(X.shape[1])

@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import optimize
 
-from sksoftmax.backend.statistics import computing_namespace
-from sksoftmax.data.rows import is_csr, stored_counts
 from sksoftmax.training.training import Training
 
 Weights = NDArray[np.float64]
@@ -59,17 +57,6 @@ class Objective:
         self._is_free = np.append(np.isfinite(problem.step_scales), problem.fit_intercept)
         self.frequencies = training.class_frequencies
         self._is_centred = problem.means is not None
-
-    @property
-    def is_held(self) -> NDArray[np.bool_]:
-        """Which features some row may hold: other weights are for the penalty alone."""
-        X = self._training.problem.X
-        if not is_csr(X):
-            return np.ones(X.shape[1], dtype=bool)
-        backend = self._training.rows.backend
-        counts = stored_counts(computing_namespace(backend, X), X)
-        held: NDArray[np.bool_] = backend.to_numpy(counts) > 0
-        return held
 
     def loss_gradient(self, weights: Weights) -> tuple[float, Weights]:
         """Return the mean loss, and its derivatives by the weights.

@@ -140,7 +140,7 @@ class Descent:
         # Where the caller has not standardised, the penalty does not know what features weigh.
         is_raw = not training.settings.standardize
         moments = training.rows.moments_of_features if is_raw else None
-        self._variables = Variables(self._objective, self._weights, moments)
+        self._variables = Variables(self._objective, len(self._weights), moments)
         if not self._variables.has_bounds:
             self._weights = self._variables.without_shared(self._weights)
         self._look()

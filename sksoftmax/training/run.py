@@ -227,10 +227,13 @@ class Run:
     def _header(self) -> str:
         """What is trained, and on what."""
         problem, rows = self.training.problem, self.training.rows
+        n_features = f"{problem.n_features:,}"
+        if rows.occurring is not None:
+            n_features += f" of {rows.occurring.n_features:,}"
         return (
-            f"{rows.n_rows:,} rows, {problem.n_features:,} features, {problem.n_classes:,}"
-            f" classes, {rows.dtype}; alpha={self.training.alpha:.3g},"
-            f" batch_size={rows.batch_size}, backend={rows.backend.name}"
+            f"{rows.n_rows:,} rows, {n_features} features, {problem.n_classes:,} classes,"
+            f" {rows.dtype}; alpha={self.training.alpha:.3g}, batch_size={rows.batch_size},"
+            f" backend={rows.backend.name}"
         )
 
     def _seconds_compiling(self) -> float:

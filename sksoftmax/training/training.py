@@ -339,6 +339,7 @@ class Training:
             total_weight=self.rows.total_weight,
             reduction=self.reduction,
             state=self.state(),
+            occurring=self.rows.occurring,
         )
 
 

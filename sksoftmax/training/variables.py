@@ -37,9 +37,8 @@ class Variables:
     ----------
     objective : Objective
         Of the weights.
-    weights : ndarray of shape (n_classes, n_features + 1)
-        From which they are to go. Where most columns are zero, and would stay zero since no row
-        holds their feature, there are variables for the others alone.
+    n_classes : int
+        Number of classes.
     moments : Moments or None, default=None
         Of features in the caller's units; None where those of the objective are standardised,
         and its scales are the ones to take.
@@ -50,22 +49,17 @@ class Variables:
         That in which the variables are, if any.
     """
 
-    def __init__(self, objective: Objective, weights: Weights, moments: Moments | None = None):
+    def __init__(self, objective: Objective, n_classes: int, moments: Moments | None = None):
         self._objective = objective
-        n_classes, self._width = weights.shape
         self._n_rows = n_rows_of(n_classes)
         scales = objective.scales
-        centre: NDArray[np.float64] | None = None
+        self._centre: NDArray[np.float64] | None = None
         if moments is not None:
-            centre = moments.mean if objective.fit_intercept else None
-            scales = _balanced(moments, centre, objective)
-        self._columns = _columns_that_move(objective, weights)
-        of_weights = np.append(objective.scales, 1.0)[self._columns]
-        self._scales: NDArray[np.float64] = np.append(scales, 1.0)[self._columns]
-        self._centre = None if centre is None else np.append(centre, 0.0)[self._columns][:-1]
+            self._centre = moments.mean if objective.fit_intercept else None
+            scales = _balanced(moments, self._centre, objective)
+        self._scales: NDArray[np.float64] = np.append(scales, 1.0)
         # What the penalty sees of a variable: all of it where features are standardised.
-        self._shares: NDArray[np.float64] = (of_weights / self._scales)[:-1]
-        self._penalties = objective.l2 * of_weights[:-1] * self._shares
+        self._shares: NDArray[np.float64] = objective.scales / scales
         # The row of two classes stands for two, whose absolute values are its over sqrt(2).
         l1 = objective.l1 * (np.sqrt(2) if n_classes == 2 else 1)
         self._l1 = np.tile(np.append(l1 * self._shares, 0.0), self._n_rows)
@@ -80,7 +74,7 @@ class Variables:
     @property
     def metric_pays(self) -> bool:
         """Whether weights are few enough, and the objective smooth."""
-        return not self.has_bounds and pays(self._n_rows * self._width)
+        return not self.has_bounds and pays(len(self._l1))
 
     def take_metric(self, weights: Weights) -> None:
         """Go over to the metric of the second derivatives at some weights, where it exists.
@@ -109,7 +103,7 @@ class Variables:
         ndarray of shape (n,)
             One vector.
         """
-        rows = _contrasts(weights[:, self._columns])
+        rows = _contrasts(weights)
         if self._centre is not None:
             rows = np.column_stack([rows[:, :-1], rows[:, -1] + rows[:, :-1] @ self._centre])
         scaled: NDArray[np.float64] = (rows * self._scales).ravel()
@@ -141,11 +135,7 @@ class Variables:
         if self._centre is not None:
             rows[:, -1] -= rows[:, :-1] @ self._centre
         weights: Weights = rows if self._n_rows > 1 else rows * OPPOSITE
-        if isinstance(self._columns, slice):
-            return weights
-        among_zeros = np.zeros((len(weights), self._width))
-        among_zeros[:, self._columns] = weights
-        return among_zeros
+        return weights
 
     def value_gradient(
         self,
@@ -174,9 +164,9 @@ class Variables:
         gradient : ndarray of shape (n,)
             Its derivatives.
         """
-        slopes, weights = slopes[:, self._columns], weights[:, self._columns]
         by_rows: NDArray[np.float64] = self._of_centred(_contrasts(slopes)) / self._scales
-        by_rows[:, :-1] += self._penalties * _contrasts(weights)[:, :-1]
+        l2_by_weights = self._objective.l2 * self._objective.scales * self._shares
+        by_rows[:, :-1] += l2_by_weights * _contrasts(weights)[:, :-1]
         gradient = by_rows.ravel()
         if self.metric is not None:
             return value, self.metric.gradient(self.without_shared(gradient))
@@ -253,19 +243,6 @@ class Variables:
             [by_weights - by_intercepts * self._centre, by_intercepts], axis=-1
         )
         return centred
-
-
-def _columns_that_move(objective: Objective, weights: Weights) -> slice | NDArray[np.intp]:
-    """Columns of weights that may move, the intercepts' last, or all if most may.
-
-    The loss moves those of features that rows hold, and the penalty all that are not zero. A
-    metric, which few weights have, is one of all columns.
-    """
-    moves = np.append(objective.is_held, True) | weights.any(axis=0)
-    has_metric = pays(n_rows_of(len(weights)) * len(moves))
-    if has_metric or 2 * np.count_nonzero(moves) > len(moves):
-        return slice(None)
-    return np.flatnonzero(moves)
 
 
 def _balanced(

@@ -27,8 +27,8 @@ def stored_bytes(clf):
 
 def test_little_is_stored_beside_the_coefficients():
     rng = np.random.default_rng(0)
-    where = rng.integers(50, size=10_000), rng.integers(20_000, size=10_000)
-    rows = sparse.csr_array((rng.random(10_000, np.float32), where), (50, 20_000))
+    where = rng.integers(50, size=60_000), rng.integers(20_000, size=60_000)
+    rows = sparse.csr_array((rng.random(60_000, np.float32), where), (50, 20_000))
     clf = SoftmaxClassifier(random_state=0, max_iter=1, tol=None).fit(rows, np.arange(50) % 20)
     before = stored_bytes(clf)
     after = stored_bytes(clf.trim_for_prediction())

@@ -215,27 +215,6 @@ def random_rows(n_rows, n_features, density, rng):
     return sparse.csr_array(np.where(rng.random(X.shape) < density, X, 0))
 
 
-@pytest.mark.parametrize("standardize", [True, False])
-@pytest.mark.parametrize("l1_ratio", [0, 0.5])
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_sparse_features_that_no_row_holds_change_nothing(n_classes, l1_ratio, standardize):
-    rng = np.random.default_rng(0)
-    held = np.sort(rng.choice(4_000, 300, replace=False))
-    rows = random_rows(200, 300, 0.1, rng)
-    y = (rows[:, :5].sum(axis=1) + rng.normal(size=200) > 0.2).astype(int)
-    y = np.where(rng.random(200) < 0.3, n_classes - 1, y)
-    among_others = sparse.csr_array((rows.data, held[rows.indices], rows.indptr), (200, 4_000))
-    clf, other = (
-        to_the_optimum(l1_ratio=l1_ratio, standardize=standardize, alpha=1e-3, tol=1e-9).fit(
-            X, y
-        )
-        for X in (rows, among_others)
-    )
-    assert_allclose(other.coef_[:, held], clf.coef_, atol=1e-3 * np.abs(clf.coef_).max())
-    assert not np.delete(other.coef_, held, axis=1).any()
-    assert_allclose(other.loss_curve_[-1], clf.loss_curve_[-1], rtol=1e-6)
-
-
 def test_weights_of_features_that_no_row_holds_any_more_are_penalised():
     rng = np.random.default_rng(0)
     rows = random_rows(300, 2_000, 0.02, rng)
