@@ -88,6 +88,10 @@ class ShardRows(MeasuredRows):
         mine = n_rows * super()._curvature_of_rows() if n_rows > 0 else 0.0
         return float(self.ranks.total(mine)) / self.n_rows
 
+    @property
+    def newton_step(self) -> None:
+        """None: it would be of this rank's rows alone."""
+
     def _class_counts(self) -> NDArray[Any]:
         counts: NDArray[Any] = self.ranks.total(self.targets.counts)
         return counts

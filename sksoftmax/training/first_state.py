@@ -1,4 +1,4 @@
-"""The state that a training begins with: zeros, or what an earlier one has come to.
+"""The state that a training begins with: zeros, Newton's step, or what another has come to.
 
 This module knows what of a checkpoint still holds on other rows, or under another penalty. It
 must not know how an epoch is run.
@@ -41,7 +41,7 @@ def first_state(
     rows : MeasuredRows
         What is trained on.
     resume : Checkpoint or None
-        Where to go on from; None for zeros.
+        Where to go on from; None to begin from zeros or, with many classes, by Newton's step.
     stream : bool
         Whether the rows add to those of `resume`, or replace them. In the second case the
         optimiser starts anew where the penalty or the rows have changed.
@@ -52,7 +52,13 @@ def first_state(
         Of one model.
     """
     if resume is None:
-        return State.zeros(1, problem.n_classes, problem.n_features, problem.dtype)
+        start = None
+        if settings.is_automatic and not (stream or problem.l1.any()) and rows.newton_step:
+            start = rows.newton_step.parameters(float(problem.l2[0]))
+        if start is None or problem.means is None:
+            return State.zeros(1, problem.n_classes, problem.n_features, problem.dtype)
+        parameters = start[None].astype(problem.dtype)
+        return State(parameters, parameters, {}, problem.means, 0)
     if stream:
         return _at_present_scale(resume, rows, settings.fit_intercept)
     if resume.is_of(rows.penalty(settings), rows.moments):

@@ -30,6 +30,7 @@ from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.coordinates import Coordinates, automatic_coordinates, on_grid
 from sksoftmax.training.curvature import measure_curvature
 from sksoftmax.training.deviations import Deviations, measure_deviations
+from sksoftmax.training.newton import NewtonStep, newton_step_pays
 from sksoftmax.training.passes import Measure, automatic_batch_size, mean_over_rows
 from sksoftmax.training.settings import Settings
 
@@ -219,6 +220,21 @@ class MeasuredRows:
             batch_size=self.batch_size,
             rng=self._rng,
         )
+
+    @cached_property
+    def newton_step(self) -> NewtonStep | None:
+        """The step from which a fit may begin; None where it does not pay, or is not known."""
+        settings, n_classes = self.settings, len(self.targets.classes)
+        is_plain = not (is_csr(self.placed) or isinstance(self.placed, StoredRows))
+        if self.moments is None or not (is_plain and settings.fit_intercept):
+            return None
+        if not self.targets.counts.all():  # of a class without weight nothing is known
+            return None
+        if not newton_step_pays(self.n_rows, self.n_features, n_classes, self.batch_size):
+            return None
+        rng = np.random.default_rng([self._seed, 0, 2])
+        rows = self.backend, self.placed, self.targets
+        return NewtonStep(*rows, self.moments, self.dtype, rng)
 
     @cached_property
     def batch_size(self) -> int:

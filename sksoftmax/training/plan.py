@@ -105,13 +105,17 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> EpochsOfSteps:
             0 if has_model else max(1, round(_n_weights(problem) / WEIGHTS_AN_EPOCH)),
             least=LEAST_EPOCHS,
         )
-    if has_model and training.state().n_steps == 0:
+    state = training.state()
+    if has_model and state.n_steps == 0:
         return EpochsOfSteps(0)
     rare = SPARSE_FACTOR if is_csr(problem.X) else 1
     # Smaller batches than automatic ones take longer, but come hardly farther.
     n_rows = training.rows.n_rows
     n_steps = min(training.rows.n_batches, n_rows // automatic_batch_size(n_rows))
     length = max(1, n_steps // STEPS_AN_EPOCH)
+    if not has_model and state.parameters.any():
+        # Newton's first step knows which features are nearly collinear: a plateau is one.
+        return EpochsOfSteps(MOST_EPOCHS * length)
     # Without an intercept, features far from zero keep steps short, however many they are.
     little = EPOCHS_OF_LITTLE_GAIN * (length if problem.fit_intercept else 1)
     # A model to begin with may be at the end of the way, and steps show it at once.

@@ -1,0 +1,138 @@
+"""Fits of many classes begin by Newton's step, or from zero where that would lead astray."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+from scipy.special import log_softmax
+
+from sksoftmax import SoftmaxClassifier, get_backend, list_backends
+from sksoftmax.backend.statistics import feature_moments
+from sksoftmax.data.targets import encode_targets
+from sksoftmax.model_selection import SoftmaxSearchCV
+from sksoftmax.training.newton import LENGTH_TOL, NewtonStep, newton_step_pays
+
+BACKENDS = [info.name for info in list_backends() if info.available]
+ONE_EPOCH = {"max_iter": 1, "tol": None, "random_state": 0, "backend": "numpy"}
+
+
+def normal_classes(n_rows, n_features, n_classes, noise):
+    """Classes of one covariance, along whose axes variances differ a hundredfold."""
+    rng = np.random.default_rng(0)
+    scales = np.geomspace(1, 0.1, n_features)
+    axes = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0]
+    y = rng.integers(n_classes, size=n_rows)
+    centres = rng.normal(size=(n_classes, n_features))
+    X = centres[y] + noise * rng.normal(size=(n_rows, n_features))
+    return ((X * scales) @ axes + 3).astype(np.float32), y
+
+
+def newton_step(X, y, sample_weight=None):
+    X, backend = np.asarray(X), get_backend("numpy")
+    targets = encode_targets(y, sample_weight, X)
+    moments = feature_moments(backend, X, targets.weights, targets.rows)
+    rng = np.random.default_rng(0)
+    return NewtonStep(backend, X, targets, moments, np.dtype(np.float64), rng), moments
+
+
+def objective(parameters, X, y, w, l2, scale, mean):
+    scores = (X - mean) @ parameters[:, :-1].T + parameters[:, -1]
+    loss = -np.average(log_softmax(scores, axis=1)[np.arange(len(y)), y], weights=w)
+    return loss + l2 / 2 * ((parameters[:, :-1] * scale) ** 2).sum()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_step_is_that_of_the_second_derivatives(weighted):
+    X, y = normal_classes(600, 3, 4, noise=1.0)
+    X, l2 = X.astype(float), 0.05
+    w = np.random.default_rng(2).integers(1, 4, len(y)).astype(float) if weighted else None
+    step, moments = newton_step(X, y, w)
+    found = step.parameters(l2)
+    share = np.bincount(y, w, minlength=4) / (len(y) if w is None else w.sum())
+    assert_allclose(found[:, -1], np.log(share))
+    z = (X - moments.mean) / moments.scale
+    covariance = np.cov(z.T, ddof=0, aweights=w)
+    hessian = np.kron(np.diag(share) - np.outer(share, share), covariance)
+    class_means = [
+        np.average(z[y == k], axis=0, weights=None if w is None else w[y == k])
+        for k in range(4)
+    ]
+    minus_gradient = (share[:, None] * class_means).ravel()
+    newton = np.linalg.solve(hessian + l2 * np.eye(12), minus_gradient).reshape(4, 3)
+    direction = found[:, :-1] * moments.scale
+    # What all classes share changes no probability, and the step leaves it to the penalty.
+    direction -= share @ direction
+    newton -= share @ newton
+    cosine = (direction * newton).sum() / np.linalg.norm(direction) / np.linalg.norm(newton)
+    assert cosine > 0.99
+
+
+def test_the_length_is_the_best_one():
+    X, y = normal_classes(900, 5, 8, noise=1.0)
+    X = X.astype(float)
+    step, moments = newton_step(X, y)
+    found = step.parameters(1e-3)
+    of_lengths = []
+    for factor in (1 - 3 * LENGTH_TOL, 1, 1 + 3 * LENGTH_TOL):
+        changed = np.column_stack([factor * found[:, :-1], found[:, -1]])
+        of_lengths.append(objective(changed, X, y, None, 1e-3, moments.scale, moments.mean))
+    assert of_lengths[1] < min(of_lengths[0], of_lengths[2])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_many_classes_are_learnt_in_one_epoch(backend):
+    X, y = normal_classes(13_000, 48, 200, noise=1.2)
+    X, X_test, y, y_test = X[4_000:], X[:4_000], y[4_000:], y[:4_000]
+    first = SoftmaxClassifier(**{**ONE_EPOCH, "backend": backend}).fit(X, y)
+    optimum = SoftmaxClassifier(optimizer="lbfgs", tol=1e-4, random_state=0).fit(X, y)
+    assert first.score(X_test, y_test) > optimum.score(X_test, y_test) - 0.01
+    from_zero = SoftmaxClassifier(**{**ONE_EPOCH, "backend": backend, "l1_ratio": 1e-6})
+    assert first.score(X_test, y_test) > from_zero.fit(X, y).score(X_test, y_test) + 0.05
+
+
+def test_classes_of_other_shapes_are_left_to_steps_from_zero():
+    # Log-normal features: one covariance is wrong about all, and sure of it.
+    rng = np.random.default_rng(0)
+    y = rng.integers(100, size=8_000)
+    X = np.exp(2 * (rng.normal(size=(100, 12))[y] + 0.2 * rng.normal(size=(len(y), 12))))
+    step, _ = newton_step(X, y)
+    assert newton_step_pays(*X.shape, 100, 256)
+    assert step.parameters(1e-4) is None
+    clf = SoftmaxClassifier(**ONE_EPOCH).fit(X, y)
+    # Of zeros, the first batches have the loss of chance; from a model that errs, more.
+    assert clf.loss_curve_[0] < np.log(100)
+
+
+@pytest.mark.parametrize(
+    "values", [np.inf, 1e200, 0.0], ids=["overflow of a scale", "huge", "constant"]
+)
+def test_odd_features_do_no_harm(values):
+    X, y = normal_classes(4_000, 8, 100, noise=1.0)
+    X = X.astype(np.float64)
+    X[:, 0] = np.random.default_rng(0).choice([-1e300, 1e300], len(y)) if values else 1.0
+    if np.isfinite(values):
+        X[:, 0] = values * (np.arange(len(y)) % 2)
+    clf = SoftmaxClassifier(**ONE_EPOCH).fit(X, y)
+    assert np.isfinite(clf.coef_).all()
+    assert clf.score(X, y) > 0.2
+
+
+def test_a_search_begins_as_a_fit_does():
+    X, y = normal_classes(5_000, 24, 100, noise=0.8)
+    clf = SoftmaxClassifier(**{**ONE_EPOCH, "max_iter": 2})
+    search = SoftmaxSearchCV(clf, {"alpha": [1e-4, 1e-2]}, cv=2, scoring="neg_log_loss")
+    search.fit(X, y)
+    alone = SoftmaxClassifier(**{**ONE_EPOCH, "max_iter": 2, **search.best_params_}).fit(X, y)
+    assert_allclose(search.best_estimator_.coef_, alone.coef_, rtol=1e-4, atol=1e-6)
+
+
+def test_few_classes_sparse_rows_and_streams_begin_from_zero():
+    X, y = normal_classes(5_000, 8, 20, noise=0.8)
+    assert not newton_step_pays(*X.shape, 20, 256)
+    X, y = normal_classes(5_000, 8, 100, noise=0.8)
+    assert newton_step_pays(*X.shape, 100, 256)
+    rows = sparse.csr_array(X)
+    first = SoftmaxClassifier(**ONE_EPOCH).fit(X, y).loss_curve_[0]
+    assert SoftmaxClassifier(**ONE_EPOCH).fit(rows, y).loss_curve_[0] > first
+    clf = SoftmaxClassifier(**ONE_EPOCH).partial_fit(X, y, classes=np.arange(100))
+    assert clf.loss_curve_[0] > first
