@@ -30,9 +30,13 @@ from sksoftmax.training.checkpoint import Checkpoint
 from sksoftmax.training.coordinates import Coordinates, automatic_coordinates, on_grid
 from sksoftmax.training.curvature import measure_curvature
 from sksoftmax.training.deviations import Deviations, measure_deviations
+from sksoftmax.training.drawn_rows import drawn_by_length
 from sksoftmax.training.newton import NewtonStep, newton_step_pays
 from sksoftmax.training.passes import Measure, automatic_batch_size, mean_over_rows
 from sksoftmax.training.settings import Settings
+
+MANY_ROWS = 1.5
+"""How many times as many rows there must be as are to be drawn, for that to be worth it."""
 
 
 class MeasuredRows:
@@ -224,9 +228,9 @@ class MeasuredRows:
     @cached_property
     def newton_step(self) -> NewtonStep | None:
         """The step from which a fit may begin; None where it does not pay, or is not known."""
-        settings, n_classes = self.settings, len(self.targets.classes)
+        n_classes = len(self.targets.classes)
         is_plain = not (is_csr(self.placed) or isinstance(self.placed, StoredRows))
-        if self.moments is None or not (is_plain and settings.fit_intercept):
+        if self.moments is None or not (is_plain and self.settings.fit_intercept):
             return None
         if not self.targets.counts.all():  # of a class without weight nothing is known
             return None
@@ -353,6 +357,20 @@ class MeasuredRows:
     def mean_over_rows(self, measure: Measure) -> NDArray[np.float64]:
         """Return the weighted mean over these rows of what ``passes.Measure`` says."""
         return self._mean_over(measure, self.placed, self.targets)
+
+    def mean_over_drawn(self, measure: Measure, n_rows: int) -> NDArray[np.float64]:
+        """Return about the same from so many rows, or from all where these are hardly more."""
+        targets = self.targets
+        if self.share_drawn(n_rows) < 1:
+            rng, moments = np.random.default_rng([self._seed, 0, 3]), self.moments_of_features
+            targets = drawn_by_length(self.backend, self.placed, targets, moments, n_rows, rng)
+        return self._mean_over(measure, self.placed, targets)
+
+    def share_drawn(self, n_rows: int) -> float:
+        """Return the share of the rows that so many drawn ones are, and 1 for all."""
+        n_all = self.targets.n_rows
+        are_few = isinstance(self.placed, StoredRows) or n_all <= MANY_ROWS * n_rows
+        return 1.0 if are_few else n_rows / n_all
 
     def mean_over_held_out(self, measure: Measure) -> NDArray[np.float64]:
         """Return the same over the rows held out, of which there are some."""

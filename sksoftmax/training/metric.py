@@ -1,7 +1,8 @@
 """The metric of second derivatives: in its coordinates an objective is round.
 
 Where weights are few, one Hessian saves most iterations of L-BFGS, which would have to learn
-the same from as many steps. This module must not know rows, nor who minimises what.
+the same from as many steps. This module counts rows and must not see them, nor know who
+minimises what.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ MOST_WEIGHTS = 500
 
 WEIGHTS_A_PASS = 12
 """Weights by which a Hessian comes to take one more pass over the rows."""
+
+LEAST_ROWS, ROWS_A_FEATURE = 2048, 48
+"""Rows by which a Hessian is estimated where there are many more. By half of them L-BFGS takes
+half as many iterations again on a few tables."""
 
 LEAST_ITERATIONS = 6
 """Iterations that one metric is for in any case."""
@@ -39,29 +44,47 @@ def pays(n_weights: int) -> bool:
     return n_weights <= MOST_WEIGHTS
 
 
-def passes_of(n_weights: int) -> int:
+def rows_of_hessian(n_features: int) -> int:
+    """Return how many rows tell the second derivatives well enough for a metric.
+
+    Parameters
+    ----------
+    n_features : int
+        Of the rows.
+
+    Returns
+    -------
+    int
+        There may be fewer.
+    """
+    return max(LEAST_ROWS, ROWS_A_FEATURE * n_features)
+
+
+def passes_of(n_weights: int, share: float) -> int:
     """Return the passes over the rows that take as long as one Hessian.
 
     Parameters
     ----------
     n_weights : int
         Variables of the objective.
+    share : float
+        The share of the rows that it is estimated from.
 
     Returns
     -------
     int
-        0 for very few.
+        0 for very few weights, or rows.
     """
-    return n_weights // WEIGHTS_A_PASS
+    return int(share * n_weights / WEIGHTS_A_PASS)
 
 
-def iterations_of(n_weights: int) -> int:
+def iterations_of(n_weights: int, share: float) -> int:
     """Return after how many iterations the metric should be that of a nearer point.
 
     Parameters
     ----------
-    n_weights : int
-        Variables of the objective.
+    n_weights, share
+        As for `passes_of`.
 
     Returns
     -------
@@ -69,7 +92,7 @@ def iterations_of(n_weights: int) -> int:
         As many as one Hessian takes passes, so that no more than half of all time goes to
         Hessians.
     """
-    return max(LEAST_ITERATIONS, passes_of(n_weights))
+    return max(LEAST_ITERATIONS, passes_of(n_weights, share))
 
 
 class Metric:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import optimize
 
+from sksoftmax.training.metric import rows_of_hessian
 from sksoftmax.training.training import Training
 
 Weights = NDArray[np.float64]
@@ -120,7 +121,8 @@ class Objective:
         weights : ndarray of shape (n_classes, n_features + 1)
             Where.
         only_intercepts : bool
-            Whether to take those by the intercepts alone, rather than by all weights.
+            Whether to take those by the intercepts alone, rather than by all weights. The
+            others are an estimate where rows are many.
 
         Returns
         -------
@@ -128,15 +130,18 @@ class Objective:
             Positive semidefinite. `n` is the number of classes, or of weights, which are in
             the order of ``weights.ravel()``; zero for weights that no fit moves.
         """
-        trainer = self._training.trainer
-        hessian: NDArray[np.float64] = self._training.mean_over_rows(
-            lambda X, _, w: trainer.hessian(
-                weights[None], X, w, only_intercepts=only_intercepts
-            )
-        )[0]
-        if not only_intercepts:
-            is_free = np.tile(self._is_free, len(weights))
-            hessian *= is_free[:, None] & is_free
+        training, trainer = self._training, self._training.trainer
+
+        def measure(X: Any, _: Any, w: Any) -> NDArray[np.float64]:
+            return trainer.hessian(weights[None], X, w, only_intercepts=only_intercepts)
+
+        hessian: NDArray[np.float64]
+        if only_intercepts:
+            hessian = training.mean_over_rows(measure)[0]
+            return hessian
+        hessian = training.rows.mean_over_drawn(measure, rows_of_hessian(weights.shape[1]))[0]
+        is_free = np.tile(self._is_free, len(weights))
+        hessian *= is_free[:, None] & is_free
         return hessian
 
     def penalty(self, weights: Weights) -> float:

@@ -20,7 +20,7 @@ from sksoftmax.backend.distance_over_gradients import moved_to
 from sksoftmax.backend.state import State
 from sksoftmax.data.rows import is_csr
 from sksoftmax.training.lbfgs import EVALUATIONS, iterates
-from sksoftmax.training.metric import iterations_of
+from sksoftmax.training.metric import iterations_of, rows_of_hessian
 from sksoftmax.training.objective import Objective, Weights, dual_gap, estimated_gap
 from sksoftmax.training.passes import threads_of_blas
 from sksoftmax.training.run import Run
@@ -215,13 +215,14 @@ class Descent:
         self._awaits_metric = False
         self._begin_iteration()
         start = time.perf_counter()
-        product = len(self._point) ** 2 * self._run.training.rows.n_rows
-        with threads_of_blas(product):
+        rows, n_weights = self._run.training.rows, len(self._point)
+        share = rows.share_drawn(rows_of_hessian(self._weights.shape[1]))
+        with threads_of_blas(int(n_weights**2 * share * rows.n_rows)):
             self._variables.take_metric(self._weights)
         self._seconds += time.perf_counter() - start
         self._point = self._variables.of(self._weights)
         if self._variables.metric is not None:
-            self._n_iterations_left = iterations_of(len(self._point))
+            self._n_iterations_left = iterations_of(n_weights, share)
             self._point = np.zeros(len(self._point))
 
     def _pairs_worth_remembering(self) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sksoftmax.backend.problem import Problem
 from sksoftmax.data.rows import is_csr
-from sksoftmax.training.metric import passes_of, pays
+from sksoftmax.training.metric import passes_of, pays, rows_of_hessian
 from sksoftmax.training.passes import STEPS_AN_EPOCH, automatic_batch_size
 from sksoftmax.training.training import Training
 from sksoftmax.training.variables import n_rows_of
@@ -141,7 +141,8 @@ def iterations_before_metric(training: Training) -> int:
     """
     if not _has_metric(training.problem):
         return 0
-    return max(0, passes_of(_n_weights(training.problem)) - PASSES_AT_ONCE)
+    share = training.rows.share_drawn(rows_of_hessian(training.problem.n_features))
+    return max(0, passes_of(_n_weights(training.problem), share) - PASSES_AT_ONCE)
 
 
 def _has_metric(problem: Problem) -> bool:
