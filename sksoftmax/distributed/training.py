@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksoftmax.backend.array_trainer import ArrayTrainer
-from sksoftmax.backend.contract import ReducingBackend
+from sksoftmax.backend.contract import Backend, ReducingBackend
 from sksoftmax.backend.moments import Moments
 from sksoftmax.backend.problem import Problem
 from sksoftmax.backend.state import State
@@ -56,11 +56,11 @@ class ShardRows(MeasuredRows):
         """Return how many numbers are stored in the rows of all ranks."""
         return int(self.ranks.total(super().n_elements(X)))
 
-    def _place(self, X: Array) -> None:
+    def _place(self, X: Array, backend: Backend) -> None:
         self.ranks.require_same(
-            {"The backend": self.backend.name}, "Install, or name, the same one everywhere."
+            {"The backend": backend.name}, "Install, or name, the same one everywhere."
         )
-        super()._place(X)
+        super()._place(X, backend)
 
     def _reason_against(self, problem: Problem) -> str | None:
         reason = super()._reason_against(problem)

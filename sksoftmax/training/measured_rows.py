@@ -1,4 +1,4 @@
-"""The rows of a fit where a backend trains on them, and the statistics that steps follow from.
+"""The rows of a fit with the statistics of their features, from which steps follow.
 
 Everything here is known before the first step, and serves all candidates of a search that train
 on the same rows. This module must not know epochs, nor the model that is trained.
@@ -6,9 +6,7 @@ on the same rows. This module must not know epochs, nor the model that is traine
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -23,7 +21,7 @@ from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.data.arrays import Array, training_dtype
 from sksoftmax.data.holdout import HeldOut
 from sksoftmax.data.occurring import OccurringFeatures
-from sksoftmax.data.rows import canonical, is_csr
+from sksoftmax.data.rows import is_csr
 from sksoftmax.data.stored import StoredRows
 from sksoftmax.data.targets import Targets
 from sksoftmax.training.checkpoint import Checkpoint
@@ -32,52 +30,35 @@ from sksoftmax.training.curvature import measure_curvature
 from sksoftmax.training.deviations import Deviations, measure_deviations
 from sksoftmax.training.drawn_rows import drawn_by_length
 from sksoftmax.training.newton import NewtonStep, newton_step_pays
-from sksoftmax.training.passes import Measure, automatic_batch_size, mean_over_rows
+from sksoftmax.training.passes import Measure
+from sksoftmax.training.placed_rows import PlacedRows
 from sksoftmax.training.settings import Settings
 
 MANY_ROWS = 1.5
 """How many times as many rows there must be as are to be drawn, for that to be worth it."""
 
 
-class MeasuredRows:
+class MeasuredRows(PlacedRows):
     """Rows and targets on a backend, with their statistics.
 
     Parameters
     ----------
-    settings : Settings
-        What the estimator was told. Candidates of a search that share these rows differ in none
-        of what is read here, but for the penalty and the rule of `problem`.
+    settings, X, targets, held_out, earlier, occurring
+        As in PlacedRows. Candidates of a search that share these rows differ in none of the
+        settings that are read here, but for the penalty and the rule of `problem`.
     backend : str or Backend
         A name, "auto" or a backend object.
-    X : array of shape (n_rows, n_features)
-        Validated rows, in memory or stored.
-    targets : Targets
-        Labels and weights.
-    held_out : HeldOut or None
-        Rows to evaluate on; those of `X` are read where `X` lies.
     seed : int
         Draws the samples that are measured.
-    earlier : Checkpoint or None
-        What is known of the earlier chunks of a stream, whose statistics these rows add to.
     is_stream : bool
         Whether these rows are a chunk of a stream.
-    occurring : OccurringFeatures or None
-        Which features of the caller's rows those of `X` and `held_out` are; None for all.
 
     Attributes
     ----------
-    backend : Backend
-        The one that has the rows.
-    placed : array of shape (n_rows, n_features)
-        The rows, where it trains on them.
     dtype : numpy dtype
         Of the arithmetic.
     weights : ndarray of shape (n_rows,), or None
         Of mean 1 over all rows so far; None where all are 1.
-    n_rows : int
-        The rows that count.
-    n_samples_seen, total_weight : int, float
-        These, and their weights, with those of earlier chunks.
     moments, deviations : Moments or None, Deviations or None
         Of the features; None where no scale follows from them.
     mean, scale : ndarrays of shape (n_features,), float64
@@ -101,56 +82,21 @@ class MeasuredRows:
         is_stream: bool = False,
         occurring: OccurringFeatures | None = None,
     ):
-        self.settings = settings
-        self.occurring = occurring
-        self.targets = targets
-        self.held_out = held_out
-        self.n_features = int(X.shape[1])
-        self.n_rows, weight = self._totals()
-        self.n_samples_seen = self.n_rows + (0 if earlier is None else earlier.n_samples_seen)
-        self.total_weight = weight + (0.0 if earlier is None else earlier.total_weight)
+        rows = settings, X, targets
+        super().__init__(*rows, held_out=held_out, earlier=earlier, occurring=occurring)
         self._batches_are_noisy = is_stream or self.n_batches > 1
         self._seed = seed
         # Whether a backend can train the rows may depend on how it places them. The first that
         # can keeps them; where none can, the last one says why not, in `problem`.
         n_multiplications = self.n_elements(X) * len(targets.classes)
         for candidate in candidate_backends(backend, X, n_multiplications):
-            self.backend = candidate
-            self._place(X)
+            self._place(X, candidate)
             self.dtype = training_dtype(self.placed.dtype)
-            self.weights = self._mean_one_weights()
+            self.weights = self._mean_one_weights(self.dtype)
             self._measure(earlier)
             self._first_problem = self._problem(settings)
             if self._reason_against(self._first_problem) is None:
                 break
-
-    def _totals(self) -> tuple[int, float]:
-        """The rows that count, and the sum of their weights."""
-        return self.targets.n_rows, self.targets.total_weight
-
-    def n_elements(self, X: Array) -> int:
-        """Return how many numbers are stored in the rows that count, placed or not."""
-        return int(X.nnz) if is_csr(X) else self.targets.n_rows * self.n_features
-
-    def _place(self, X: Array) -> None:
-        """Bring the rows to the backend, and those held out where they are others."""
-        place = self.backend.place
-        self.placed = self._placed_held_out = place(canonical(X))
-        if self.held_out is not None and self.held_out.X is not X:
-            rows = self.held_out.X
-            is_stored = isinstance(rows, StoredRows)
-            self._placed_held_out = rows.placed(place) if is_stored else place(canonical(rows))
-
-    def _mean_one_weights(self) -> NDArray[Any] | None:
-        """Weights of mean 1 over all rows so far, None when all are 1."""
-        weights = self.targets.weights
-        if weights is None and self.total_weight == self.n_samples_seen:
-            return None
-        # Over all rows so far, so that a later chunk of a stream counts by its own weight.
-        scale = self.n_samples_seen / self.total_weight
-        if weights is None:
-            weights = np.ones(len(self.targets.codes))
-        return (weights * scale).astype(self.dtype)
 
     def _measure(self, earlier: Checkpoint | None) -> None:
         """Measure means and scales of the rows, merged with those of earlier chunks."""
@@ -240,63 +186,6 @@ class MeasuredRows:
         rows = self.backend, self.placed, self.targets
         return NewtonStep(*rows, self.moments, self.dtype, rng)
 
-    @cached_property
-    def batch_size(self) -> int:
-        """Rows in a batch: no more than there are."""
-        size = self.settings.batch_size
-        if isinstance(size, str):
-            return automatic_batch_size(self.n_rows)
-        return min(size, self.n_rows)
-
-    @cached_property
-    def n_batches(self) -> int:
-        """Steps in an epoch."""
-        return -(-self.n_rows // self.batch_size)
-
-    @property
-    def class_frequencies(self) -> NDArray[np.float64]:
-        """The share of each class in the weight of the rows."""
-        counts = self._class_counts()
-        frequencies: NDArray[np.float64] = counts / counts.sum()
-        return frequencies
-
-    @property
-    def frequency_loss(self) -> float:
-        """The loss of the class frequencies: of the best model that sees no feature.
-
-        Without an intercept there is one such model, to which all classes are alike. Its loss
-        also stands for that of a single class, which is zero, and no measure of anything.
-        """
-        share = self.class_frequencies
-        share = share[share > 0]
-        if not self.settings.fit_intercept or len(share) == 1:
-            return math.log(len(self.targets.classes))
-        return float(-(share * np.log(share)).sum())
-
-    def _class_counts(self) -> NDArray[Any]:
-        """The weight of each class."""
-        return self.targets.counts
-
-    def penalty(self, settings: Settings) -> tuple[float, float]:
-        """Return the squared and the absolute penalty on each class's weights.
-
-        Two classes' opposite rows share the penalty of the one row of binary logistic
-        regression: half the difference, squared, twice.
-
-        Parameters
-        ----------
-        settings : Settings
-            Of one candidate that trains on these rows.
-
-        Returns
-        -------
-        l2, l1 : float
-            At least 0.
-        """
-        alpha, l1_ratio = settings.strength(self.total_weight), settings.l1_ratio
-        twice = 2 if len(self.targets.classes) == 2 else 1
-        return alpha * (1 - l1_ratio) * twice, alpha * l1_ratio
-
     def problem(self, settings: Settings) -> Problem:
         """Return what a backend is given to train.
 
@@ -354,10 +243,6 @@ class MeasuredRows:
             n_threads=effective_n_jobs(settings.n_jobs),
         )
 
-    def mean_over_rows(self, measure: Measure) -> NDArray[np.float64]:
-        """Return the weighted mean over these rows of what ``passes.Measure`` says."""
-        return self._mean_over(measure, self.placed, self.targets)
-
     def mean_over_drawn(self, measure: Measure, n_rows: int) -> NDArray[np.float64]:
         """Return about the same from so many rows, or from all where these are hardly more."""
         targets = self.targets
@@ -371,11 +256,3 @@ class MeasuredRows:
         n_all = self.targets.n_rows
         are_few = isinstance(self.placed, StoredRows) or n_all <= MANY_ROWS * n_rows
         return 1.0 if are_few else n_rows / n_all
-
-    def mean_over_held_out(self, measure: Measure) -> NDArray[np.float64]:
-        """Return the same over the rows held out, of which there are some."""
-        assert self.held_out is not None
-        return self._mean_over(measure, self._placed_held_out, self.held_out.targets)
-
-    def _mean_over(self, measure: Measure, X: Array, targets: Targets) -> NDArray[np.float64]:
-        return mean_over_rows(measure, X, targets)

@@ -17,7 +17,7 @@ from sksoftmax.backend.problem import Problem, Rule
 from sksoftmax.backend.state import State
 from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.data.stored import StoredRows
-from sksoftmax.training import measured_rows
+from sksoftmax.training import placed_rows
 from sksoftmax.training.coordinates import Coordinates
 from sksoftmax.training.curvature import measure_curvature
 
@@ -107,7 +107,7 @@ def test_indices_of_64_bits_give_the_bits_of_those_of_32(backend, parameters, mo
     y, weights = rng.integers(K, size=300), rng.exponential(size=300)
     wide = X.copy()
     wide.indices, wide.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
-    monkeypatch.setattr(measured_rows, "canonical", lambda rows: widths.append(rows) or rows)
+    monkeypatch.setattr(placed_rows, "canonical", lambda rows: widths.append(rows) or rows)
     widths = []
     given = {"max_iter": 4, "tol": None, "random_state": 0, "early_stopping": True}
     one, other = (
