@@ -17,7 +17,7 @@ from scipy import sparse
 from sksoftmax.data.arrays import Array
 
 LEAST_SHARE = 0.5
-"""Share of the features that must not occur for the others to be worth a search."""
+"""Share of the features that must not occur for them to be left out."""
 
 NUMBERS_A_WEIGHT = 4
 """About how many float64 numbers training keeps for each weight: two of them, an average and
@@ -26,7 +26,7 @@ part of a mean, say. A stored element whose column is numbered anew takes half o
 
 @dataclass(frozen=True, eq=False)
 class OccurringFeatures:
-    """Some features among all.
+    """The features that occur, among all.
 
     Parameters
     ----------

@@ -80,6 +80,8 @@ def _probabilities(shares: NDArray[np.float64], n_rows: int) -> NDArray[np.float
     probabilities: NDArray[np.float64] = n_rows * shares / shares.sum()
     for _ in range(ROUNDS):
         is_certain = probabilities >= 1
+        if not is_certain.any():
+            break
         probabilities[is_certain] = 1.0
         others = probabilities[~is_certain]
         n_left = n_rows - np.count_nonzero(is_certain)

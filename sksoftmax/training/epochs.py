@@ -34,7 +34,9 @@ def run_epochs(runs: Sequence[Run], limit: float = math.inf) -> None:
         while not any(run.pauses(limit) for run in running):
             _run_epoch(models, running)
         for run in running:
-            if run.pauses(limit):
+            # Iterations of a model that is alone measure by the trainer that it has.
+            goes_on = models is run.training and not run.is_over(limit)
+            if run.pauses(limit) and not goes_on:
                 run.training.hold(run.training.state())
         # The others go on, in a smaller stack.
         running = [run for run in running if not run.pauses(limit)]
