@@ -1,7 +1,8 @@
 """The private names of scikit-learn that we use, each with the reason; nobody else imports one.
 
 scikit-learn may change them in any release: the workflow therefore tests against its nightly
-builds. Whatever gets a public equivalent moves out of here.
+builds. Whatever gets a public equivalent moves out of here. One more is overridden where it
+belongs, ``_get_param_names`` of ``SoftmaxClassifier``.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from numbers import Integral
 from typing import Any, Self
 
@@ -564,6 +565,14 @@ class SoftmaxClassifier(
         tags.input_tags.sparse = self.shuffle != "blocks"
         tags.array_api_support = SUPPORTED
         return tags
+
+    # scikit-learn reads the signature anew whenever it asks for parameters, which takes longer
+    # than a small epoch: a search asks four times for each of its fits.
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> list[str]:
+        names: list[str] = super()._get_param_names()
+        return names
 
     def _new_fit(self, resume: Checkpoint | None, *, is_stream: bool = False) -> Fit:
         """The steps of a fit."""

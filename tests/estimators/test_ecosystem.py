@@ -265,3 +265,15 @@ def test_string_labels(as_labels):
     np.testing.assert_array_equal(clf.coef_, coded.coef_)
     clf.partial_fit(X, as_labels(names))
     assert clf.score(X, as_labels(names)) > 0.95
+
+
+def test_a_subclass_has_parameters_of_its_own():
+    class Tempered(SoftmaxClassifier):
+        def __init__(self, temperature=1.0, alpha=1e-4):
+            super().__init__(alpha=alpha)
+            self.temperature = temperature
+
+    assert len(SoftmaxClassifier().get_params()) > 20
+    assert Tempered(2.0).get_params() == {"temperature": 2.0, "alpha": 1e-4}
+    assert clone(Tempered().set_params(alpha=1)).alpha == 1
+    assert len(SoftmaxClassifier().get_params()) > 20
