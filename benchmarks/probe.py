@@ -185,7 +185,9 @@ def draw(measured: dict[str, Any], file: Path) -> None:
             )  # fmt: skip
     axes.set(xscale="log", xlabel="seconds of the processor", ylabel="test accuracy, %")
     axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize="small", loc="upper left")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.legend(fontsize="small", loc="best")
     figure.savefig(file, dpi=100)
     plt.close(figure)
 
