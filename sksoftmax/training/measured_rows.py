@@ -175,12 +175,12 @@ class MeasuredRows(PlacedRows):
     def newton_step(self) -> NewtonStep | None:
         """The step from which a fit may begin; None where it does not pay, or is not known."""
         n_classes = len(self.targets.classes)
-        is_plain = not (is_csr(self.placed) or isinstance(self.placed, StoredRows))
-        if self.moments is None or not (is_plain and self.settings.fit_intercept):
+        is_stored = isinstance(self.placed, StoredRows)
+        if self.moments is None or is_stored or not self.settings.fit_intercept:
             return None
         if not self.targets.counts.all():  # of a class without weight nothing is known
             return None
-        if not newton_step_pays(self.n_rows, self.n_features, n_classes, self.batch_size):
+        if not newton_step_pays(self.n_rows, self.n_features, n_classes):
             return None
         rng = np.random.default_rng([self._seed, 0, 2])
         rows = self.backend, self.placed, self.targets

@@ -7,6 +7,7 @@ means and the covariance of the features. This module must not know the steps th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from scipy import optimize, sparse
 from sksoftmax.backend.contract import Backend
 from sksoftmax.backend.moments import Moments
 from sksoftmax.data.arrays import Array
-from sksoftmax.data.rows import row_slices
+from sksoftmax.data.rows import elements_a_row, is_csr, row_slices
 from sksoftmax.data.targets import Targets
 from sksoftmax.training.deviations import sampled_rows
+from sksoftmax.training.passes import automatic_batch_size
 
 ROWS_OF_A_CLASS = 4
 """Rows of each class in a batch, in the mean, by which steps from zero learn soon enough."""
@@ -48,21 +50,22 @@ SLICE_ELEMENTS = 2**20
 """Elements of X that are standardised at once."""
 
 
-def newton_step_pays(n_rows: int, n_features: int, n_classes: int, batch_size: int) -> bool:
+def newton_step_pays(n_rows: int, n_features: int, n_classes: int) -> bool:
     """Return whether a fit should look at Newton's step before its first one.
 
     Parameters
     ----------
-    n_rows, n_features, n_classes, batch_size : int
+    n_rows, n_features, n_classes : int
         Of the fit.
 
     Returns
     -------
     bool
-        Where batches hold few rows of a class, and the axes of the covariance take no longer
-        than an epoch.
+        Where automatic batches hold few rows of a class, and not all rows, and the axes of the
+        covariance take no longer than an epoch.
     """
-    has_many_classes = n_classes * ROWS_OF_A_CLASS > batch_size
+    batch_size = automatic_batch_size(n_rows)
+    has_many_classes = n_classes * ROWS_OF_A_CLASS > batch_size and n_rows > batch_size
     is_cheap = TIME_OF_AXES * n_features**2 <= n_rows * n_classes
     return has_many_classes and is_cheap and n_rows >= LEAST_ROWS * n_features
 
@@ -81,7 +84,7 @@ class NewtonStep:
     backend : Backend
         Whose ``place`` returned X.
     X : array of shape (n_rows, n_features)
-        Dense rows in memory.
+        Rows in memory, dense or CSR.
     targets : Targets
         Their labels and weights.
     moments : Moments
@@ -130,13 +133,19 @@ class NewtonStep:
         return z
 
     def _in_float64(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float64]:
-        """A copy of rows of X, on the host."""
-        return self._backend.to_numpy(self._X[rows]).astype(np.float64)
+        """A copy of rows of X, dense and on the host."""
+        x = self._X[rows]
+        return self._backend.to_numpy(x.toarray() if is_csr(x) else x).astype(np.float64)
+
+    def _slices(self, rows: NDArray[np.int64] | None) -> Iterator[slice | NDArray[np.int64]]:
+        """Slices of all rows, or of some, that are no larger for the zeros of sparse ones."""
+        n_stored = SLICE_ELEMENTS * elements_a_row(self._X) // self._X.shape[1]
+        return row_slices(self._X, rows, n_stored)
 
     def _covariance(self, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
         """The covariance of the standardised features, over some rows."""
         products = np.zeros((self._X.shape[1],) * 2)
-        for rows in row_slices(self._X, chosen, SLICE_ELEMENTS):
+        for rows in self._slices(chosen):
             z = self._standardised(rows) * np.sqrt(self._weights_of(rows))[:, None]
             z = z.astype(self._dtype, copy=False)
             products += z.T @ z
@@ -147,7 +156,7 @@ class NewtonStep:
         """The mean of each class, of standardised features over all rows."""
         targets, n_classes = self._targets, len(self._targets.classes)
         sums = np.zeros((n_classes, self._X.shape[1]))
-        for rows in row_slices(self._X, targets.rows, SLICE_ELEMENTS):
+        for rows in self._slices(targets.rows):
             codes, weights = targets.codes[rows], self._weights_of(rows)
             # A row for each class and a column for each of ours, which has its weight there.
             of_classes = sparse.csc_array(

@@ -96,7 +96,7 @@ def test_classes_of_other_shapes_are_left_to_steps_from_zero():
     y = rng.integers(100, size=8_000)
     X = np.exp(2 * (rng.normal(size=(100, 12))[y] + 0.2 * rng.normal(size=(len(y), 12))))
     step, _ = newton_step(X, y)
-    assert newton_step_pays(*X.shape, 100, 256)
+    assert newton_step_pays(*X.shape, 100)
     assert step.parameters(1e-4) is None
     clf = SoftmaxClassifier(**ONE_EPOCH).fit(X, y)
     # Of zeros, the first batches have the loss of chance; from a model that errs, more.
@@ -126,13 +126,23 @@ def test_a_search_begins_as_a_fit_does():
     assert_allclose(search.best_estimator_.coef_, alone.coef_, rtol=1e-4, atol=1e-6)
 
 
-def test_few_classes_sparse_rows_and_streams_begin_from_zero():
+@pytest.mark.parametrize("share", [0.1, 1.0])
+def test_sparse_rows_begin_as_the_same_dense_ones(share):
+    X, y = normal_classes(5_000, 24, 100, noise=0.8)
+    X = np.where(np.random.default_rng(0).random(X.shape) < share, X, 0).astype(np.float64)
+    dense, same = (
+        SoftmaxClassifier(**ONE_EPOCH).fit(rows, y) for rows in (X, sparse.csr_array(X))
+    )
+    assert_allclose(same.predict_proba(X), dense.predict_proba(X), atol=1e-8)
+    assert dense.loss_curve_[0] < np.log(100)
+
+
+def test_few_classes_few_rows_and_streams_begin_from_zero():
     X, y = normal_classes(5_000, 8, 20, noise=0.8)
-    assert not newton_step_pays(*X.shape, 20, 256)
+    assert not newton_step_pays(*X.shape, 20)
+    assert not newton_step_pays(60, 8, 30)
     X, y = normal_classes(5_000, 8, 100, noise=0.8)
-    assert newton_step_pays(*X.shape, 100, 256)
-    rows = sparse.csr_array(X)
+    assert newton_step_pays(*X.shape, 100)
     first = SoftmaxClassifier(**ONE_EPOCH).fit(X, y).loss_curve_[0]
-    assert SoftmaxClassifier(**ONE_EPOCH).fit(rows, y).loss_curve_[0] > first
     clf = SoftmaxClassifier(**ONE_EPOCH).partial_fit(X, y, classes=np.arange(100))
     assert clf.loss_curve_[0] > first
