@@ -98,7 +98,8 @@ class SharedDescent(Descent):
         return reached
 
     def _new_objective(self) -> SharedObjective:
-        return SharedObjective(self._run.training, self._dtype)
+        is_rough = self._run.rule.is_rough
+        return SharedObjective(self._run.training, self._dtype, is_rough=is_rough)
 
     def _begin_iteration(self) -> None:
         if self._start is None and self._ranks.rank == 0:

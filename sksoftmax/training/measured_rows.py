@@ -244,15 +244,14 @@ class MeasuredRows(PlacedRows):
         )
 
     def mean_over_drawn(self, measure: Measure, n_rows: int) -> NDArray[np.float64]:
-        """Return about the same from so many rows, or from all where these are hardly more."""
-        targets = self.targets
-        if self.share_drawn(n_rows) < 1:
-            rng, moments = np.random.default_rng([self._seed, 0, 3]), self.moments_of_features
-            targets = drawn_by_length(self.backend, self.placed, targets, moments, n_rows, rng)
+        """Return about what `mean_over_rows` does, from so many rows alone."""
+        rng, moments = np.random.default_rng([self._seed, 0, 3]), self.moments_of_features
+        rows = self.backend, self.placed, self.targets
+        targets = drawn_by_length(*rows, moments, n_rows, rng)
         return self._mean_over(measure, self.placed, targets)
 
     def share_drawn(self, n_rows: int) -> float:
-        """Return the share of the rows that so many drawn ones are, and 1 for all."""
+        """Return the share of the rows that so many are, or 1 where drawing does not pay."""
         n_all = self.targets.n_rows
         are_few = isinstance(self.placed, StoredRows) or n_all <= MANY_ROWS * n_rows
         return 1.0 if are_few else n_rows / n_all

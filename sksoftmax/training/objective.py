@@ -47,10 +47,17 @@ class Objective:
     dtype : numpy dtype, default=float64
         Of the arithmetic by which `loss_gradient` takes its products; what it returns has the
         digits of that.
+    is_rough : bool, default=False
+        Whether second derivatives by all weights may be estimates.
     """
 
-    def __init__(self, training: Training, dtype: DTypeLike = np.float64):
+    def __init__(
+        self, training: Training, dtype: DTypeLike = np.float64, *, is_rough: bool = False
+    ):
         self._training, self._dtype = training, dtype
+        self._rows_of_hessian = rows_of_hessian(training.problem.n_features)
+        # What share of the rows second derivatives by all weights are taken from.
+        self.share = training.rows.share_drawn(self._rows_of_hessian) if is_rough else 1.0
         problem = training.problem
         self.l2, self.l1 = float(problem.l2[0]), float(problem.l1[0])
         self.scales = problem.scales
@@ -121,8 +128,7 @@ class Objective:
         weights : ndarray of shape (n_classes, n_features + 1)
             Where.
         only_intercepts : bool
-            Whether to take those by the intercepts alone, rather than by all weights. The
-            others are an estimate where rows are many.
+            Whether to take those by the intercepts alone, rather than by all weights.
 
         Returns
         -------
@@ -136,12 +142,13 @@ class Objective:
             return trainer.hessian(weights[None], X, w, only_intercepts=only_intercepts)
 
         hessian: NDArray[np.float64]
-        if only_intercepts:
+        if only_intercepts or self.share == 1:
             hessian = training.mean_over_rows(measure)[0]
-            return hessian
-        hessian = training.rows.mean_over_drawn(measure, rows_of_hessian(weights.shape[1]))[0]
-        is_free = np.tile(self._is_free, len(weights))
-        hessian *= is_free[:, None] & is_free
+        else:
+            hessian = training.rows.mean_over_drawn(measure, self._rows_of_hessian)[0]
+        if not only_intercepts:
+            is_free = np.tile(self._is_free, len(weights))
+            hessian *= is_free[:, None] & is_free
         return hessian
 
     def penalty(self, weights: Weights) -> float:

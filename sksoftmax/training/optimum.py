@@ -20,7 +20,7 @@ from sksoftmax.backend.distance_over_gradients import moved_to
 from sksoftmax.backend.state import State
 from sksoftmax.data.rows import is_csr
 from sksoftmax.training.lbfgs import EVALUATIONS, iterates
-from sksoftmax.training.metric import iterations_of, rows_of_hessian
+from sksoftmax.training.metric import iterations_of
 from sksoftmax.training.objective import Objective, Weights, dual_gap, estimated_gap
 from sksoftmax.training.passes import threads_of_blas
 from sksoftmax.training.run import Run
@@ -37,9 +37,6 @@ FAR = 3.0
 """What is estimated to be left, as a multiple of the tolerance, above which a plateau of fewer
 than `MEMORY` iterations is not believed: along a few strong directions, such as the factors
 behind nearly collinear features, iterations gain much at once, and then nothing for long."""
-
-LEAST_ROUGH_TOL = 1e-4
-"""Tolerance from which float32 has digits enough for it: a thousand times what it rounds to."""
 
 MANY_WEIGHTS = 2**13
 """Weights from which products take most of an iteration, and half as long in float32."""
@@ -182,13 +179,13 @@ class Descent:
 
     def _new_objective(self) -> Objective:
         """What is minimised."""
-        return Objective(self._run.training, self._dtype)
+        return Objective(self._run.training, self._dtype, is_rough=self._run.rule.is_rough)
 
     @property
     def _dtype(self) -> np.dtype[Any]:
         """Of the arithmetic of a pass: float64, or that of the steps where its digits do."""
-        problem, tol = self._run.training.problem, self._run.rule.tol
-        is_rough = tol is not None and tol >= LEAST_ROUGH_TOL and not is_csr(problem.X)
+        problem = self._run.training.problem
+        is_rough = self._run.rule.is_rough and not is_csr(problem.X)
         is_large = problem.n_classes * problem.n_features >= MANY_WEIGHTS
         return problem.dtype if is_rough and is_large else np.dtype(np.float64)
 
@@ -215,9 +212,9 @@ class Descent:
         self._awaits_metric = False
         self._begin_iteration()
         start = time.perf_counter()
-        rows, n_weights = self._run.training.rows, len(self._point)
-        share = rows.share_drawn(rows_of_hessian(self._weights.shape[1]))
-        with threads_of_blas(int(n_weights**2 * share * rows.n_rows)):
+        n_rows, n_weights = self._run.training.rows.n_rows, len(self._point)
+        share = self._objective.share
+        with threads_of_blas(int(n_weights**2 * share * n_rows)):
             self._variables.take_metric(self._weights)
         self._seconds += time.perf_counter() - start
         self._point = self._variables.of(self._weights)

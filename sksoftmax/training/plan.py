@@ -123,7 +123,7 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> EpochsOfSteps:
     return EpochsOfSteps(rare * MOST_EPOCHS * length, little, least)
 
 
-def iterations_before_metric(training: Training) -> int:
+def iterations_before_metric(training: Training, *, is_rough: bool) -> int:
     """Return how many iterations the fit then has without second derivatives.
 
     Those that cost many passes are measured only once the fit has taken about as many: should
@@ -133,6 +133,8 @@ def iterations_before_metric(training: Training) -> int:
     ----------
     training : Training
         After its epochs of steps.
+    is_rough : bool
+        Whether they may be estimates.
 
     Returns
     -------
@@ -141,7 +143,8 @@ def iterations_before_metric(training: Training) -> int:
     """
     if not _has_metric(training.problem):
         return 0
-    share = training.rows.share_drawn(rows_of_hessian(training.problem.n_features))
+    n_rows = rows_of_hessian(training.problem.n_features)
+    share = training.rows.share_drawn(n_rows) if is_rough else 1.0
     return max(0, passes_of(_n_weights(training.problem), share) - PASSES_AT_ONCE)
 
 

@@ -33,6 +33,9 @@ where a model explains nearly all, class frequencies are no measure of what is l
 LEAST_GAIN = 0.03
 """Share of the baseline that a gain counts as at least: pure noise has none to measure by."""
 
+LEAST_ROUGH_TOL = 1e-4
+"""Tolerance from which few digits do: those of float32, and second derivatives of some rows."""
+
 LARGE_TOL = 5e-3
 """Above it, and so above the default, `tol` asks for few epochs rather than for a good end."""
 
@@ -109,6 +112,11 @@ class Plateau:
         """Return what may be left to be gained where that is known, and not guessed at."""
         tolerance = SHARE_OF_TOLERANCE * self.tolerance_at(objective)
         return min(tolerance, SHARE_OF_OBJECTIVE * objective)
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether the tolerance asks for few digits."""
+        return self.tol is not None and self.tol >= LEAST_ROUGH_TOL
 
     @property
     def asks_for_few_epochs(self) -> bool:

@@ -92,6 +92,7 @@ def test_the_optimum_is_that_of_all_rows():
     rng = np.random.default_rng(0)
     X = odd_rows(rng)
     y = (X[:, 0] + 5 * X[:, 3] + rng.logistic(size=N_ROWS) > 0).astype(int)
-    clf = SoftmaxClassifier(optimizer="lbfgs", tol=1e-7, alpha=1e-3, random_state=0).fit(X, y)
-    assert clf.dual_gap(X, y) < 1e-7
+    clf = SoftmaxClassifier(tol=1e-4, alpha=1e-3, random_state=0).fit(X, y)
+    assert clf.t_ / clf.n_iter_ < 20  # steps of one epoch or two: iterations did the rest
+    assert clf.dual_gap(X, y) < 1e-4
     assert clf.n_iter_ < 25
