@@ -20,8 +20,8 @@ LEAST_SHARE = 0.5
 """Share of the features that must not occur for them to be left out."""
 
 NUMBERS_A_WEIGHT = 4
-"""About how many float64 numbers training keeps for each weight: two of them, an average and
-part of a mean, say. A stored element whose column is numbered anew takes half of one."""
+"""About how many float64 numbers training keeps for each weight. The new column number of a
+stored element takes half as much memory as one of them."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from sksoftmax.backend.statistics import computing_namespace
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import SLICE_ELEMENTS, is_csr, row_slices, with_data
 from sksoftmax.data.targets import Targets
+from sksoftmax.training.deviations import weights_of
 
 SHARE_OF_MEAN = 0.1
 """What is added to each row's length, as a share of the mean: no row counts too many times."""
@@ -65,7 +66,7 @@ def drawn_by_length(
     NeurIPS 2016.
     """
     rows = np.arange(len(targets.codes)) if targets.rows is None else targets.rows
-    weights = np.ones(len(rows)) if targets.weights is None else targets.weights[rows]
+    weights = weights_of(rows, targets.weights)
     lengths = _squared_lengths(backend, X, targets.rows, moments)
     shares = weights * (lengths + SHARE_OF_MEAN * (lengths.mean() or 1.0))
     probabilities = _probabilities(shares, n_rows)

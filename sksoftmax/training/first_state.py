@@ -52,13 +52,13 @@ def first_state(
         Of one model.
     """
     if resume is None:
-        start = None
-        if settings.is_automatic and not (stream or problem.l1.any()) and rows.newton_step:
-            start = rows.newton_step.parameters(float(problem.l2[0]))
-        if start is None or problem.means is None:
+        begins_by_step = settings.is_automatic and not (stream or problem.l1.any())
+        step = rows.newton_step if begins_by_step else None
+        start = None if step is None else step.parameters(float(problem.l2[0]))
+        if start is None:
             return State.zeros(1, problem.n_classes, problem.n_features, problem.dtype)
         parameters = start[None].astype(problem.dtype)
-        return State(parameters, parameters, {}, problem.means, 0)
+        return State(parameters, parameters, {}, rows.mean, 0)
     if stream:
         return _at_present_scale(resume, rows, settings.fit_intercept)
     if resume.is_of(rows.penalty(settings), rows.moments):

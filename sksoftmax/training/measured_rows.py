@@ -29,6 +29,7 @@ from sksoftmax.training.coordinates import Coordinates, automatic_coordinates, o
 from sksoftmax.training.curvature import measure_curvature
 from sksoftmax.training.deviations import Deviations, measure_deviations
 from sksoftmax.training.drawn_rows import drawn_by_length
+from sksoftmax.training.metric import rows_of_hessian
 from sksoftmax.training.newton import NewtonStep, newton_step_pays
 from sksoftmax.training.passes import Measure
 from sksoftmax.training.placed_rows import PlacedRows
@@ -243,15 +244,20 @@ class MeasuredRows(PlacedRows):
             n_threads=effective_n_jobs(settings.n_jobs),
         )
 
-    def mean_over_drawn(self, measure: Measure, n_rows: int) -> NDArray[np.float64]:
-        """Return about what `mean_over_rows` does, from so many rows alone."""
-        rng, moments = np.random.default_rng([self._seed, 0, 3]), self.moments_of_features
-        rows = self.backend, self.placed, self.targets
-        targets = drawn_by_length(*rows, moments, n_rows, rng)
-        return self._mean_over(measure, self.placed, targets)
+    def mean_over_drawn(self, measure: Measure) -> NDArray[np.float64]:
+        """Return about what `mean_over_rows` does, from the share of the rows that is drawn."""
+        return self._mean_over(measure, self.placed, self._drawn)
 
-    def share_drawn(self, n_rows: int) -> float:
-        """Return the share of the rows that so many are, or 1 where drawing does not pay."""
-        n_all = self.targets.n_rows
-        are_few = isinstance(self.placed, StoredRows) or n_all <= MANY_ROWS * n_rows
-        return 1.0 if are_few else n_rows / n_all
+    @property
+    def share_drawn(self) -> float:
+        """The share of the rows that tells second derivatives, 1 where drawing does not pay."""
+        n_drawn, n_rows = rows_of_hessian(self.n_features), self.targets.n_rows
+        are_few = isinstance(self.placed, StoredRows) or n_rows <= MANY_ROWS * n_drawn
+        return 1.0 if are_few else n_drawn / n_rows
+
+    @cached_property
+    def _drawn(self) -> Targets:
+        """The targets of such a share: one draw for all metrics of a fit."""
+        n_drawn, moments = rows_of_hessian(self.n_features), self.moments_of_features
+        rng, rows = np.random.default_rng([self._seed, 0, 3]), (self.backend, self.placed)
+        return drawn_by_length(*rows, self.targets, moments, n_drawn, rng)

@@ -19,7 +19,7 @@ from sksoftmax.backend.moments import Moments
 from sksoftmax.data.arrays import Array
 from sksoftmax.data.rows import elements_a_row, is_csr, row_slices
 from sksoftmax.data.targets import Targets
-from sksoftmax.training.deviations import sampled_rows
+from sksoftmax.training.deviations import sampled_rows, weights_of
 from sksoftmax.training.passes import automatic_batch_size
 
 ROWS_OF_A_CLASS = 4
@@ -29,8 +29,8 @@ LEAST_ROWS, MOST_ROWS = 4, 64
 """Rows a feature without which covariances are noise, and with which they are known."""
 
 TIME_OF_AXES = 25
-"""What the axes of a covariance take, as a multiple of the cube of the features, in the unit of
-a multiplication of an epoch."""
+"""Multiplications of an epoch that take as long as the axes of a covariance, for each of the
+cube of the features."""
 
 LEAST_VARIANCE = 1e-10
 """Least variance along an axis, as a share of the largest: a feature may be constant."""
@@ -111,6 +111,7 @@ class NewtonStep:
     ):
         self._backend, self._X, self._targets = backend, X, targets
         self._moments, self._dtype = moments, dtype
+        self._weights = weights_of(np.arange(len(targets.codes)), targets.weights)
         self._frequencies = targets.counts / targets.counts.sum()
         n_few = min(SAMPLE_ROWS, -(-SAMPLE_SCORES // len(targets.classes)))
         size = max(n_few, MOST_ROWS * X.shape[1])
@@ -122,9 +123,9 @@ class NewtonStep:
         self._variances, self._axes = np.linalg.eigh(covariance)
         self._means_along_axes = self._class_means() @ self._axes
         few = chosen[:: -(-len(chosen) // n_few)]  # rounded up: no more than so many
-        weights = self._weights_of(few)
+        weights = self._weights[few]
         self._rows, self._codes = self._standardised(few), targets.codes[few]
-        self._weights = weights / weights.sum()
+        self._shares = weights / weights.sum()
 
     def _standardised(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float64]:
         """Rows of X with features of mean 0 and deviation 1, on the host."""
@@ -146,10 +147,10 @@ class NewtonStep:
         """The covariance of the standardised features, over some rows."""
         products = np.zeros((self._X.shape[1],) * 2)
         for rows in self._slices(chosen):
-            z = self._standardised(rows) * np.sqrt(self._weights_of(rows))[:, None]
+            z = self._standardised(rows) * np.sqrt(self._weights[rows])[:, None]
             z = z.astype(self._dtype, copy=False)
             products += z.T @ z
-        products /= self._weights_of(chosen).sum()
+        products /= self._weights[chosen].sum()
         return products
 
     def _class_means(self) -> NDArray[np.float64]:
@@ -157,7 +158,7 @@ class NewtonStep:
         targets, n_classes = self._targets, len(self._targets.classes)
         sums = np.zeros((n_classes, self._X.shape[1]))
         for rows in self._slices(targets.rows):
-            codes, weights = targets.codes[rows], self._weights_of(rows)
+            codes, weights = targets.codes[rows], self._weights[rows]
             # A row for each class and a column for each of ours, which has its weight there.
             of_classes = sparse.csc_array(
                 (weights, codes, np.arange(len(codes) + 1)), shape=(n_classes, len(codes))
@@ -166,11 +167,6 @@ class NewtonStep:
         means: NDArray[np.float64] = sums / targets.counts[:, None] - self._moments.mean
         means /= self._moments.scale
         return means
-
-    def _weights_of(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float64]:
-        """The weights of some rows."""
-        weights, codes = self._targets.weights, self._targets.codes[rows]
-        return np.ones(len(codes)) if weights is None else weights[rows].astype(np.float64)
 
     def parameters(self, l2: float) -> NDArray[np.float64] | None:
         """Return the model after a step of the length that lowers the objective most.
@@ -214,4 +210,4 @@ class NewtonStep:
         total = exponentials.sum(axis=1)
         losses = np.log(total) - logits[np.arange(len(logits)), self._codes]
         entropies = np.log(total) - (exponentials * logits).sum(axis=1) / total
-        return float(self._weights @ losses), float(self._weights @ entropies)
+        return float(self._shares @ losses), float(self._shares @ entropies)

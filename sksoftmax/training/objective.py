@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import optimize
 
-from sksoftmax.training.metric import rows_of_hessian
 from sksoftmax.training.training import Training
 
 Weights = NDArray[np.float64]
@@ -55,9 +54,8 @@ class Objective:
         self, training: Training, dtype: DTypeLike = np.float64, *, is_rough: bool = False
     ):
         self._training, self._dtype = training, dtype
-        self._rows_of_hessian = rows_of_hessian(training.problem.n_features)
-        # What share of the rows second derivatives by all weights are taken from.
-        self.share = training.rows.share_drawn(self._rows_of_hessian) if is_rough else 1.0
+        # Of the rows, from which second derivatives by all weights are taken.
+        self.share = training.rows.share_drawn if is_rough else 1.0
         problem = training.problem
         self.l2, self.l1 = float(problem.l2[0]), float(problem.l1[0])
         self.scales = problem.scales
@@ -145,7 +143,7 @@ class Objective:
         if only_intercepts or self.share == 1:
             hessian = training.mean_over_rows(measure)[0]
         else:
-            hessian = training.rows.mean_over_drawn(measure, self._rows_of_hessian)[0]
+            hessian = training.rows.mean_over_drawn(measure)[0]
         if not only_intercepts:
             is_free = np.tile(self._is_free, len(weights))
             hessian *= is_free[:, None] & is_free

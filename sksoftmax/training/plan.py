@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sksoftmax.backend.problem import Problem
 from sksoftmax.data.rows import is_csr
-from sksoftmax.training.metric import passes_of, pays, rows_of_hessian
+from sksoftmax.training.metric import passes_of, pays
 from sksoftmax.training.passes import STEPS_AN_EPOCH, automatic_batch_size
 from sksoftmax.training.training import Training
 from sksoftmax.training.variables import n_rows_of
@@ -143,8 +143,7 @@ def iterations_before_metric(training: Training, *, is_rough: bool) -> int:
     """
     if not _has_metric(training.problem):
         return 0
-    n_rows = rows_of_hessian(training.problem.n_features)
-    share = training.rows.share_drawn(n_rows) if is_rough else 1.0
+    share = training.rows.share_drawn if is_rough else 1.0
     return max(0, passes_of(_n_weights(training.problem), share) - PASSES_AT_ONCE)
 
 

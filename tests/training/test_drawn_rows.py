@@ -9,6 +9,7 @@ from scipy.special import softmax
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.backend.statistics import feature_moments
 from sksoftmax.data.targets import encode_targets
+from sksoftmax.training import measured_rows
 from sksoftmax.training.drawn_rows import drawn_by_length
 from sksoftmax.training.metric import rows_of_hessian
 
@@ -86,6 +87,23 @@ def test_equal_rows_are_drawn_alike():
     X = np.ones((N_ROWS, 2))
     few, _ = drawn("numpy", X, encode_targets(np.arange(N_ROWS) % 2, None, X), 2_000)
     assert few.n_rows == pytest.approx(2_000, rel=0.1)
+
+
+def test_rows_are_drawn_once_and_only_where_few_digits_do(monkeypatch):
+    calls = []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return drawn_by_length(*arguments)
+
+    monkeypatch.setattr(measured_rows, "drawn_by_length", counted)
+    rng = np.random.default_rng(0)
+    X, y = odd_rows(rng), rng.integers(2, size=N_ROWS)
+    for parameters in ({"optimizer": "lbfgs", "tol": 1e-3}, {"tol": 1e-5}):
+        SoftmaxClassifier(**parameters, random_state=0).fit(X, y)
+    assert not calls
+    SoftmaxClassifier(random_state=0, tol=1e-4).fit(X, y)
+    assert len(calls) == 1
 
 
 def test_the_optimum_is_that_of_all_rows():
