@@ -114,7 +114,8 @@ def epochs_of_steps(training: Training, *, has_model: bool) -> EpochsOfSteps:
     n_steps = min(training.rows.n_batches, n_rows // automatic_batch_size(n_rows))
     length = max(1, n_steps // STEPS_AN_EPOCH)
     if not has_model and state.parameters.any():
-        # Newton's first step knows which features are nearly collinear: a plateau is one.
+        # Behind Newton's step nearly collinear features no longer keep steps short. A plateau
+        # may leave some of the penalty, which they take off slowly, but hardly any loss.
         return EpochsOfSteps(MOST_EPOCHS * length)
     # Without an intercept, features far from zero keep steps short, however many they are.
     little = EPOCHS_OF_LITTLE_GAIN * (length if problem.fit_intercept else 1)

@@ -105,6 +105,17 @@ def test_training_goes_on(optimizer, stored):
     assert_allclose(wide.mean_[OCCURRING], narrow.mean_, rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:The objective has ended")  # after one epoch on other rows
+def test_a_warm_start_keeps_the_weights_of_features_that_occur_no_more():
+    clf = SoftmaxClassifier(warm_start=True, **SETTINGS).fit(among_others(ROWS), Y)
+    before = clf.coef_[:, OCCURRING]
+    late = np.delete(np.arange(N_FEATURES), OCCURRING)[:N_OCCURRING]
+    clf.set_params(max_iter=1).fit(among_others(MORE, late), OF_MORE)
+    assert clf.coef_[:, late].any()
+    kept = np.linalg.norm(clf.coef_[:, OCCURRING]) / np.linalg.norm(before)
+    assert kept > 0.5
+
+
 @pytest.mark.parametrize("way", ["partial_fit", "fit"])
 def test_features_that_occur_later_are_learnt(way):
     clf = SoftmaxClassifier(random_state=0, warm_start=True, alpha=1e-3)
