@@ -108,13 +108,13 @@ class SharedDescent(Descent):
 
     def _note_iteration(self, estimate: float) -> None:
         if self._ranks.rank == 0:
-            of_first = {"weights": self._weights, "value": self._value, "estimate": estimate}
-            self._tell("note_iteration", **of_first)
+            found = {"weights": self._place.weights, "value": self._place.value}
+            self._tell("note_iteration", **found, estimate=estimate)
         super()._note_iteration(estimate)
 
     def _note_that_of_first(self, weights: Weights, value: float, estimate: float) -> None:
         """Note the iteration that rank 0 has come to the end of."""
-        self._weights, self._value = weights, value
+        self._place = self._place._replace(weights=weights, value=value)
         self._note_iteration(estimate)
         if self._run.error is not None:  # rank 0 hears of it when it asks whether to stop
             raise self._run.error

@@ -86,12 +86,12 @@ class SoftmaxClassifier(
         class frequencies, or times five times what has been gained on that, where this is
         less: about as much is then still to be gained. After more than a hundred epochs it is
         more, in proportion. Once iterations over all rows have taken over, `fit` also stops
-        when `dual_gap`, a bound that holds on what is still to be gained, is no more than three
-        tenths of that, nor than 3% of the objective; before, it does not where nothing has been
-        gained, or the loss has risen again. None runs all `max_iter` epochs. The default suits
-        accuracy; for coefficients at the optimum take ``optimizer="lbfgs"`` and 1e-6: there
-        `fit` stops when `dual_gap` is no more than `tol` times the loss of the class
-        frequencies.
+        when what is still to be gained, by second derivatives or the bound of `dual_gap`, is no
+        more than three tenths of that, nor than 3% of the objective; before, it does not where
+        nothing has been gained, or the loss has risen again. None runs all `max_iter` epochs.
+        The default suits accuracy; for coefficients at the optimum take ``optimizer="lbfgs"``
+        and 1e-6: there `fit` stops when `dual_gap` is no more than `tol` times the loss of the
+        class frequencies.
     n_iter_no_change : int, default=2
         Epochs in which nothing is gained after which to stop, where half of the epochs are
         fewer; they are always as many as 20 steps take.

@@ -48,7 +48,7 @@ def reason(run: Run, estimator: Any, reached: Reached | None = None) -> str:
 
 def _end_of(reached: Reached, run: Run, estimator: Any) -> str:
     """What has ended the iterations, where no callback did."""
-    if reached.is_certified:
+    if reached.is_little:
         return "stopped"
     if run.is_over():
         return f"max_iter={estimator.max_iter} reached"
@@ -58,15 +58,16 @@ def _end_of(reached: Reached, run: Run, estimator: Any) -> str:
 def _reached(reached: Reached, run: Run) -> str:
     """How near the optimum the iterations have come."""
     share = reached.gap / run.training.rows.frequency_loss
+    by = "by second derivatives, " if reached.is_estimate else ""
     return (
-        f"the objective is within {reached.gap:.2g} of its least value, {share:.2g} times the"
-        " loss of the class frequencies"
+        f"{by}the objective is within {reached.gap:.2g} of its least value, {share:.2g} times"
+        " the loss of the class frequencies"
     )
 
 
 def _warn_of_a_descent(reached: Reached, run: Run, estimator: Any, stacklevel: int) -> None:
     """Warn of iterations that have ended short of their target."""
-    if estimator.tol is None or reached.is_certified or run.stopped:
+    if estimator.tol is None or reached.is_little or run.stopped:
         return
     cure = "Increase max_iter or tol" if run.is_over() else "Increase tol"
     if estimator.alpha == 0:
@@ -99,7 +100,7 @@ def warn_of_the_end(
     if reached is not None and estimator.optimizer == "lbfgs":
         _warn_of_a_descent(reached, run, estimator, stacklevel)
         return
-    has_converged = reached is not None and (reached.is_certified or not run.is_over())
+    has_converged = reached is not None and (reached.is_little or not run.is_over())
     if run.rule.tol is not None and not (run.stopped or has_converged):
         warnings.warn(
             f"Maximum number of epochs (max_iter={estimator.max_iter}) reached before the loss"

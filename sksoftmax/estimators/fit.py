@@ -180,7 +180,9 @@ class Fit(Inputs):
         of_cold_fit = epochs_of_steps(run.training, has_model=False).most
         run.rule.forget(max(ITERATIONS_BEFORE_A_PLATEAU, of_cold_fit))
         n_waiting = iterations_before_metric(run.training, is_rough=run.rule.is_rough)
-        return self._new_descent(run.rule.bound_at, n_iterations_before_metric=n_waiting)
+        return self._new_descent(
+            run.rule.bound_at, n_iterations_before_metric=n_waiting, certifies=False
+        )
 
     def _new_descent(self, *arguments: Any, **named: Any) -> Descent:
         """The `Descent` that runs the iterations of this fit."""

@@ -207,7 +207,7 @@ class SoftmaxClassifierCV(
     >>> clf.scores_.shape  # folds, alphas, values of l1_ratio and of the learning rate
     (5, 3, 1, 1)
     >>> print(f"{clf.best_score_:.0%} right")
-    98% right
+    99% right
     """
 
     _parameter_constraints: dict[str, list[Any]] = {

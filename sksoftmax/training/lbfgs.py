@@ -35,9 +35,25 @@ class Pair(NamedTuple):
     product: float
 
 
+class Iterate(NamedTuple):
+    """Where an iteration has come to.
+
+    Parameters
+    ----------
+    point : ndarray of shape (n,)
+        The variables there.
+    decrement : float
+        How far the function is above its least value, if it is the parabola that the pairs
+        make of it. Where these begin with its curvature, that is Newton's decrement.
+    """
+
+    point: NDArray[np.float64]
+    decrement: float
+
+
 def iterates(
     function: Function, start: NDArray[np.float64], n_pairs: int, curvature: float | None = None
-) -> Iterator[NDArray[np.float64]]:
+) -> Iterator[Iterate]:
     """Yield where each iteration has come to, until one finds nothing lower.
 
     Parameters
@@ -49,14 +65,14 @@ def iterates(
     n_pairs : int
         Pairs of steps and gradients that are remembered, at least one.
     curvature : float or None, default=None
-        That of the function about the start, in all directions; None for a first step of
-        length 1. In directions that no pair has covered it is never taken for less than that:
-        where the loss has flattened since, the penalty has not, and rounding would grow by
-        steps that are too long for it.
+        That of the function about the start, in all directions, and then in those that no
+        pair has covered: where the loss has flattened since, the penalty has not, and rounding
+        would grow by steps that are too long for it. None for a first step of length 1, and
+        then for what the last pair tells.
 
     Yields
     ------
-    ndarray of shape (n,)
+    Iterate
         Each lower than the one before, but for the last, which may be as low.
 
     References
@@ -66,17 +82,15 @@ def iterates(
     """
     point = start
     value, gradient = function(point)
-    least = 0.0 if curvature is None else curvature
-    if curvature is None:
-        curvature = float(np.linalg.norm(gradient))
+    elsewhere = float(np.linalg.norm(gradient)) if curvature is None else curvature
     pairs: deque[Pair] = deque(maxlen=n_pairs)
+    direction = -gradient / (elsewhere or 1.0)
     while gradient.any():
-        direction = _direction(gradient, pairs, curvature)
         step, new_value, new_gradient = _line_search(
             function, point, direction, value, gradient, is_guess=not pairs
         )
         if not new_value <= value:  # where rounding has the last word, a step may lead anywhere
-            yield point
+            yield Iterate(point, _decrement(gradient, direction))
             return
         point = point + step
         change = new_gradient - gradient
@@ -85,8 +99,10 @@ def iterates(
         value, gradient = new_value, new_gradient
         if product > 0:
             pairs.append(Pair(step, change, product))
-            curvature = max(least, float(change @ change) / product)
-        yield point
+            if curvature is None:
+                elsewhere = float(change @ change) / product
+        direction = _direction(gradient, pairs, elsewhere)
+        yield Iterate(point, _decrement(gradient, direction))
         if not is_lower:
             return
 
@@ -105,6 +121,11 @@ def _direction(
     for (step, change, product), share in zip(pairs, reversed(shares), strict=True):
         direction += (share - float(change @ direction) / product) * step
     return direction
+
+
+def _decrement(gradient: NDArray[np.float64], direction: NDArray[np.float64]) -> float:
+    """What the whole direction takes off a parabola whose least value is at its end."""
+    return -float(gradient @ direction) / 2
 
 
 def _line_search(

@@ -21,8 +21,9 @@ from sksoftmax.backend.state import State
 from sksoftmax.data.rows import is_csr
 from sksoftmax.training.lbfgs import EVALUATIONS, iterates
 from sksoftmax.training.metric import iterations_of
-from sksoftmax.training.objective import Objective, Weights, dual_gap, estimated_gap
+from sksoftmax.training.objective import Objective, Weights
 from sksoftmax.training.passes import threads_of_blas
+from sksoftmax.training.remaining import Place, Remaining
 from sksoftmax.training.run import Run
 from sksoftmax.training.training import Training
 from sksoftmax.training.variables import Variables
@@ -49,13 +50,17 @@ class Reached:
     Parameters
     ----------
     gap : float
-        The last bound on the distance to the least objective; inf where none was measured.
-    is_certified : bool
+        What the distance to the least objective is at most, by the last bound or estimate; inf
+        where there was none.
+    is_little : bool
         Whether it is at most the target.
+    is_estimate : bool
+        Whether it is estimated.
     """
 
     gap: float
-    is_certified: bool
+    is_little: bool
+    is_estimate: bool
 
 
 class ModelOfIteration:
@@ -102,17 +107,12 @@ class Descent:
         Of one model, without held-out rows. Iterations are further epochs of it, and the
         state of its training becomes that of the last one.
     target : callable or None
-        Takes the objective, and returns the distance to the least one that shall be certified
+        Takes the objective, and returns the distance to the least one that is near enough
         there; None for as near as iterations come.
     n_iterations_before_metric : int, default=0
         Iterations before second derivatives are measured, unless L-BFGS gets stuck before.
-
-    Attributes
-    ----------
-    gap : float
-        The last bound on the distance to the least objective: inf before the first.
-    is_certified : bool
-        Whether it is at most the target.
+    certifies : bool, default=True
+        Whether only a bound on the distance ends the descent, or an estimate, too.
 
     References
     ----------
@@ -126,35 +126,30 @@ class Descent:
         target: Callable[[float], float] | None,
         *,
         n_iterations_before_metric: int = 0,
+        certifies: bool = True,
     ):
         self._run = run
-        self._target_at = target
         training = run.training
         self._objective = self._new_objective()
         self._slice_operations = training.slice_operations
         self._before = training.state()
-        self._weights = self._before.predicting(training.problem)[0].astype(np.float64)
+        weights = self._before.predicting(training.problem)[0].astype(np.float64)
         # Where the caller has not standardised, the penalty does not know what features weigh.
         is_raw = not training.settings.standardize
         moments = training.rows.moments_of_features if is_raw else None
-        self._variables = Variables(self._objective, len(self._weights), moments)
+        self._variables = Variables(self._objective, len(weights), moments)
+        of_whom = self._objective, self._variables
+        self._remaining = Remaining(*of_whom, target, certifies=certifies)
         if not self._variables.has_bounds:
-            self._weights = self._variables.without_shared(self._weights)
-        self._look()
-        self._point = self._variables.of(self._weights)
+            weights = self._variables.without_shared(weights)
+        self._place = self._look_at(weights)
+        self._point = self._variables.of(weights)
         self._n_iterations = 0
         self._n_iterations_left = n_iterations_before_metric
         self._awaits_metric = n_iterations_before_metric > 0
         self._n_pairs = self._pairs_worth_remembering()
-        self._promising = np.inf
         self._start: float | None = None
         self._seconds = 0.0  # in passes of this iteration
-        self.gap = np.inf
-
-    @property
-    def is_certified(self) -> bool:
-        """Whether the bound is at most the target."""
-        return self._target_at is not None and self.gap <= self._target_at(self._value)
 
     def go(self) -> Reached:
         """Iterate until the target is certified, the run is over, or nothing is gained.
@@ -167,7 +162,7 @@ class Descent:
         """
         if self._run.history.losses:  # else there is no epoch to end with
             with threads_of_blas(self._slice_operations):
-                self._certify(self._estimated_gap())
+                self._remaining.note(self._place, self._remaining.estimate(self._place))
         gains = True
         while gains and not self._is_over:
             self._take_metric()
@@ -175,7 +170,8 @@ class Descent:
                 gains = self._gains()
         training = self._run.training
         training.hold(training.state())
-        return Reached(self.gap, self.is_certified)
+        found = self._remaining
+        return Reached(found.gap, found.is_little_at(self._place.value), found.is_estimate)
 
     def _new_objective(self) -> Objective:
         """What is minimised."""
@@ -191,17 +187,17 @@ class Descent:
 
     def _gains(self) -> bool:
         """Iterate in one metric, or none, and say whether another start may gain more."""
-        before = self.gap
+        before = self._remaining.gap
         self._descend()
         if self._awaits_metric:  # it has found nothing better without
             self._n_iterations_left = 0
         needs_metric = self._is_used_up and not self._is_over
-        if needs_metric or self.is_certified or self._run.stopped or self._run.error:
+        if needs_metric or self._is_near or self._run.stopped or self._run.error:
             return True
         # Where the objective no longer changes in its last digit, a new start along the
         # gradient still may gain.
-        self.gap = dual_gap(self._objective, self._weights, self._derivatives)
-        return self.gap <= before / 2
+        self._remaining.bound(self._place)
+        return self._remaining.gap <= before / 2
 
     def _take_metric(self) -> None:
         """Measure second derivatives where the descent has come to, where that pays."""
@@ -215,9 +211,9 @@ class Descent:
         n_rows, n_weights = self._run.training.rows.n_rows, len(self._point)
         share = self._objective.share
         with threads_of_blas(int(n_weights**2 * share * n_rows)):
-            self._variables.take_metric(self._weights)
+            self._variables.take_metric(self._place.weights)
         self._seconds += time.perf_counter() - start
-        self._point = self._variables.of(self._weights)
+        self._point = self._variables.of(self._place.weights)
         if self._variables.metric is not None:
             self._n_iterations_left = iterations_of(n_weights, share)
             self._point = np.zeros(len(self._point))
@@ -243,7 +239,12 @@ class Descent:
 
     @property
     def _is_over(self) -> bool:
-        return self.is_certified or self._run.is_over()
+        return self._is_near or self._run.is_over()
+
+    @property
+    def _is_near(self) -> bool:
+        """Whether little is left to be gained."""
+        return self._remaining.is_little_at(self._place.value)
 
     def _descend(self) -> None:
         """Iterate until L-BFGS finds nothing better, or is told to stop."""
@@ -252,12 +253,12 @@ class Descent:
             return
         # In a metric the function curves by about 1 in all directions.
         curvature = None if self._variables.metric is None else 1.0
-        for point in iterates(self._value_gradient, self._point, self._n_pairs, curvature):
-            self._end_iteration(point)
+        for found in iterates(self._value_gradient, self._point, self._n_pairs, curvature):
+            self._end_iteration(*found)
             if self._is_over or self._is_used_up:
                 break
         if self._start is not None:  # where the gradient is zero there is no way to go
-            self._end_iteration(self._point)
+            self._end_iteration(self._point, 0.0)
 
     def _descend_within_bounds(self) -> None:
         """Iterate by SciPy's L-BFGS, which keeps the two parts of a weight from below zero."""
@@ -290,9 +291,8 @@ class Descent:
         """The objective and its gradient, by the variables."""
         self._begin_iteration()
         self._move_to(point)
-        return self._variables.value_gradient(
-            point, self._weights, self._value, self._derivatives[1]
-        )
+        place = self._place
+        return self._variables.value_gradient(point, place.weights, place.value, place.gradient)
 
     def _begin_iteration(self) -> None:
         """Tell who follows the fit, unless the iteration has begun."""
@@ -304,23 +304,22 @@ class Descent:
         """Take a pass over the rows, unless the last one was there."""
         if not np.array_equal(point, self._point):
             self._point = point.copy()
-            self._weights = self._variables.weights(point)
             start = time.perf_counter()
-            self._look()
+            self._place = self._look_at(self._variables.weights(point))
             self._seconds += time.perf_counter() - start
 
-    def _look(self) -> None:
-        """Take a pass over the rows, and note the objective and what it consists of."""
-        self._derivatives = self._objective.loss_gradient(self._weights)
-        self._value = self._derivatives[0] + self._objective.penalty(self._weights)
+    def _look_at(self, weights: Weights) -> Place:
+        """Take a pass over the rows."""
+        loss, gradient = self._objective.loss_gradient(weights)
+        return Place(weights, loss + self._objective.penalty(weights), loss, gradient)
 
-    def _end_iteration(self, point: NDArray[np.float64]) -> None:
+    def _end_iteration(self, point: NDArray[np.float64], decrement: float = np.inf) -> None:
         """Note an iteration, and its bound where that may be small enough."""
         self._move_to(point)  # the last place looked at may have been worse
-        estimate = self._estimated_gap()
+        estimate = self._remaining.estimate(self._place, decrement)
         self._note_iteration(estimate)
         if self._run.error is None:
-            self._certify(estimate)
+            self._remaining.note(self._place, estimate)
         self._n_iterations_left -= 1
 
     def _note_iteration(self, estimate: float) -> None:
@@ -328,35 +327,13 @@ class Descent:
         training = self._run.training
         training.n_epochs += 1
         # Its trainer measures the next one.
-        training.holder = ModelOfIteration(self._weights, self._before, training)
+        training.holder = ModelOfIteration(self._place.weights, self._before, training)
         assert self._start is not None
         seconds, self._start = time.perf_counter() - self._start, None
         training.backend_seconds, self._seconds = self._seconds, 0.0
         self._n_iterations += 1
-        tolerance = self._run.rule.tolerance_at(self._value)
+        tolerance = self._run.rule.tolerance_at(self._place.value)
         is_early = self._n_iterations < MEMORY and estimate > FAR * tolerance
         self._run.end_epoch(
-            self._value, np.nan, np.nan, seconds, is_exact=True, is_early=is_early
+            self._place.value, np.nan, np.nan, seconds, is_exact=True, is_early=is_early
         )
-
-    def _estimated_gap(self) -> float:
-        """About what is left to be gained, without a pass.
-
-        It is inf where no target asks for it, or the objective is not finite.
-        """
-        if self._target_at is None or not np.isfinite(self._value):
-            return np.inf
-        return estimated_gap(self._objective, self._weights, self._value, *self._derivatives)
-
-    def _certify(self, estimate: float) -> None:
-        """Measure the bound where it may well be at most the target: that takes passes."""
-        if self._target_at is None:
-            return
-        target = self._target_at(self._value)
-        if estimate <= min(self._promising, target):
-            self.gap = dual_gap(
-                self._objective, self._weights, self._derivatives, enough=target
-            )
-            if self.gap > target:
-                # Estimates are too small by a factor that changes slowly.
-                self._promising = estimate * min(0.5, target / self.gap)

@@ -16,7 +16,7 @@ def quadratic(curvatures):
 @pytest.mark.parametrize("n_pairs", [1, 5, 30])
 def test_it_finds_the_minimum_of_a_curved_valley(n_pairs):
     values = []
-    for point in iterates(lambda x: (rosen(x), rosen_der(x)), np.zeros(6), n_pairs):
+    for point, _ in iterates(lambda x: (rosen(x), rosen_der(x)), np.zeros(6), n_pairs):
         values.append(rosen(point))
         if len(values) == 1_000:
             break
@@ -33,7 +33,7 @@ def test_where_no_step_leads_down_it_ends_where_it_was(sign):
         return value, slopes if value > 0.1 else sign * slopes + 1e-3
 
     start = np.full(3, 2.0)
-    points = [start, *iterates(function, start, 5)]
+    points = [start, *(found.point for found in iterates(function, start, 5))]
     values = [value_gradient(point)[0] for point in points]
     assert np.all(np.diff(values) <= 0)
     assert len(values) < 50
@@ -46,7 +46,7 @@ def test_each_point_is_the_last_one_that_was_looked_at():
         looked.append(x.copy())
         return quadratic(np.logspace(0, 4, 20))(x)
 
-    for _, point in zip(range(30), iterates(function, np.ones(20), 5), strict=False):
+    for _, (point, _) in zip(range(30), iterates(function, np.ones(20), 5), strict=False):
         assert_allclose(point, looked[-1], rtol=0, atol=0)
     assert len(looked) < 45
 
@@ -60,7 +60,7 @@ def test_a_first_step_that_is_far_too_long_is_soon_the_right_one(distance):
         n_looks += 1
         return quadratic(np.full(4, 3.0))(x)
 
-    point = next(iterates(function, np.full(4, distance / 2), 5))  # the step has length 1
+    point, _ = next(iterates(function, np.full(4, distance / 2), 5))  # the step has length 1
     assert n_looks <= 3  # the start among them
     assert np.linalg.norm(point) < 0.5 * distance
 
@@ -70,10 +70,23 @@ def test_steps_end_before_the_function_does():
         with np.errstate(invalid="ignore", divide="ignore"):
             return float((x - np.log(x)).sum()), 1 - 1 / x
 
-    *_, last = iterates(function, np.full(3, 1e-3), 5)
+    *_, (last, _) = iterates(function, np.full(3, 1e-3), 5)
     assert_allclose(last, 1, atol=1e-6)
-    *_, last = iterates(function, np.full(3, 1.4), 5)
+    *_, (last, _) = iterates(function, np.full(3, 1.4), 5)
     assert_allclose(last, 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_decrement_says_what_is_left(seed):
+    rng = np.random.default_rng(seed)
+    curvatures = rng.uniform(0.5, 1.0, 20)  # at the start they were thought to be 1
+    function = quadratic(curvatures)
+    start = rng.standard_normal(20)
+    for found in iterates(function, start, 30, curvature=1.0):
+        left = function(found.point)[0]
+        if left < 1e-12 * function(start)[0]:
+            break
+        assert 0.5 * left <= found.decrement <= left * (1 + 1e-9)
 
 
 def test_at_the_minimum_there_is_nothing_to_do():
