@@ -1,9 +1,10 @@
 """One pass over dense rows for their moments, tuned for NumPy.
 
 At a single epoch it would otherwise take longer than training. Slices of rows stay
-in the cache through all that is done to them. What is subtracted or multiplied is repeated
-for each row of a slice, since NumPy takes arrays of equal shapes several times as fast as a
-row for all; sums go through the BLAS. This module knows rows and numbers, nothing of models.
+in the cache through all that is done to them. NumPy works along rows in memory, and begins
+each anew: short ones are turned into columns, and what is subtracted from long ones is
+repeated for each row of a slice. Sums go through the BLAS. This module knows rows and numbers,
+nothing of models.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from sksoftmax.backend import Array, Moments, row_slices
 
 CHUNK_SLICES = 32
 """Slices whose deviations are taken from one shift, near the means of the first of them."""
+
+SHORT_ROWS = 64
+"""Most features of rows that are turned into columns."""
 
 SAFE_RANGES = 1e-12, 1e12
 """Between these, float32 has room for the squares of a feature's deviations."""
@@ -70,31 +74,43 @@ def _chunk_moments(
 ) -> tuple[Moments, NDArray[np.float64]]:
     """Moments of some slices, and the sums of squares before the shift's part is taken off."""
     n_features = X.shape[1]
-    first = X[chunk[0]]
-    low, high = first.min(axis=0), first.max(axis=0)
-    shift = _round_shift(first, low, high).astype(dtype)
-    shifts = np.tile(shift, (len(first), 1))
-    deviation, ones = np.empty_like(shifts), np.ones(len(first), dtype)
+    across = 1 if n_features <= SHORT_ROWS else 0  # the axis of the rows
+    first = _laid_out(X[chunk[0]], across)
+    low, high = first.min(axis=across), first.max(axis=across)
+    shift = _round_shift(first.mean(axis=across, dtype=np.float64), low, high).astype(dtype)
+    shifts = np.expand_dims(shift, across)
+    if across == 0 and len(chunk) > 1:
+        shifts = np.tile(shift, (len(first), 1))
+    room, ones = np.empty(first.size, dtype), np.ones(first.shape[across], dtype)
     weight, total, squares = 0.0, np.zeros(n_features), np.zeros(n_features)
-    for part in chunk:
-        x = X[part]
-        np.minimum(low, x.min(axis=0), out=low)
-        np.maximum(high, x.max(axis=0), out=high)
-        d = _difference(x, shifts[: len(x)], deviation[: len(x)])
-        w = ones[: len(x)]
+    for number, part in enumerate(chunk):
+        x = first
+        if number > 0:
+            x = _laid_out(X[part], across)
+            np.minimum(low, x.min(axis=across), out=low)
+            np.maximum(high, x.max(axis=across), out=high)
+        n_rows = x.shape[across]
+        subtracted = shifts if across == 1 else shifts[:n_rows]
+        d = _difference(x, subtracted, room[: x.size].reshape(x.shape))
+        w = ones[:n_rows]
         if weights is not None:
             w = (weights[part] / largest).astype(dtype)  # or float32 may have no room for it
-        weight += len(x) if weights is None else float(w.sum(dtype=np.float64))
-        total += w @ d
+        weight += n_rows if weights is None else float(w.sum(dtype=np.float64))
+        total += d @ w if across == 1 else w @ d
         np.multiply(d, d, out=d)
-        squares += w @ d
+        squares += d @ w if across == 1 else w @ d
     central = np.maximum(squares - total * total / weight, 0)
     mean = shift.astype(np.float64) + total / weight
     low, high = low.astype(np.float64), high.astype(np.float64)
     return Moments(weight * largest, mean, central * largest, low, high), squares * largest
 
 
-def _round_shift(first: Array, low: Array, high: Array) -> NDArray[np.float64]:
+def _laid_out(rows: Array, across: int) -> Array:
+    """Rows with their axis where it is wanted, each line of them in one piece of memory."""
+    return np.ascontiguousarray(rows.T) if across == 1 else rows
+
+
+def _round_shift(mean: NDArray[np.float64], low: Array, high: Array) -> NDArray[np.float64]:
     """About the means, but so many even steps from the least values, which are powers of 2.
 
     Deviations of small integers are then exact, and those of a constant column zero.
@@ -102,7 +118,7 @@ def _round_shift(first: Array, low: Array, high: Array) -> NDArray[np.float64]:
     start = low.astype(np.float64)
     width = high - start
     step = np.exp2(np.floor(np.log2(np.where(width > 0, width, 1))) - 3)
-    n_steps = np.round((first.mean(axis=0, dtype=np.float64) - start) / step)
+    n_steps = np.round((mean - start) / step)
     shift: NDArray[np.float64] = start + step * n_steps
     return shift
 

@@ -23,7 +23,7 @@ EVALUATION_ELEMENTS = 2**20
 FAR_FROM_ZERO = 100.0
 """Deviations from zero beyond which products in float32 are of centred rows."""
 
-OPPOSITE_CLASSES = np.array([[[1.0, -1.0], [-1.0, 1.0]]])
+OPPOSITE_CLASSES = np.array([[1.0, -1.0], [-1.0, 1.0]])[:, None, :, None]
 """By what the second derivatives of one row of parameters become those of two opposite ones."""
 
 
@@ -226,7 +226,9 @@ class SoftmaxModel:
             products = products + xp.swapaxes(flat, 1, 2) @ flat
         found = self._to_numpy(products / w.sum()).astype(np.float64)
         if is_binary:
-            return np.kron(OPPOSITE_CLASSES, found)
+            # Kronecker's product, which NumPy's takes six times as long for.
+            blocks = OPPOSITE_CLASSES * found[:, None, :, None, :]
+            return blocks.reshape(n_models, 2 * width, 2 * width)
         # diag(z) - z z': probabilities add up to 1, so that a class's own part is the sum of
         # the others', without its square, beside which they may be lost.
         hessian = -found

@@ -10,6 +10,8 @@ from __future__ import annotations
 import warnings
 from contextlib import AbstractContextManager
 from dataclasses import fields, replace
+from functools import lru_cache
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -221,8 +223,10 @@ class Fit(Inputs):
 
     def draw_seed(self) -> int:
         """Return the random number that a whole fit follows from."""
-        random_state = check_random_state(self.estimator.random_state)
-        return int(random_state.randint(np.iinfo(np.int32).max))
+        random_state = self.estimator.random_state
+        if isinstance(random_state, Integral):
+            return _drawn_from(int(random_state))
+        return _draw(check_random_state(random_state))
 
     def _hold_out(self) -> None:
         """Keep a share of the rows to validate on, where `early_stopping` has no others."""
@@ -327,6 +331,17 @@ class Fit(Inputs):
             n_batches=training.rows.n_batches,
             has_successor=self._may_end_in_iterations(training),
         )
+
+
+def _draw(generator: np.random.RandomState) -> int:
+    """A random number."""
+    return int(generator.randint(np.iinfo(np.int32).max))
+
+
+@lru_cache
+def _drawn_from(random_state: int) -> int:
+    """The first one of a generator, which takes longer to make than small rows to measure."""
+    return _draw(np.random.RandomState(random_state))
 
 
 def overflow_is_found_later() -> AbstractContextManager[Any]:
