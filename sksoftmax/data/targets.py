@@ -21,6 +21,10 @@ from sksoftmax.data.arrays import as_numpy
 
 LARGEST_EXACT_FLOAT = 2.0**53
 
+ALWAYS_CLASSES = frozenset("biuU")
+"""Kinds of labels that are classes whatever their values: scikit-learn's own look at them takes
+longer than a pass over the rows of a small table."""
+
 LEAST_MEAN = 1e-250
 """Least mean of the weights, and one over the largest: sums and ratios must stay in range."""
 
@@ -155,8 +159,8 @@ def encode_targets(
     labels = _checked_labels(y, known=classes is not None)
     weights, rows = _checked_weights(sample_weight, X, none_may_count)
     kept = labels if rows is None else labels[rows]
-    if classes is None:
-        classes = _distinct(kept)
+    is_known = classes is not None
+    classes = _classes_of(kept) if classes is None else classes
     if len(classes) < 2:
         raise ValueError(
             "This solver needs samples of at least 2 classes in the data, but the data"
@@ -164,7 +168,8 @@ def encode_targets(
         )
     # Rows of weight zero keep code 0: their labels may be none of the classes.
     codes = np.zeros(len(labels), np.int32)
-    codes[slice(None) if rows is None else rows] = _codes(kept, classes)
+    found = _codes(kept, classes) if is_known else np.searchsorted(classes, kept)
+    codes[slice(None) if rows is None else rows] = found
     return Targets(classes, codes, weights, rows)
 
 
@@ -187,7 +192,7 @@ def distinct_labels(
     if (X.shape[0] if rows is None else len(rows)) == 0:
         return None
     labels = _checked_labels(y, known=False)
-    return _distinct(labels if rows is None else labels[rows])
+    return _classes_of(labels if rows is None else labels[rows])
 
 
 def class_weights(
@@ -253,6 +258,14 @@ def sorted_classes(classes: ArrayLike) -> NDArray[Any]:
     return _distinct(labels)
 
 
+def _classes_of(labels: NDArray[Any]) -> NDArray[Any]:
+    """The distinct labels of rows, where scikit-learn has no objection."""
+    classes = _distinct(labels)
+    if labels.dtype.kind in ALWAYS_CLASSES and 2 * len(classes) > len(labels):
+        check_classification_targets(labels)  # it warns of what may be no classes
+    return classes
+
+
 def _distinct(labels: NDArray[Any]) -> NDArray[Any]:
     """Each label once, sorted: objects as scikit-learn sorts them, None and NaN last."""
     found: NDArray[Any]
@@ -279,7 +292,8 @@ def _checked_labels(y: ArrayLike, *, known: bool) -> NDArray[Any]:
             )
     # Neighbouring integers are one float from 2**53 on: they would be one class.
     is_float = labels.dtype.kind == "f"
-    if not known or (is_float and np.any(labels != np.trunc(labels))):
+    may_be_none = not known and labels.dtype.kind not in ALWAYS_CLASSES
+    if may_be_none or (is_float and np.any(labels != np.trunc(labels))):
         check_classification_targets(labels)
     if is_float and np.abs(labels).max(initial=0) >= LARGEST_EXACT_FLOAT:
         raise ValueError(

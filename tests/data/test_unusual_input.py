@@ -5,6 +5,7 @@ Whatever is not an error must train as well as the plain case beside it.
 
 import datetime
 import tracemalloc
+import warnings
 from decimal import Decimal
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy import sparse
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.fixes import parse_version
+from sklearn.utils.multiclass import check_classification_targets
 
 from sksoftmax import SoftmaxClassifier, get_backend, list_backends
 from sksoftmax.backend.array_trainer import ArrayTrainer
@@ -35,6 +37,22 @@ def test_int64_labels_next_to_2_53_stay_distinct():
     assert set(clf.predict(X).tolist()) == set(NEXT_TO_2_53.tolist())
     clf.partial_fit(X, y.astype(np.uint64))
     assert clf.score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("kind", ["i8", "u1", "f8", "U3", "O"])
+def test_labels_that_may_be_no_classes_are_warned_of_as_by_scikit_learn(kind):
+    y = (np.arange(60) % 40).astype(kind)
+    if kind == "O":
+        y = y.astype(str).astype(object)
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    with warnings.catch_warnings(record=True) as of_peer:
+        warnings.simplefilter("always")
+        check_classification_targets(y)
+    with warnings.catch_warnings(record=True) as ours:
+        warnings.simplefilter("always")
+        SoftmaxClassifier(random_state=0).fit(X, y)
+    told = {str(warning.message) for warning in of_peer}
+    assert told <= {str(warning.message) for warning in ours}
 
 
 @pytest.mark.parametrize("factor", [1e30, 1e-30])
