@@ -14,12 +14,10 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from sksoftmax.backend import Problem
+from sksoftmax.backend import TINY, Problem
 from sksoftmax_numba.compilation import INLINED, in_place, inlined_in_place
 from sksoftmax_numba.epoch import NOBODY, RANGE, add_up, write_gradients
 from sksoftmax_numba.threads import all_arrived
-
-TINY = float(np.finfo(np.float64).tiny)
 
 
 def rules_of(problem: Problem) -> NDArray[np.float64]:

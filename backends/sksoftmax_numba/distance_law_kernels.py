@@ -9,12 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from sksoftmax.backend import LARGEST_FACTOR, LARGEST_LOSS, LEAST_DETERMINANT
+from sksoftmax.backend import LARGEST_FACTOR, LARGEST_LOSS, LEAST_DETERMINANT, TINY
 from sksoftmax_numba.compilation import inlined
-
-TINY = float(np.finfo(np.float64).tiny)
 
 
 @inlined

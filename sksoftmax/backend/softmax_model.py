@@ -213,6 +213,7 @@ class SoftmaxModel:
         is_binary = n_classes == 2
         n_classes = 1 if is_binary else n_classes
         products: Array = 0
+        room: Array = None
         for rows in self._slices_of_rows(X, self.elements_at_once, n_classes * width):
             x = self._float_rows(X, rows, np.dtype(np.float64))
             # With no target to subtract, the residual is the probabilities themselves.
@@ -220,9 +221,11 @@ class SoftmaxModel:
             of_classes = xp.sqrt(z - z * z) if is_binary else z
             # Roots of weights, which a product with itself restores.
             of_classes = xp.swapaxes(of_classes * xp.sqrt(w[rows]), 1, 2)
-            slopes = self._score_slopes(x, only_intercepts)
-            flat = of_classes[..., None] * slopes[:, None, :]
-            flat = flat.reshape(n_models, x.shape[0], n_classes * width)
+            if room is None:  # of the first slice, than which none is longer
+                room = xp.zeros((n_models, x.shape[0], n_classes, width), dtype=np.float64)
+            slopes = self._score_slopes(x, room[:, : x.shape[0]])
+            slopes *= of_classes[..., None]
+            flat = slopes.reshape(n_models, x.shape[0], n_classes * width)
             products = products + xp.swapaxes(flat, 1, 2) @ flat
         found = self._to_numpy(products / w.sum()).astype(np.float64)
         if is_binary:
@@ -238,15 +241,19 @@ class SoftmaxModel:
         blocks[:, labels, :, labels] = -np.swapaxes(blocks.sum(axis=3), 0, 1)
         return hessian
 
-    def _score_slopes(self, x: Array, only_intercepts: bool) -> Array:
-        """Derivatives of a class's score by its parameters, of shape (n_rows, width)."""
-        ones = self.xp.asarray(np.ones((x.shape[0], 1)), dtype=np.float64)
-        if only_intercepts:
-            return ones
-        features = x.toarray() if is_csr(x) else x
-        if self.problem.means is not None:
-            features = features - self.xp.asarray(self.problem.means)
-        return self.xp.concatenate([features, ones], axis=1)
+    def _score_slopes(self, x: Array, room: Array) -> Array:
+        """Write derivatives of scores by parameters: the same for each model and class.
+
+        The room is of shape (n_models, n_rows, n_classes, width), where a width of 1 is for
+        intercepts alone; they come last. It is returned.
+        """
+        room[..., -1] = 1.0
+        if room.shape[-1] > 1:
+            features = x.toarray() if is_csr(x) else x
+            room[..., :-1] = features[:, None, :]
+            if self.problem.means is not None:
+                room[..., :-1] -= self.xp.asarray(self.problem.means)
+        return room
 
     def _weights_of_rows(self, X: Array, weights: NDArray[Any] | None) -> Array:
         """The weights of some rows, in float64."""

@@ -114,7 +114,7 @@ class Fit(Inputs):
             self._weight_classes()
             rows = self._measured(settings)
         training = self._training(
-            settings, rows, seed=self.seed, resume=self.resume, stream=self.is_stream
+            settings, rows, seed=self.seed, resume=self.resume, is_stream=self.is_stream
         )
         history = history_up_to(self.resume, estimator)
         self.run = Run(

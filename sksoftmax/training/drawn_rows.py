@@ -99,16 +99,22 @@ def _squared_lengths(
     # What rounding loses of rows far from zero changes no more than how often they are drawn.
     xp, inverse = computing_namespace(backend, X), 1 / moments.scale
     centre = moments.mean * inverse
-    inverse, ones = xp.asarray(inverse), xp.asarray(np.ones(X.shape[1]))
-    parts = []
+    inverse, ones, twice = xp.asarray(inverse), xp.asarray(np.ones(X.shape[1])), 2 * centre
+    twice = xp.asarray(twice)
+    parts, room = [], None
     for part in row_slices(X, rows, SLICE_ELEMENTS):
         x = X[part]
         if is_csr(x):
             z = with_data(x, x.data.astype(np.float64) * inverse[x.indices])
-            squares = with_data(x, z.data**2)
+            of_centre, squares = z @ twice, with_data(x, z.data**2)
         else:
-            z = xp.asarray(x, dtype=np.float64) * inverse
-            squares = z * z
-        parts.append(backend.to_numpy(squares @ ones - z @ xp.asarray(2 * centre)))
+            # One room for all slices, of which the first is the longest: new memory is slow.
+            room = xp.zeros(x.shape, dtype=np.float64) if room is None else room
+            squares = room[: x.shape[0]]
+            squares[...] = x
+            squares *= inverse
+            of_centre = squares @ twice
+            squares *= squares
+        parts.append(backend.to_numpy(squares @ ones - of_centre))
     lengths: NDArray[np.float64] = np.concatenate(parts) + centre @ centre
     return np.maximum(lengths, 0.0)

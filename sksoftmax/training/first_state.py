@@ -28,7 +28,7 @@ def first_state(
     rows: MeasuredRows,
     resume: Checkpoint | None,
     *,
-    stream: bool,
+    is_stream: bool,
 ) -> State:
     """Return the state that the first step goes on from.
 
@@ -42,7 +42,7 @@ def first_state(
         What is trained on.
     resume : Checkpoint or None
         Where to go on from; None to begin from zeros or, with many classes, by Newton's step.
-    stream : bool
+    is_stream : bool
         Whether the rows add to those of `resume`, or replace them. In the second case the
         optimiser starts anew where the penalty or the rows have changed.
 
@@ -52,14 +52,14 @@ def first_state(
         Of one model.
     """
     if resume is None:
-        begins_by_step = settings.is_automatic and not (stream or problem.l1.any())
+        begins_by_step = settings.is_automatic and not (is_stream or problem.l1.any())
         step = rows.newton_step if begins_by_step else None
         start = None if step is None else step.parameters(float(problem.l2[0]))
         if start is None:
             return State.zeros(1, problem.n_classes, problem.n_features, problem.dtype)
         parameters = start[None].astype(problem.dtype)
         return State(parameters, parameters, {}, rows.mean, 0)
-    if stream:
+    if is_stream:
         return _at_present_scale(resume, rows, settings.fit_intercept)
     if resume.is_of(rows.penalty(settings), rows.moments):
         return resume.state

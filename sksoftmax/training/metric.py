@@ -24,7 +24,7 @@ half as many iterations again on a few tables."""
 LEAST_ITERATIONS = 6
 """Iterations that one metric is for in any case."""
 
-RIDGE, TINY = np.sqrt(np.finfo(np.float64).eps), 1e-300
+RIDGE, LEAST_RIDGE = np.sqrt(np.finfo(np.float64).eps), 1e-300
 """Added to a Hessian, as a share of its diagonal and at least: some directions are flat."""
 
 
@@ -114,7 +114,7 @@ class Metric:
     def __init__(self, hessian: NDArray[np.float64]):
         if not np.isfinite(hessian).all():
             raise np.linalg.LinAlgError("The Hessian is not finite.")
-        ridge = RIDGE * np.diagonal(hessian) + TINY
+        ridge = RIDGE * np.diagonal(hessian) + LEAST_RIDGE
         factor = np.linalg.cholesky(hessian + np.diag(ridge))
         # Products with the inverse take no longer than solving, which SciPy begins by checks.
         self._inverse: NDArray[np.float64] = dtrtri(factor, lower=True)[0]

@@ -29,7 +29,7 @@ Beyond, the bound holds without them, and is wider."""
 REPAIR_SHARE = 1e-2
 """Share of the gap, or of the tolerance, that intercepts short of their best may add."""
 
-ROUNDING, TINY = 1e-12, 1e-300
+ROUNDING, LEAST_PROBABILITY = 1e-12, 1e-300
 """What is lost of a mean anyway, and what stands for a probability of zero."""
 
 LOWEST = -1e30
@@ -111,7 +111,9 @@ class Objective:
 
     @cached_property
     def _gradient_of_frequencies(self) -> Weights:
-        return self._measured_gradient_of_constant(np.maximum(self.frequencies, TINY))
+        return self._measured_gradient_of_constant(
+            np.maximum(self.frequencies, LEAST_PROBABILITY)
+        )
 
     def _measured_gradient_of_constant(self, probabilities: NDArray[np.float64]) -> Weights:
         constant = np.zeros((len(probabilities), len(self.scales) + 1))
@@ -275,7 +277,7 @@ def _newton_step(hessian: NDArray[np.float64], gradient: NDArray[np.float64]) ->
 
 def _share_of_other(predicted: NDArray[np.float64], gradient: Weights) -> float:
     """Twice the least share of a constant model by which frequencies can be made up for."""
-    excess = np.maximum(gradient[:, -1], 0) / np.maximum(predicted, TINY)
+    excess = np.maximum(gradient[:, -1], 0) / np.maximum(predicted, LEAST_PROBABILITY)
     return min(1.0, 2 * float(excess.max()))
 
 
@@ -285,7 +287,7 @@ def _repaired(objective: Objective, entropy: float, gradient: Weights) -> tuple[
     share = _share_of_other(predicted, gradient)
     if share == 0:
         return entropy, gradient
-    other = np.maximum(predicted - gradient[:, -1] / share, TINY)
+    other = np.maximum(predicted - gradient[:, -1] / share, LEAST_PROBABILITY)
     gradient = (1 - share) * gradient + share * objective.gradient_of_constant(other)
     # Entropy is concave.
     return (1 - share) * entropy - share * float(other @ np.log(other)), gradient

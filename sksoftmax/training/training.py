@@ -41,7 +41,7 @@ class Training:
         From which every order follows.
     resume : Checkpoint or None
         Where to go on from.
-    stream : bool
+    is_stream : bool
         Whether the rows add to those of `resume` (partial_fit) or replace them.
 
     Attributes
@@ -66,7 +66,7 @@ class Training:
         *,
         seed: int,
         resume: Checkpoint | None = None,
-        stream: bool = False,
+        is_stream: bool = False,
     ):
         self.settings = settings
         self.rows = rows
@@ -77,7 +77,7 @@ class Training:
         self.reduction = 1.0 if resume is None else resume.reduction
         self.backend_seconds = 0.0
         # Not in a trainer yet: a model of a stack needs none of its own.
-        first = first_state(self.problem, settings, rows, resume, stream=stream)
+        first = first_state(self.problem, settings, rows, resume, is_stream=is_stream)
         self.hold(first)
         self._step_noise = StepNoise(self.problem.rule, rows.n_batches, first.norms)
 
