@@ -220,13 +220,13 @@ class SoftmaxModel:
             z, _ = self._exact_residual(*model, x, None)
             of_classes = xp.sqrt(z - z * z) if is_binary else z
             # Roots of weights, which a product with itself restores.
-            of_classes = xp.swapaxes(of_classes * xp.sqrt(w[rows]), 1, 2)
+            of_classes *= xp.sqrt(w[rows])
             if room is None:  # of the first slice, than which none is longer
-                room = xp.zeros((n_models, x.shape[0], n_classes, width), dtype=np.float64)
-            slopes = self._score_slopes(x, room[:, : x.shape[0]])
-            slopes *= of_classes[..., None]
-            flat = slopes.reshape(n_models, x.shape[0], n_classes * width)
-            products = products + xp.swapaxes(flat, 1, 2) @ flat
+                room = xp.zeros((n_models, n_classes, width, x.shape[0]), dtype=np.float64)
+            slopes = self._score_slopes(x, room[..., : x.shape[0]])
+            slopes *= of_classes[:, :, None, :]
+            flat = slopes.reshape(n_models, n_classes * width, x.shape[0])
+            products = products + flat @ xp.swapaxes(flat, 1, 2)
         found = self._to_numpy(products / w.sum()).astype(np.float64)
         if is_binary:
             # Kronecker's product, which NumPy's takes six times as long for.
@@ -244,15 +244,15 @@ class SoftmaxModel:
     def _score_slopes(self, x: Array, room: Array) -> Array:
         """Write derivatives of scores by parameters: the same for each model and class.
 
-        The room is of shape (n_models, n_rows, n_classes, width), where a width of 1 is for
+        The room is of shape (n_models, n_classes, width, n_rows), where a width of 1 is for
         intercepts alone; they come last. It is returned.
         """
-        room[..., -1] = 1.0
-        if room.shape[-1] > 1:
+        room[..., -1, :] = 1.0
+        if room.shape[2] > 1:
             features = x.toarray() if is_csr(x) else x
-            room[..., :-1] = features[:, None, :]
+            room[..., :-1, :] = features.T
             if self.problem.means is not None:
-                room[..., :-1] -= self.xp.asarray(self.problem.means)
+                room[..., :-1, :] -= self.xp.asarray(self.problem.means)[:, None]
         return room
 
     def _weights_of_rows(self, X: Array, weights: NDArray[Any] | None) -> Array:
