@@ -152,7 +152,7 @@ class Descent:
         self._seconds = 0.0  # in passes of this iteration
 
     def go(self) -> Reached:
-        """Iterate until the target is certified, the run is over, or nothing is gained.
+        """Iterate until little is left to be gained, the run is over, or nothing is gained.
 
         Returns
         -------
