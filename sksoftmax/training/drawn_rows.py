@@ -99,8 +99,8 @@ def _squared_lengths(
     # What rounding loses of rows far from zero changes no more than how often they are drawn.
     xp, inverse = computing_namespace(backend, X), 1 / moments.scale
     centre = moments.mean * inverse
-    inverse, ones, twice = xp.asarray(inverse), xp.asarray(np.ones(X.shape[1])), 2 * centre
-    twice = xp.asarray(twice)
+    inverse, ones = xp.asarray(inverse), xp.asarray(np.ones(X.shape[1]))
+    twice = xp.asarray(2 * centre)
     parts, room = [], None
     for part in row_slices(X, rows, SLICE_ELEMENTS):
         x = X[part]
