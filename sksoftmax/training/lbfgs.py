@@ -43,8 +43,9 @@ class Iterate(NamedTuple):
     point : ndarray of shape (n,)
         The variables there.
     decrement : float
-        How far the function is above its least value, if it is the parabola that the pairs
-        make of it. Where these begin with its curvature, that is Newton's decrement.
+        Newton's decrement: how far the function is above its least value, if it is the
+        parabola that its curvature at the start and the pairs make of it. It is inf where that
+        curvature is not known.
     """
 
     point: NDArray[np.float64]
@@ -85,12 +86,13 @@ def iterates(
     elsewhere = float(np.linalg.norm(gradient)) if curvature is None else curvature
     pairs: deque[Pair] = deque(maxlen=n_pairs)
     direction = -gradient / (elsewhere or 1.0)
+    is_known = curvature is not None
     while gradient.any():
         step, new_value, new_gradient = _line_search(
             function, point, direction, value, gradient, is_guess=not pairs
         )
         if not new_value <= value:  # where rounding has the last word, a step may lead anywhere
-            yield Iterate(point, _decrement(gradient, direction))
+            yield Iterate(point, _decrement(gradient, direction) if is_known else np.inf)
             return
         point = point + step
         change = new_gradient - gradient
@@ -102,7 +104,7 @@ def iterates(
             if curvature is None:
                 elsewhere = float(change @ change) / product
         direction = _direction(gradient, pairs, elsewhere)
-        yield Iterate(point, _decrement(gradient, direction))
+        yield Iterate(point, _decrement(gradient, direction) if is_known else np.inf)
         if not is_lower:
             return
 

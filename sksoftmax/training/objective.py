@@ -116,9 +116,19 @@ class Objective:
         )
 
     def _measured_gradient_of_constant(self, probabilities: NDArray[np.float64]) -> Weights:
+        return self.loss_gradient(self._constant(probabilities))[1]
+
+    def _constant(self, probabilities: NDArray[np.float64]) -> Weights:
+        """The model that gives all rows these probabilities."""
         constant = np.zeros((len(probabilities), len(self.scales) + 1))
         constant[:, -1] = np.log(probabilities)
-        return self.loss_gradient(constant)[1]
+        return constant
+
+    @property
+    def featureless(self) -> Weights:
+        """The best model that sees no feature: the class frequencies, or equal odds."""
+        frequencies = np.maximum(self.frequencies, LEAST_PROBABILITY)
+        return self._constant(frequencies if self.fit_intercept else np.ones(len(frequencies)))
 
     def hessian(self, weights: Weights, *, only_intercepts: bool) -> NDArray[np.float64]:
         """Return the second derivatives of the loss.

@@ -138,8 +138,7 @@ class Descent:
         is_raw = not training.settings.standardize
         moments = training.rows.moments_of_features if is_raw else None
         self._variables = Variables(self._objective, len(weights), moments)
-        of_whom = self._objective, self._variables
-        self._remaining = Remaining(*of_whom, target, certifies=certifies)
+        self._remaining = Remaining(self._objective, target, certifies=certifies)
         if not self._variables.has_bounds:
             weights = self._variables.without_shared(weights)
         self._place = self._look_at(weights)
@@ -160,9 +159,8 @@ class Descent:
             All that is needed of the descent from then on: its arrays, and the trainer by
             which it has measured, can go.
         """
-        if self._run.history.losses:  # else there is no epoch to end with
-            with threads_of_blas(self._slice_operations):
-                self._remaining.note(self._place, self._remaining.estimate(self._place))
+        with threads_of_blas(self._slice_operations):
+            self._begin()
         gains = True
         while gains and not self._is_over:
             self._take_metric()
@@ -172,6 +170,16 @@ class Descent:
         training.hold(training.state())
         found = self._remaining
         return Reached(found.gap, found.is_little_at(self._place.value), found.is_estimate)
+
+    def _begin(self) -> None:
+        """Look at where the epochs have come to, and begin anew if they have led astray."""
+        if not self._place.value <= self._run.training.rows.frequency_loss:
+            # Of rows that all are classified with certainty, and some of them wrongly, second
+            # derivatives say nothing.
+            self._place = self._look_at(self._objective.featureless)
+            self._point = self._variables.of(self._place.weights)
+        elif self._run.history.losses:  # else there is no epoch to end with
+            self._remaining.note(self._place, self._remaining.estimate(self._place))
 
     def _new_objective(self) -> Objective:
         """What is minimised."""
@@ -319,7 +327,7 @@ class Descent:
         estimate = self._remaining.estimate(self._place, decrement)
         self._note_iteration(estimate)
         if self._run.error is None:
-            self._remaining.note(self._place, estimate)
+            self._remaining.note(self._place, estimate, decrement)
         self._n_iterations_left -= 1
 
     def _note_iteration(self, estimate: float) -> None:

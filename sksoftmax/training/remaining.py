@@ -11,13 +11,17 @@ from typing import NamedTuple
 import numpy as np
 
 from sksoftmax.training.objective import Objective, Weights, dual_gap, estimated_gap
-from sksoftmax.training.variables import Variables
 
 MARGIN = 30.0
 """How many times Newton's decrement is taken to be left. The truth is mostly one to three times
 as much, and up to ten where probabilities have come nearer to 0 and 1 since the metric was
 measured: the objective then curves by less than metric and pairs say. The rest is cheap: this
 near the optimum an iteration gains a digit or more."""
+
+SLACK = 3.0
+"""How many times the target the estimate of the bound may be beside that. It hardly ever is too
+small, and mostly 10 to 300 times too large; but where a few outliers decide on the curvature,
+the decrement sees no more than what these leave."""
 
 
 class Place(NamedTuple):
@@ -46,13 +50,11 @@ class Remaining:
     ----------
     objective : Objective
         What is minimised.
-    variables : Variables
-        In which.
     target_at : callable or None
         Takes the objective, and returns how much may be left there; None for nothing.
     certifies : bool
-        Whether only a bound tells that no more is left. Else, in the metric of second
-        derivatives, Newton's decrement times `MARGIN` does, which takes no pass.
+        Whether only a bound tells that no more is left. Else Newton's decrement does, where it
+        is known, times `MARGIN`, beside an estimate of the bound: neither takes a pass.
 
     Attributes
     ----------
@@ -70,13 +72,11 @@ class Remaining:
     def __init__(
         self,
         objective: Objective,
-        variables: Variables,
         target_at: Callable[[float], float] | None,
         *,
         certifies: bool,
     ):
-        self._objective, self._variables = objective, variables
-        self._target_at = target_at
+        self._objective, self._target_at = objective, target_at
         self._certifies = certifies
         self._promising = np.inf
         self.gap = np.inf
@@ -86,10 +86,9 @@ class Remaining:
         """Return whether it is at most the target at an objective."""
         return self._target_at is not None and self.gap <= self._target_at(value)
 
-    @property
-    def _suffices(self) -> bool:
-        """Whether an estimate does."""
-        return not self._certifies and self._variables.metric is not None
+    def _tells(self, decrement: float) -> bool:
+        """Whether the decrement does, in place of a bound."""
+        return not self._certifies and decrement < np.inf
 
     def estimate(self, place: Place, decrement: float = np.inf) -> float:
         """Return about what is left to be gained, without a pass.
@@ -99,7 +98,7 @@ class Remaining:
         place : Place
             Where.
         decrement : float, default=inf
-            What ``lbfgs.Iterate`` has told of it.
+            Newton's, as ``lbfgs.Iterate`` has it: inf where it is not known.
 
         Returns
         -------
@@ -108,11 +107,14 @@ class Remaining:
         """
         if self._target_at is None or not np.isfinite(place.value):
             return np.inf
-        if self._suffices:
-            return MARGIN * decrement
-        return estimated_gap(self._objective, *place)
+        if not self._tells(decrement):
+            return estimated_gap(self._objective, *place)
+        left = MARGIN * decrement
+        if left > self._target_at(place.value):  # else the other one costs time as well
+            return left
+        return max(left, estimated_gap(self._objective, *place) / SLACK)
 
-    def note(self, place: Place, estimate: float) -> None:
+    def note(self, place: Place, estimate: float, decrement: float = np.inf) -> None:
         """Take in the estimate, or the bound where it may well be at most the target.
 
         Parameters
@@ -121,10 +123,12 @@ class Remaining:
             Where.
         estimate : float
             What `estimate` says of it.
+        decrement : float, default=inf
+            From which it has said so.
         """
         if self._target_at is None:
             return
-        if self._suffices:
+        if self._tells(decrement):
             self.gap, self.is_estimate = estimate, True
             return
         target = self._target_at(place.value)

@@ -286,6 +286,23 @@ def test_a_warm_start_goes_on_by_iterations_where_weights_are_few(alpha):
     assert clf.dual_gap(X, Y) < (3e-3 if alpha == "auto" else 1e-4) * frequency_loss(Y)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_curvature_by_outliers_does_not_say_what_is_left(seed):
+    # They decide on the curvature at first, and on nothing once their classes are sure.
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((5000, 30))
+    scores = X @ rng.standard_normal(30) + rng.logistic(size=len(X))
+    X[:5] *= 1e4
+    scores[:5] = X[:5] @ rng.standard_normal(30)
+    y = (scores > 0).astype(int)
+    clf = fitted(X, y)
+    exact = fitted(X, y, optimizer="lbfgs", tol=1e-7)
+    gain = frequency_loss(y) - exact.loss_curve_[-1]
+    assert clf.loss_curve_[-1] - exact.loss_curve_[-1] < 0.01 * max(
+        gain, 0.03 * frequency_loss(y)
+    )
+
+
 @pytest.mark.parametrize("kind", ["heavy tails", "apart", "overlapping", "tumours", "wine"])
 @pytest.mark.parametrize("alpha", ["auto", 1e-6, 0.1])
 def test_second_derivatives_say_when_little_is_left(kind, alpha):
