@@ -173,7 +173,7 @@ class Descent:
 
     def _begin(self) -> None:
         """Look at where the epochs have come to, and begin anew if they have led astray."""
-        if not self._place.value <= self._run.training.rows.frequency_loss:
+        if not self._place.value <= self._run.rule.baseline:
             # Of rows that all are classified with certainty, and some of them wrongly, second
             # derivatives say nothing.
             self._place = self._look_at(self._objective.featureless)
