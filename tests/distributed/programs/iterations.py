@@ -13,6 +13,7 @@ from sksoftmax.distributed import DistributedSoftmaxClassifier
 ITERATIONS = {
     "by default": {"tol": 1e-6},
     "from a model": {"tol": 1e-6, "warm_start": True},
+    "from one that is worse than none": {"tol": 1e-6, "warm_start": True},
     "in the metric": {"optimizer": "lbfgs", "tol": 1e-9},
     "lasso": {"optimizer": "lbfgs", "tol": 1e-6, "l1_ratio": 1, "alpha": 1e-3},
     "many weights": {"optimizer": "lbfgs", "tol": 1e-6, "batch_size": 1},
@@ -42,7 +43,7 @@ def iterations():
         ]
         if "warm_start" in parameters:
             start = SoftmaxClassifier(random_state=0, max_iter=2, tol=None, backend="numpy")
-            start.fit(rows, y)
+            start.fit(rows, ~y if "worse" in name else y)
             vars(of_ranks).update(fitted_attributes_of(start))
             vars(alone).update(fitted_attributes_of(start))
         of_ranks.fit(rows[MINE], y[MINE])
