@@ -139,6 +139,7 @@ class Descent:
         moments = training.rows.moments_of_features if is_raw else None
         self._variables = Variables(self._objective, len(weights), moments)
         self._remaining = Remaining(self._objective, target, certifies=certifies)
+        self._certifies = certifies
         if not self._variables.has_bounds:
             weights = self._variables.without_shared(weights)
         self._place = self._look_at(weights)
@@ -172,8 +173,8 @@ class Descent:
         return Reached(found.gap, found.is_little_at(self._place.value), found.is_estimate)
 
     def _begin(self) -> None:
-        """Look at where the epochs have come to, and begin anew if they have led astray."""
-        if not self._place.value <= self._run.rule.baseline:
+        """Look at where a default fit's epochs have come to; begin anew if they led astray."""
+        if not (self._certifies or self._place.value <= self._run.rule.baseline):
             # Of rows that all are classified with certainty, and some of them wrongly, second
             # derivatives say nothing.
             self._place = self._look_at(self._objective.featureless)
