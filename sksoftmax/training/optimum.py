@@ -139,11 +139,7 @@ class Descent:
         moments = training.rows.moments_of_features if is_raw else None
         self._variables = Variables(self._objective, len(weights), moments)
         self._remaining = Remaining(self._objective, target, certifies=certifies)
-        self._certifies = certifies
-        if not self._variables.has_bounds:
-            weights = self._variables.without_shared(weights)
-        self._place = self._look_at(weights)
-        self._point = self._variables.of(weights)
+        self._begin_at(weights)
         self._n_iterations = 0
         self._n_iterations_left = n_iterations_before_metric
         self._awaits_metric = n_iterations_before_metric > 0
@@ -160,8 +156,9 @@ class Descent:
             All that is needed of the descent from then on: its arrays, and the trainer by
             which it has measured, can go.
         """
-        with threads_of_blas(self._slice_operations):
-            self._begin()
+        if self._run.history.losses:  # else there is no epoch to look back at
+            with threads_of_blas(self._slice_operations):
+                self._look_at_epochs()
         gains = True
         while gains and not self._is_over:
             self._take_metric()
@@ -172,14 +169,20 @@ class Descent:
         found = self._remaining
         return Reached(found.gap, found.is_little_at(self._place.value), found.is_estimate)
 
-    def _begin(self) -> None:
-        """Look at where a default fit's epochs have come to; begin anew if they led astray."""
-        if not (self._certifies or self._place.value <= self._run.rule.baseline):
+    def _begin_at(self, weights: Weights) -> None:
+        """Take a pass over the rows where the descent is to begin."""
+        if not self._variables.has_bounds:
+            weights = self._variables.without_shared(weights)
+        self._place = self._look_at(weights)
+        self._point = self._variables.of(weights)
+
+    def _look_at_epochs(self) -> None:
+        """See whether epochs have led near enough already, or astray: then begin anew."""
+        if not self._place.value <= self._run.rule.baseline:
             # Of rows that all are classified with certainty, and some of them wrongly, second
             # derivatives say nothing.
-            self._place = self._look_at(self._objective.featureless)
-            self._point = self._variables.of(self._place.weights)
-        elif self._run.history.losses:  # else there is no epoch to end with
+            self._begin_at(self._objective.featureless)
+        else:
             self._remaining.note(self._place, self._remaining.estimate(self._place))
 
     def _new_objective(self) -> Objective:
